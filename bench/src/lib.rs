@@ -1,0 +1,1 @@
+//! Load generator and figures of Quorate.

@@ -1,0 +1,116 @@
+//! Canonical, bounded encoding.
+//!
+//! The format is postcard (<https://postcard.jamesmunns.com/wire-format>) behind one version byte. postcard by itself
+//! is not canonical (an integer may carry padding) and ignores trailing bytes; [`decode`] refuses both by encoding
+//! what it read again and comparing.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The version at the head of every encoding of this release.
+pub const VERSION: u8 = 1;
+
+/// Why bytes are not an encoding.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Nothing there at all.
+    #[error("the encoding is empty")]
+    Empty,
+    /// Longer than the reader allows.
+    #[error("{length} bytes are more than the {limit} allowed")]
+    TooLong {
+        /// Bytes given.
+        length: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Another release's format.
+    #[error("format version {theirs}, this program reads version {ours}; run the same release on both sides")]
+    Version {
+        /// Version found.
+        theirs: u8,
+        /// Version understood.
+        ours: u8,
+    },
+    /// Not a value of the type.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// Readable, but not the one encoding of its value.
+    #[error("not canonical: the same value has a shorter or different encoding")]
+    NotCanonical,
+}
+
+/// Encodes `value` behind the version byte.
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    encode_into(vec![VERSION], value)
+}
+
+fn encode_into<T: Serialize>(head: Vec<u8>, value: &T) -> Vec<u8> {
+    // Our types serialise without fail: no maps of unknown length, no foreign `Serialize`.
+    postcard::to_extend(value, head).expect("plain data encodes")
+}
+
+/// Decodes the one encoding of a value, at most `limit` bytes long.
+///
+/// # Errors
+/// Whatever makes the bytes something else than `encode(&value)` for some value.
+pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
+    if bytes.len() > limit {
+        return Err(DecodeError::TooLong { length: bytes.len(), limit });
+    }
+    let (&version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
+    if version != VERSION {
+        return Err(DecodeError::Version { theirs: version, ours: VERSION });
+    }
+    let (value, rest) =
+        postcard::take_from_bytes::<T>(body).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(DecodeError::NotCanonical);
+    }
+    let again = encode_into(Vec::with_capacity(bytes.len()), &value);
+    if again == body { Ok(value) } else { Err(DecodeError::NotCanonical) }
+}
+
+/// `[u8]` as one byte string in serde formats, for `Bytes`: forty times faster than element by element.
+pub mod byte_string {
+    use bytes::Bytes;
+    use serde::{Deserializer, Serializer};
+
+    /// Writes the bytes with one length prefix.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_bytes::serialize(bytes.as_ref(), serializer)
+    }
+
+    /// Reads what [`serialize`] wrote.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        serde_bytes::deserialize::<Vec<u8>, D>(deserializer).map(Bytes::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_padded_integer_is_not_canonical() {
+        assert_eq!(decode::<u32>(&[VERSION, 0x00], 9), Ok(0));
+        assert_eq!(decode::<u32>(&[VERSION, 0x80, 0x00], 9), Err(DecodeError::NotCanonical));
+    }
+
+    #[test]
+    fn trailing_bytes_versions_and_lengths_are_refused() {
+        assert_eq!(decode::<u8>(&[VERSION, 7, 7], 9), Err(DecodeError::NotCanonical));
+        assert_eq!(decode::<u8>(&[9, 7], 9), Err(DecodeError::Version { theirs: 9, ours: VERSION }));
+        assert_eq!(decode::<u8>(&[VERSION, 7], 1), Err(DecodeError::TooLong { length: 2, limit: 1 }));
+        assert_eq!(decode::<u8>(&[], 1), Err(DecodeError::Empty));
+    }
+
+    // threat 71: a length bomb ends as an error before anything of that length is allocated.
+    #[test]
+    fn threat_71_length_bomb_is_refused() {
+        let bomb = [VERSION, 0xff, 0xff, 0xff, 0xff, 0x0f];
+        assert!(matches!(decode::<Vec<u64>>(&bomb, 64), Err(DecodeError::Malformed(_))));
+        assert!(matches!(decode::<serde_bytes::ByteBuf>(&bomb, 64), Err(DecodeError::Malformed(_))));
+    }
+}

@@ -1,0 +1,342 @@
+//! The edge: turns bytes of peers and clients into [`Verified`] values.
+//!
+//! Stateless but for two caches, so that many threads may share one. Whatever can be checked together is: one batch of
+//! client signatures and one batch of certificates for all frames handed in at once.
+
+use crate::block::Block;
+use crate::codec;
+use crate::committee::Trust;
+use crate::engine::{CheckContext, Message};
+use crate::envelope::{Body, ChainPart, Envelope, Obligations, Rejection};
+use crate::genesis::Limits;
+use crate::ledger::CheckpointCertificate;
+use crate::request::{Call, Request};
+use crate::transaction::{Item, Payload};
+use crate::types::Height;
+use crate::verified::Verified;
+use bytes::Bytes;
+use crypto::{Certificate, Digest, ReplicaId, Signature, Statement, TransactionVerifier};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Digests and certificates remembered as verified.
+const REMEMBERED: usize = 1 << 16;
+
+/// Most blocks asked for in one frame.
+pub const MAX_FETCH: usize = 64;
+
+/// Checks what comes in.
+#[derive(Debug)]
+pub struct Edge {
+    context: CheckContext,
+    trust: Trust,
+    transactions: TransactionVerifier,
+    known: Mutex<Known>,
+    stable: AtomicU64,
+    counts: EdgeCounts,
+}
+
+/// What the edge verified, for accounting.
+#[derive(Debug, Default)]
+pub struct EdgeCounts {
+    /// Client signatures verified.
+    pub client_signatures: AtomicU64,
+    /// Replicas' own signatures verified.
+    pub signatures: AtomicU64,
+    /// Quorum certificates verified.
+    pub certificates: AtomicU64,
+    /// Frames refused.
+    pub rejected: AtomicU64,
+}
+
+/// What was verified before. Full: the oldest is forgotten, and verified again should it come again.
+#[derive(Debug, Default)]
+struct Known {
+    set: BTreeSet<Digest>,
+    order: VecDeque<Digest>,
+}
+
+impl Known {
+    fn insert(&mut self, digest: Digest) {
+        if self.set.insert(digest) {
+            self.order.push_back(digest);
+            if self.order.len() > REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.set.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// Crypto work of one frame.
+#[derive(Default)]
+struct Work {
+    items: Vec<Item>,
+    certificates: Vec<(Statement, Certificate)>,
+    signatures: Vec<(ReplicaId, Statement, Signature)>,
+}
+
+impl Edge {
+    /// The edge of a replica that trusts `trust`.
+    pub fn new(trust: Trust, limits: Limits, transactions: TransactionVerifier) -> Edge {
+        let context = CheckContext {
+            domain: trust.domain,
+            committee: trust.committee,
+            limits,
+            genesis_entry: trust.genesis_entry,
+        };
+        Edge {
+            context,
+            trust,
+            transactions,
+            known: Mutex::default(),
+            stable: AtomicU64::new(0),
+            counts: EdgeCounts::default(),
+        }
+    }
+
+    /// What it verified so far.
+    pub fn counts(&self) -> &EdgeCounts {
+        &self.counts
+    }
+
+    /// Messages about heights up to this one are of no more use.
+    pub fn set_stable(&self, height: Height) {
+        self.stable.fetch_max(height, Relaxed);
+    }
+
+    /// Checks frames of replicas, in order.
+    pub fn replica_frames<M: Message>(
+        &self,
+        frames: &[(ReplicaId, Bytes)],
+    ) -> Vec<Result<Verified<Envelope<M>>, Rejection>> {
+        let read: Vec<_> = frames.iter().map(|(from, bytes)| self.read_envelope::<M>(*from, bytes)).collect();
+        self.discharge(read)
+    }
+
+    /// Checks frames of clients, in order.
+    pub fn client_frames(&self, frames: &[Bytes]) -> Vec<Result<Verified<Request>, Rejection>> {
+        let read = frames.iter().map(|bytes| self.read_request(bytes)).collect();
+        self.discharge(read)
+    }
+
+    fn read_request(&self, bytes: &[u8]) -> Result<(Request, Work), Rejection> {
+        let limit = self.context.limits.transaction_bytes as usize + 512;
+        let request: Request = codec::decode(bytes, limit)?;
+        let mut work = Work::default();
+        match &request.call {
+            Call::Submit(payload) => {
+                let items = self.check_payload(payload)?;
+                if items.len() != 1 {
+                    return Err(Rejection::Invalid("a submission carries exactly one transaction"));
+                }
+                work.items.extend(items.iter().cloned());
+            }
+            Call::Receipt { .. } | Call::Query(_) | Call::Session(_) | Call::Status => {}
+        }
+        Ok((request, work))
+    }
+
+    fn read_envelope<M: Message>(&self, from: ReplicaId, bytes: &[u8]) -> Result<(Envelope<M>, Work), Rejection> {
+        let envelope: Envelope<M> = codec::decode(bytes, self.context.limits.frame_bytes())?;
+        let ours = self.context.domain.epoch;
+        if envelope.epoch != ours {
+            return Err(Rejection::Epoch { theirs: envelope.epoch, ours });
+        }
+        bounded("checkpoint votes in a frame", envelope.votes.len(), MAX_FETCH)?;
+        let mut work = Work::default();
+        match &envelope.body {
+            Body::Engine(sealed) => {
+                if let Some(height) = sealed.message.height()
+                    && height <= self.stable.load(Relaxed)
+                {
+                    return Err(Rejection::Stale { height });
+                }
+                let Obligations { blocks, certificates, signatures } =
+                    sealed.message.check(from, &sealed.seal, &self.context)?;
+                for block in &blocks {
+                    work.items.extend(self.check_block(block)?.iter().cloned());
+                }
+                work.certificates = certificates;
+                work.signatures = signatures;
+            }
+            Body::Votes | Body::FetchChain(_) => {}
+            Body::Forward(payload) => work.items.extend(self.check_payload(payload)?.iter().cloned()),
+            Body::Certificate(certificate) => {
+                if certificate.height() <= self.stable.load(Relaxed) {
+                    return Err(Rejection::Stale { height: certificate.height() });
+                }
+                work.certificates.extend(checkpoint_obligation(&self.context, certificate)?);
+            }
+            Body::FetchBlocks(blocks) => bounded("blocks asked for", blocks.len(), MAX_FETCH)?,
+            Body::Blocks(blocks, missing) => {
+                bounded("blocks and absences in an answer", blocks.len().saturating_add(missing.len()), MAX_FETCH)?;
+                for block in blocks {
+                    work.items.extend(self.check_block(block)?.iter().cloned());
+                }
+            }
+            Body::Chain(part) => work.certificates.extend(self.check_chain_part(part)?),
+        }
+        Ok((envelope, work))
+    }
+
+    /// Form and sizes of a payload. Signatures are left to the batch.
+    fn check_payload<'a>(&self, payload: &'a Payload) -> Result<&'a [Item], Rejection> {
+        let limits = &self.context.limits;
+        bounded("bytes of a payload", payload.bytes().len(), limits.block_bytes as usize)?;
+        let items = payload.items(&self.context.domain.chain)?;
+        for item in items.iter() {
+            let body = item.transaction.body.len();
+            bounded("bytes of a transaction's body", body, limits.transaction_bytes as usize)?;
+        }
+        Ok(items)
+    }
+
+    fn check_block<'a>(&self, block: &'a Block) -> Result<&'a [Item], Rejection> {
+        if block.header.epoch != self.context.domain.epoch {
+            return Err(Rejection::Epoch { theirs: block.header.epoch, ours: self.context.domain.epoch });
+        }
+        let items = self.check_payload(&block.payload)?;
+        if block.payload.root(&self.context.domain.chain)? != block.header.payload_root {
+            return Err(Rejection::Invalid("the payload is not the one in the block's header"));
+        }
+        Ok(items)
+    }
+
+    /// Blocks under a certificate: form only, the certificate vouches for the signatures.
+    fn check_chain_part(&self, part: &ChainPart) -> Result<Option<(Statement, Certificate)>, Rejection> {
+        bounded("entries up to a certificate", part.entries.len(), self.context.limits.chain_entries())?;
+        bounded("blocks beyond their entries", part.blocks.len(), part.entries.len())?;
+        let Some(certificate) = &part.certificate else {
+            let empty = part.entries.is_empty() && part.blocks.is_empty();
+            return if empty { Ok(None) } else { Err(Rejection::Invalid("entries without a certificate")) };
+        };
+        crate::ledger::check_chain(&part.entries, &certificate.entry)
+            .map_err(|_| Rejection::Invalid("the entries do not link up to the certificate"))?;
+        for (block, entry) in part.blocks.iter().zip(&part.entries) {
+            self.check_block(block)?;
+            if block.digest() != entry.block {
+                return Err(Rejection::Invalid("a block is not the one of its entry"));
+            }
+        }
+        checkpoint_obligation(&self.context, certificate)
+    }
+
+    /// Verifies what was read, all frames together.
+    fn discharge<T>(&self, read: Vec<Result<(T, Work), Rejection>>) -> Vec<Result<Verified<T>, Rejection>> {
+        let (items, certificates) = self.unknown(&read);
+        let bad_items = self.bad_items(&items);
+        let bad_certificates = self.bad_certificates(&certificates);
+        read.into_iter()
+            .map(|frame| {
+                let (value, work) = frame?;
+                if let Some(item) = work.items.iter().find(|item| bad_items.contains(&item.digest)) {
+                    return Err(Rejection::ClientSignature(item.digest));
+                }
+                for (statement, certificate) in &work.certificates {
+                    let name = certificate_name(statement, certificate);
+                    if let Some((_, why)) = bad_certificates.iter().find(|(bad, _)| *bad == name) {
+                        return Err(Rejection::Certificate(why.clone()));
+                    }
+                }
+                for (signer, statement, signature) in &work.signatures {
+                    self.check_signature(*signer, statement, signature)?;
+                }
+                Ok(Verified::new(value))
+            })
+            .inspect(|result: &Result<Verified<T>, Rejection>| {
+                if result.is_err() {
+                    self.counts.rejected.fetch_add(1, Relaxed);
+                }
+            })
+            .collect()
+    }
+
+    /// What of all frames is not known to be good.
+    #[allow(clippy::type_complexity)]
+    fn unknown<T>(
+        &self,
+        read: &[Result<(T, Work), Rejection>],
+    ) -> (Vec<Item>, Vec<(Digest, (Statement, Certificate))>) {
+        let known = self.known.lock().expect("no thread panics while it holds the cache");
+        let works = read.iter().flatten().map(|(_, work)| work);
+        let mut seen = BTreeSet::new();
+        let mut items = Vec::new();
+        let mut certificates = Vec::new();
+        for work in works {
+            for item in &work.items {
+                if !known.set.contains(&item.digest) && seen.insert(item.digest) {
+                    items.push(item.clone());
+                }
+            }
+            for (statement, certificate) in &work.certificates {
+                let name = certificate_name(statement, certificate);
+                if !known.set.contains(&name) && seen.insert(name) {
+                    certificates.push((name, (*statement, certificate.clone())));
+                }
+            }
+        }
+        (items, certificates)
+    }
+
+    fn bad_items(&self, items: &[Item]) -> BTreeSet<Digest> {
+        let signed: Vec<_> = items.iter().map(Item::signed).collect();
+        let verdicts = self.transactions.verify_batch(&signed);
+        self.counts.client_signatures.fetch_add(items.len() as u64, Relaxed);
+        let mut known = self.known.lock().expect("no thread panics while it holds the cache");
+        let mut bad = BTreeSet::new();
+        for (item, good) in items.iter().zip(verdicts) {
+            if good { known.insert(item.digest) } else { bad.extend([item.digest]) }
+        }
+        bad
+    }
+
+    fn bad_certificates(&self, certificates: &[(Digest, (Statement, Certificate))]) -> Vec<(Digest, String)> {
+        let pairs: Vec<_> = certificates.iter().map(|(_, pair)| pair.clone()).collect();
+        let verdicts = self.trust.quorum.verify_batch(&pairs);
+        self.counts.certificates.fetch_add(pairs.len() as u64, Relaxed);
+        let mut known = self.known.lock().expect("no thread panics while it holds the cache");
+        let mut bad = Vec::new();
+        for ((name, _), verdict) in certificates.iter().zip(verdicts) {
+            match verdict {
+                Ok(()) => known.insert(*name),
+                Err(why) => bad.push((*name, why.to_string())),
+            }
+        }
+        bad
+    }
+
+    fn check_signature(&self, signer: ReplicaId, statement: &Statement, signature: &Signature) -> Result<(), Rejection> {
+        let identity = self.trust.identities.get(usize::from(signer.0)).ok_or(Rejection::Signature(signer))?;
+        self.counts.signatures.fetch_add(1, Relaxed);
+        identity.verify(&statement.encode(), signature).map_err(|_| Rejection::Signature(signer))
+    }
+}
+
+fn certificate_name(statement: &Statement, certificate: &Certificate) -> Digest {
+    Digest::of_parts(crypto::Domain::Message, &[&statement.encode(), &codec::encode(certificate)])
+}
+
+fn bounded(what: &'static str, found: usize, limit: usize) -> Result<(), Rejection> {
+    if found <= limit { Ok(()) } else { Err(Rejection::TooMuch { what, found, limit }) }
+}
+
+/// What remains to be verified of a checkpoint certificate; nothing for the genesis.
+///
+/// # Errors
+/// If it cannot hold whatever its signatures say.
+pub fn checkpoint_obligation(
+    context: &CheckContext,
+    checkpoint: &CheckpointCertificate,
+) -> Result<Option<(Statement, Certificate)>, Rejection> {
+    match &checkpoint.proof {
+        None if checkpoint.entry == context.genesis_entry => Ok(None),
+        None => Err(Rejection::Invalid("a checkpoint other than the genesis without a certificate")),
+        Some(_) if checkpoint.height() == 0 || checkpoint.entry.epoch != context.domain.epoch => {
+            Err(Rejection::Invalid("a checkpoint certificate of height 0 or of another epoch"))
+        }
+        Some(proof) => Ok(Some((context.domain.checkpoint(&checkpoint.entry), proof.clone()))),
+    }
+}

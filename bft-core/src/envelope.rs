@@ -1,0 +1,209 @@
+//! What travels between replicas: an engine's message or the host's own, under one version and epoch.
+
+use crate::block::Block;
+use crate::engine::{Class, Message};
+use crate::ledger::{CheckpointCertificate, LedgerEntry};
+use crate::transaction::Payload;
+use crate::types::{Epoch, Height};
+use crypto::{Certificate, Digest, ReplicaId, Share, Signature, Statement};
+use serde::{Deserialize, Serialize};
+
+/// What the host adds to a promise before it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealWith {
+    /// Nothing: the channel authenticates it.
+    Nothing,
+    /// This replica's share of a quorum's signature. Bound to the channel, checked only when combined.
+    Share(Statement),
+    /// This replica's own signature: whoever gets the message may pass it on.
+    Signature(Statement),
+}
+
+/// What the host added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seal {
+    /// Nothing.
+    None,
+    /// A share.
+    Share(Share),
+    /// A signature.
+    Signature(Signature),
+}
+
+/// A message as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed<M> {
+    /// The engine's part.
+    pub message: M,
+    /// The host's part.
+    pub seal: Seal,
+}
+
+/// A replica's word on a ledger entry, for the collector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointVote {
+    /// Height of the entry.
+    pub height: Height,
+    /// Digest of the entry.
+    pub entry: Digest,
+    /// Share of the certificate over it.
+    pub share: Share,
+}
+
+/// One frame between replicas.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(serialize = "M: Serialize", deserialize = "M: serde::de::DeserializeOwned"))]
+pub struct Envelope<M> {
+    /// The sender's epoch.
+    pub epoch: Epoch,
+    /// Votes that ride along to the collector.
+    pub votes: Vec<CheckpointVote>,
+    /// What it is about.
+    pub body: Body<M>,
+}
+
+/// What a frame is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(serialize = "M: Serialize", deserialize = "M: serde::de::DeserializeOwned"))]
+pub enum Body<M> {
+    /// The engine's.
+    Engine(Sealed<M>),
+    /// Nothing but the votes that ride along.
+    Votes,
+    /// Transactions for the leader's pool, or for everybody's when the leader does not take them.
+    Forward(Payload),
+    /// A new certificate, or the sender's highest one for a replica that fell behind.
+    Certificate(CheckpointCertificate),
+    /// Wanted: bodies by digest.
+    FetchBlocks(Vec<Digest>),
+    /// Bodies asked for, as many as fit; and which of them the sender does not have.
+    Blocks(Vec<Block>, Vec<Digest>),
+    /// Wanted: the chain from this height on.
+    FetchChain(Height),
+    /// Answers [`Body::FetchChain`].
+    Chain(ChainPart),
+}
+
+/// A certified stretch of the ledger, for a replica that fell behind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChainPart {
+    /// From the height asked for up to a certified one, all of them. Empty: the sender does not have it.
+    pub entries: Vec<LedgerEntry>,
+    /// The certificate over the last entry.
+    pub certificate: Option<CheckpointCertificate>,
+    /// Blocks of the first entries, as many as fit.
+    pub blocks: Vec<Block>,
+}
+
+impl<M: Message> Body<M> {
+    /// Its name, for accounting.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Body::Engine(sealed) => sealed.message.kind(),
+            Body::Votes => "checkpoint-votes",
+            Body::Forward(_) => "forward",
+            Body::Certificate(_) => "checkpoint-certificate",
+            Body::FetchBlocks(_) => "fetch-blocks",
+            Body::Blocks(..) => "blocks",
+            Body::FetchChain(_) => "fetch-chain",
+            Body::Chain(_) => "chain",
+        }
+    }
+
+    /// Which stream carries it.
+    pub fn class(&self) -> Class {
+        match self {
+            Body::Engine(sealed) => sealed.message.class(),
+            Body::Votes | Body::Certificate(_) => Class::Vote,
+            Body::Forward(_) => Class::Pool,
+            Body::FetchBlocks(_) | Body::Blocks(..) | Body::FetchChain(_) | Body::Chain(_) => Class::Sync,
+        }
+    }
+
+    /// The height it is about, where it is about one.
+    pub fn height(&self) -> Option<Height> {
+        match self {
+            Body::Engine(sealed) => sealed.message.height(),
+            Body::Certificate(certificate) => Some(certificate.height()),
+            Body::FetchChain(from) => Some(*from),
+            Body::Votes | Body::Forward(_) | Body::FetchBlocks(_) | Body::Blocks(..) | Body::Chain(_) => None,
+        }
+    }
+
+    /// Signatures and certificates it carries.
+    pub fn authenticators(&self) -> usize {
+        match self {
+            Body::Engine(sealed) => sealed.message.authenticators(),
+            Body::Certificate(certificate) => certificate.proof.as_ref().map_or(0, Certificate::authenticators),
+            Body::Chain(part) => usize::from(part.certificate.is_some()),
+            Body::Votes | Body::Forward(_) | Body::FetchBlocks(_) | Body::Blocks(..) | Body::FetchChain(_) => 0,
+        }
+    }
+}
+
+/// What is left to verify by cryptography before a message is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Obligations {
+    /// Payloads whose form, root and signatures are to be checked: as blocks of this epoch.
+    pub blocks: Vec<Block>,
+    /// Quorum certificates.
+    pub certificates: Vec<(Statement, Certificate)>,
+    /// Signatures of replicas.
+    pub signatures: Vec<(ReplicaId, Statement, Signature)>,
+}
+
+/// Why a message of a peer or client is dropped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Not an encoding.
+    #[error("cannot be read: {0}")]
+    Decode(#[from] crate::codec::DecodeError),
+    /// Not a payload.
+    #[error("the payload cannot be read: {0}")]
+    Payload(#[from] crate::transaction::PayloadError),
+    /// Another epoch's.
+    #[error("it is of epoch {theirs}, this replica is in epoch {ours}")]
+    Epoch {
+        /// Theirs.
+        theirs: Epoch,
+        /// Ours.
+        ours: Epoch,
+    },
+    /// Breaks a rule that an honest sender keeps.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// Above a consensus limit.
+    #[error("{what}: {found} is more than the {limit} allowed")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// Found.
+        found: usize,
+        /// Allowed.
+        limit: usize,
+    },
+    /// A client's signature does not verify.
+    #[error("the signature of transaction {0} does not verify for its client and this network")]
+    ClientSignature(Digest),
+    /// A replica's signature does not verify.
+    #[error("the signature of {0} does not verify")]
+    Signature(ReplicaId),
+    /// A certificate does not verify.
+    #[error("a certificate does not verify: {0}")]
+    Certificate(String),
+    /// The application's own check refused the transaction.
+    #[error("refused by the application: {0}")]
+    Application(String),
+    /// No longer of use.
+    #[error("it is about height {height}, which is stable already")]
+    Stale {
+        /// The height.
+        height: Height,
+    },
+    /// The block claims a time this replica's clock does not bear out.
+    #[error("the block's time is {ahead_us} µs ahead of this replica's clock; check both clocks")]
+    Clock {
+        /// How far.
+        ahead_us: u64,
+    },
+}

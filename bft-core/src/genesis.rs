@@ -1,0 +1,300 @@
+//! What the members of a consortium agree on before the first block.
+
+use crate::codec;
+use crate::committee::{Committee, StatementDomain, Trust};
+use crate::ledger::LedgerEntry;
+use crate::types::Epoch;
+use crypto::{
+    ClientKey, Digest, Domain, FaultModel, Identity, ProtocolTag, QuorumVerifier, Scheme, ThresholdPublic,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The first epoch.
+pub const FIRST_EPOCH: Epoch = 1;
+
+/// The largest committee supported.
+pub const MAX_REPLICAS: usize = 128;
+
+/// Everything the members agree on. Its digest is the chain id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// Format version, [`codec::VERSION`].
+    pub version: u8,
+    /// A name for people.
+    pub network: String,
+    /// Microseconds since the Unix epoch: keeps two networks of the same members apart.
+    pub time: u64,
+    /// The engine.
+    pub protocol: ProtocolTag,
+    /// What may go wrong.
+    pub fault_model: FaultModel,
+    /// How quorum certificates are made.
+    pub scheme: Scheme,
+    /// Consensus limits.
+    pub limits: Limits,
+    /// The state machine.
+    pub application: Application,
+    /// Root of the state the application's `genesis` makes.
+    pub state_root: Digest,
+    /// The replicas; a replica's id is its place.
+    pub replicas: Vec<ReplicaInfo>,
+    /// The organisations and who transacts for them.
+    pub organisations: Vec<Organisation>,
+    /// Group key and share keys, for the threshold scheme.
+    pub threshold: Option<ThresholdPublic>,
+}
+
+/// One replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaInfo {
+    /// The organisation that runs it.
+    pub organisation: String,
+    /// Its Ed25519 key.
+    pub identity: Identity,
+    /// `host:port` of its QUIC endpoint.
+    pub address: String,
+}
+
+/// One member of the consortium.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organisation {
+    /// Unique name.
+    pub name: String,
+    /// May enrol clients.
+    pub operator: ClientKey,
+    /// Enrolled from the start.
+    pub clients: Vec<ClientKey>,
+}
+
+/// The state machine and what it starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// Its name.
+    pub name: String,
+    /// What its `genesis` reads.
+    pub config: String,
+}
+
+/// Consensus values: the same on every replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of a transaction's body.
+    pub transaction_bytes: u32,
+    /// Bytes of a block's payload.
+    pub block_bytes: u32,
+    /// Heights that may be in agreement at once.
+    pub window: u64,
+    /// Multiples of this height are certified.
+    pub checkpoint_interval: u64,
+    /// A block proposed this long after the last certified one asks for a certificate.
+    pub checkpoint_ms: u64,
+    /// A transaction not executed after this long makes replicas suspect the leader; doubles while views fail.
+    pub view_timeout_ms: u64,
+    /// With blocks in agreement, a leader waits this long for a block to fill.
+    pub batch_ms: u64,
+    /// How far a client's sequences may run out of order.
+    pub session_window: u32,
+    /// Receipts are found by (client, sequence) for this many heights.
+    pub receipt_heights: u64,
+    /// How far a proposer's clock may be ahead of a voter's.
+    pub clock_skew_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            transaction_bytes: 64 << 10,
+            block_bytes: 1 << 20,
+            window: 32,
+            checkpoint_interval: 16,
+            checkpoint_ms: 50,
+            view_timeout_ms: 2000,
+            batch_ms: 10,
+            session_window: 1024,
+            receipt_heights: 256,
+            clock_skew_ms: 5000,
+        }
+    }
+}
+
+impl Limits {
+    /// The base timeout of a view.
+    pub fn view_timeout(&self) -> Duration {
+        Duration::from_millis(self.view_timeout_ms)
+    }
+
+    /// Bytes of the largest frame between replicas.
+    pub fn frame_bytes(&self) -> usize {
+        // A block, and beside it whatever a view change carries: at most two windows of prepared certificates.
+        2 * self.block_bytes as usize + (1 << 20)
+    }
+
+    /// Heights from the stable checkpoint that may be voted on.
+    pub fn stable_window(&self) -> u64 {
+        2 * self.window
+    }
+
+    /// Entries between two certificates, at most: no more heights than that are in agreement or executed without one,
+    /// even by a replica that missed a certificate.
+    pub fn chain_entries(&self) -> usize {
+        usize::try_from(4 * self.window).unwrap_or(usize::MAX)
+    }
+}
+
+/// Why a genesis cannot start a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("genesis refused: {0}")]
+pub struct GenesisError(pub String);
+
+impl Genesis {
+    /// The chain id.
+    pub fn chain(&self) -> Digest {
+        Digest::of(Domain::Chain, &codec::encode(self))
+    }
+
+    /// Size and fault model.
+    pub fn committee(&self) -> Committee {
+        Committee { replicas: self.replicas.len(), fault_model: self.fault_model }
+    }
+
+    /// Checks everything that does not need the application.
+    ///
+    /// # Errors
+    /// The first thing that would keep the network from starting or staying safe.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        let check = |holds: bool, why: String| if holds { Ok(()) } else { Err(GenesisError(why)) };
+        check(
+            self.version == codec::VERSION,
+            format!("format version {}, this program reads {}", self.version, codec::VERSION),
+        )?;
+        let n = self.replicas.len();
+        check((1..=MAX_REPLICAS).contains(&n), format!("{n} replicas; between 1 and {MAX_REPLICAS} are possible"))?;
+        self.validate_organisations()?;
+        let mut identities = BTreeSet::new();
+        let mut addresses = BTreeSet::new();
+        for (index, replica) in self.replicas.iter().enumerate() {
+            // threat 95: one key on two replicas would give one organisation two votes.
+            check(
+                identities.insert(replica.identity),
+                format!("replica {index} has the key of an earlier replica; every replica needs a key of its own"),
+            )?;
+            check(
+                addresses.insert(&replica.address),
+                format!("replica {index} has the address {} of an earlier replica", replica.address),
+            )?;
+            check(
+                self.organisations.iter().any(|o| o.name == replica.organisation),
+                format!("replica {index} belongs to {:?}, which is not among the organisations", replica.organisation),
+            )?;
+        }
+        let Limits { window, checkpoint_interval, block_bytes, transaction_bytes, .. } = self.limits;
+        check((1..=1024).contains(&window), format!("window is {window}; between 1 and 1024 is possible"))?;
+        check(
+            (1..=window).contains(&checkpoint_interval),
+            format!("checkpoint_interval is {checkpoint_interval}; it must be between 1 and the window, {window}, or the log could not be cut before the window is full"),
+        )?;
+        check(
+            self.limits.receipt_heights >= 4 * window,
+            format!("receipt_heights is {}; proofs need at least four windows, {}", self.limits.receipt_heights, 4 * window),
+        )?;
+        let smallest = transaction_bytes.saturating_add(256);
+        check(
+            (smallest..=(64 << 20)).contains(&block_bytes),
+            format!("block_bytes is {block_bytes}; it must hold a transaction ({smallest}) and be at most 64 MiB"),
+        )?;
+        for (name, value) in [
+            ("view_timeout_ms", self.limits.view_timeout_ms),
+            ("receipt_heights", self.limits.receipt_heights),
+            ("session_window", u64::from(self.limits.session_window)),
+        ] {
+            check((1..=3_600_000).contains(&value), format!("{name} is {value}; between 1 and 3600000 is possible"))?;
+        }
+        check(self.limits.session_window <= 65_536, "session_window is above 65536".into())?;
+        self.verifier().map(|_| ())
+    }
+
+    fn validate_organisations(&self) -> Result<(), GenesisError> {
+        let check = |holds: bool, why: String| if holds { Ok(()) } else { Err(GenesisError(why)) };
+        let mut names = BTreeSet::new();
+        let mut clients = BTreeSet::new();
+        for organisation in &self.organisations {
+            let name = &organisation.name;
+            check((1..=64).contains(&name.len()), format!("the organisation name {name:?} is not 1 to 64 bytes long"))?;
+            check(names.insert(name), format!("the organisation {name:?} is listed twice"))?;
+            for key in std::iter::once(&organisation.operator).chain(&organisation.clients) {
+                check(clients.insert(key), format!("the client key {key} is listed twice (again under {name:?})"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks quorum certificates of the first epoch.
+    ///
+    /// # Errors
+    /// If the keys do not fit the replicas.
+    pub fn verifier(&self) -> Result<QuorumVerifier, GenesisError> {
+        let quorum = self.committee().quorum();
+        let refuse = |why: String| Err(GenesisError(why));
+        match (self.scheme, &self.threshold) {
+            (Scheme::Ed25519, None) => {
+                let identities = self.replicas.iter().map(|replica| replica.identity).collect();
+                QuorumVerifier::ed25519(identities, quorum).or_else(|error| refuse(error.to_string()))
+            }
+            (Scheme::Ed25519, Some(_)) => refuse("the scheme is ed25519, but threshold keys are given".into()),
+            (Scheme::Threshold, None) => refuse("the scheme is threshold, but no threshold keys are given".into()),
+            (Scheme::Threshold, Some(keys)) => {
+                if keys.quorum() != quorum || keys.shares().len() != self.replicas.len() {
+                    return refuse(format!(
+                        "threshold keys are for {} of {} replicas, this committee needs {quorum} of {}",
+                        keys.quorum(),
+                        keys.shares().len(),
+                        self.replicas.len()
+                    ));
+                }
+                QuorumVerifier::threshold(keys.clone()).or_else(|error| refuse(error.to_string()))
+            }
+        }
+    }
+
+    /// The entry of height 0.
+    pub fn entry(&self) -> LedgerEntry {
+        LedgerEntry {
+            epoch: FIRST_EPOCH,
+            height: 0,
+            block: Digest::ZERO,
+            time: self.time,
+            receipts_root: crypto::merkle::root(&[]),
+            state_root: Some(self.state_root),
+            next_epoch: None,
+            previous: self.chain(),
+        }
+    }
+
+    /// What proofs are checked with.
+    ///
+    /// # Errors
+    /// If the genesis is not valid.
+    pub fn trust(&self) -> Result<Trust, GenesisError> {
+        self.validate()?;
+        Ok(self.trust_with(self.verifier()?))
+    }
+
+    /// As [`Genesis::trust`], with a verifier made elsewhere: the simulator's.
+    pub fn trust_with(&self, quorum: QuorumVerifier) -> Trust {
+        Trust {
+            domain: StatementDomain {
+                chain: self.chain(),
+                epoch: FIRST_EPOCH,
+                protocol: self.protocol,
+                fault_model: self.fault_model,
+            },
+            committee: self.committee(),
+            identities: self.replicas.iter().map(|replica| replica.identity).collect(),
+            quorum,
+            genesis_entry: self.entry(),
+        }
+    }
+}

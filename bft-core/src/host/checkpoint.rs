@@ -1,0 +1,200 @@
+//! Checkpoint certificates: who votes where, who collects, and when to try the next collector.
+//!
+//! Every replica sends its share over an entry to one collector, which changes with the height and with every attempt, so
+//! that certification costs O(n) messages and no single replica can withhold it for long.
+
+use crate::committee::{Committee, StatementDomain};
+use crate::envelope::CheckpointVote;
+use crate::ledger::LedgerEntry;
+use crate::types::{Height, Time};
+use crypto::{Digest, ReplicaId, Share, Statement};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a collector has before the next one is tried; doubles with each attempt up to [`LONGEST_ATTEMPT`].
+const FIRST_ATTEMPT: Duration = Duration::from_millis(20);
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// How long a share waits for an envelope to ride on.
+pub const RIDE_WAIT: Duration = Duration::from_millis(5);
+
+/// This replica's own word on a height that is not certified yet.
+#[derive(Debug)]
+struct Own {
+    entry: LedgerEntry,
+    share: Option<Share>,
+    attempt: u32,
+    next_attempt: Time,
+}
+
+/// Shares that arrived for one height.
+#[derive(Debug, Default)]
+struct Collected {
+    shares: BTreeMap<ReplicaId, (Digest, Share)>,
+    refused: BTreeSet<ReplicaId>,
+    combining: bool,
+}
+
+/// Shares waiting to ride to one collector.
+#[derive(Debug)]
+struct Riders {
+    votes: Vec<CheckpointVote>,
+    since: Time,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Checkpoints {
+    me: ReplicaId,
+    committee: Committee,
+    domain: StatementDomain,
+    reach: u64,
+    stable: Height,
+    own: BTreeMap<Height, Own>,
+    collected: BTreeMap<Height, Collected>,
+    riders: BTreeMap<ReplicaId, Riders>,
+}
+
+/// Shares to be combined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CombineJob {
+    /// What they sign.
+    pub statement: Statement,
+    /// At least a quorum.
+    pub shares: Vec<(ReplicaId, Share)>,
+}
+
+impl Checkpoints {
+    /// Nothing above `stable` yet. Shares for heights further than `reach` above it are not kept.
+    pub fn new(me: ReplicaId, committee: Committee, domain: StatementDomain, stable: Height, reach: u64) -> Checkpoints {
+        Checkpoints {
+            me,
+            committee,
+            domain,
+            reach,
+            stable,
+            own: BTreeMap::new(),
+            collected: BTreeMap::new(),
+            riders: BTreeMap::new(),
+        }
+    }
+
+    /// Who collects shares over `height` at the given attempt.
+    pub fn collector(&self, height: Height, attempt: u32) -> ReplicaId {
+        self.committee.in_turn(self.domain.epoch.wrapping_add(height).wrapping_add(u64::from(attempt)))
+    }
+
+    /// This replica executed a checkpoint height; gives the statement to sign.
+    pub fn executed(&mut self, now: Time, entry: LedgerEntry) -> Statement {
+        let own = Own { entry, share: None, attempt: 0, next_attempt: now + FIRST_ATTEMPT };
+        self.own.insert(entry.height, own);
+        self.domain.checkpoint(&entry)
+    }
+
+    /// This replica's share is sealed and may leave; gives what to combine if that completes a quorum.
+    pub fn sealed(&mut self, now: Time, height: Height, share: Share) -> Option<CombineJob> {
+        let own = self.own.get_mut(&height)?;
+        own.share = Some(share);
+        own.next_attempt = now + FIRST_ATTEMPT;
+        self.send(now, height)
+    }
+
+    /// Sends this replica's share to the collector in turn.
+    fn send(&mut self, now: Time, height: Height) -> Option<CombineJob> {
+        let own = self.own.get(&height)?;
+        let share = own.share.clone()?;
+        let vote = CheckpointVote { height, entry: own.entry.digest(), share };
+        let collector = self.collector(height, own.attempt);
+        if collector == self.me {
+            return self.collect(self.me, vote);
+        }
+        self.riders.entry(collector).or_insert(Riders { votes: Vec::new(), since: now }).votes.push(vote);
+        None
+    }
+
+    /// A replica's share arrived; gives what to combine if that completes a quorum.
+    pub fn collect(&mut self, from: ReplicaId, vote: CheckpointVote) -> Option<CombineJob> {
+        let height = vote.height;
+        if height <= self.stable || height > self.stable.saturating_add(self.reach) {
+            return None;
+        }
+        let collected = self.collected.entry(height).or_default();
+        if collected.refused.contains(&from) {
+            return None;
+        }
+        collected.shares.insert(from, (vote.entry, vote.share));
+        self.complete(height)
+    }
+
+    /// A quorum of equal words on an entry that this replica has executed too (Castro and Liskov, section 4.3).
+    fn complete(&mut self, height: Height) -> Option<CombineJob> {
+        let entry = self.own.get(&height)?.entry;
+        let collected = self.collected.get_mut(&height)?;
+        let digest = entry.digest();
+        let equal = collected.shares.iter().filter(|(_, (word, _))| *word == digest);
+        let shares: Vec<(ReplicaId, Share)> = equal.map(|(from, (_, share))| (*from, share.clone())).collect();
+        if collected.combining || shares.len() < self.committee.quorum() {
+            return None;
+        }
+        collected.combining = true;
+        Some(CombineJob { statement: self.domain.checkpoint(&entry), shares })
+    }
+
+    /// The culprits' shares were bad; gives what to combine without them.
+    pub fn refused(&mut self, height: Height, culprits: &[ReplicaId]) -> Option<CombineJob> {
+        let collected = self.collected.get_mut(&height)?;
+        collected.combining = false;
+        for culprit in culprits {
+            collected.shares.remove(culprit);
+            collected.refused.insert(*culprit);
+        }
+        self.complete(height)
+    }
+
+    /// The entry this replica has at a height that is not certified yet.
+    pub fn entry(&self, height: Height) -> Option<&LedgerEntry> {
+        self.own.get(&height).map(|own| &own.entry)
+    }
+
+    /// Heights up to `stable` are certified.
+    pub fn stable(&mut self, stable: Height) {
+        self.stable = self.stable.max(stable);
+        self.own = self.own.split_off(&(self.stable + 1));
+        self.collected = self.collected.split_off(&(self.stable + 1));
+        for riders in self.riders.values_mut() {
+            riders.votes.retain(|vote| vote.height > stable);
+        }
+        self.riders.retain(|_, riders| !riders.votes.is_empty());
+    }
+
+    /// Votes that ride on an envelope to `to`.
+    pub fn riders(&mut self, to: ReplicaId) -> Vec<CheckpointVote> {
+        self.riders.remove(&to).map(|riders| riders.votes).unwrap_or_default()
+    }
+
+    /// Collectors whose votes waited long enough to travel alone.
+    pub fn waited(&self, now: Time) -> Vec<ReplicaId> {
+        self.riders.iter().filter(|(_, riders)| riders.since + RIDE_WAIT <= now).map(|(to, _)| *to).collect()
+    }
+
+    /// Turns to the next collector where the last one has not delivered. Only the highest height matters: its certificate
+    /// covers those below.
+    pub fn retry(&mut self, now: Time) -> Option<CombineJob> {
+        let (height, own) = self.own.iter_mut().next_back()?;
+        if own.share.is_none() || own.next_attempt > now {
+            return None;
+        }
+        own.attempt = own.attempt.wrapping_add(1);
+        let wait = FIRST_ATTEMPT.saturating_mul(1 << own.attempt.min(10)).min(LONGEST_ATTEMPT);
+        own.next_attempt = now + wait;
+        let height = *height;
+        self.send(now, height)
+    }
+
+    /// When [`Checkpoints::waited`] or [`Checkpoints::retry`] will have something to do.
+    pub fn deadline(&self) -> Option<Time> {
+        let riders = self.riders.values().map(|riders| riders.since + RIDE_WAIT).min();
+        let retry = self.own.values().next_back().filter(|own| own.share.is_some()).map(|own| own.next_attempt);
+        riders.into_iter().chain(retry).min()
+    }
+}

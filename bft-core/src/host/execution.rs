@@ -1,0 +1,374 @@
+//! Execution: from a committed block to a ledger entry and receipts.
+
+use super::directory::Directory;
+use super::session::Verdict;
+use crate::block::{Block, Header};
+use crate::codec;
+use crate::genesis::{FIRST_EPOCH, Genesis, GenesisError};
+use crate::ledger::{CheckpointCertificate, LedgerEntry};
+use crate::log::{LoadedState, StateBatch};
+use crate::machine::{Context, Refusal, StateMachine};
+use crate::receipt::{ProvenReceipt, Receipt, code};
+use crate::request::{AnswerBytes, ProvenAnswer, ProvenRead, encode_result};
+use crate::state::{State, Tree, View};
+use crate::transaction::{Item, ItemKey, Kind, SystemAction};
+use crate::types::{Height, Timestamp};
+use bytes::Bytes;
+use crypto::{ClientKey, Digest, merkle};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Bytes of one height's receipts on disk, at most.
+const RECEIPTS_LIMIT: usize = 1 << 30;
+
+/// The application's state with everything around it.
+#[derive(Debug)]
+pub struct Ledger<A> {
+    app: A,
+    genesis: Arc<Genesis>,
+    chain: Digest,
+    state: State,
+    directory: Directory,
+    tip: LedgerEntry,
+    tip_header: Option<Header>,
+    receipts: BTreeMap<Height, BlockReceipts>,
+    by_key: BTreeMap<ItemKey, (Height, u32)>,
+    /// Trees at checkpoint heights above the last certified one.
+    trees: BTreeMap<Height, Tree>,
+    /// The certified state that queries read.
+    certified: Option<(CheckpointCertificate, Tree)>,
+    /// Heights whose receipts are not on disk yet.
+    unflushed_from: Height,
+}
+
+/// What a block left, as it is kept and stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct BlockReceipts {
+    entry: LedgerEntry,
+    receipts: Vec<(ItemKey, Receipt)>,
+}
+
+/// What the state store keeps beside the state.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    tip: LedgerEntry,
+    tip_header: Option<Header>,
+    stable: CheckpointCertificate,
+}
+
+/// Where a transaction of a client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Not executed, as far as this replica knows.
+    Unknown,
+    /// Executed at this height, at this place.
+    Executed(Height, u32),
+    /// Executed or given up so long ago that the receipt is gone.
+    Forgotten,
+}
+
+/// A state that this program did not write, or that does not belong to the genesis.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the state on disk cannot be used: {0}; restore the data directory, or let the replica start on an empty one and catch up")]
+pub struct BadState(pub String);
+
+/// Runs the application's genesis; gives its state and root.
+///
+/// # Errors
+/// If the application refuses its configuration.
+pub fn genesis_state<A: StateMachine>(app: &A, genesis: &Genesis) -> Result<(State, Digest), GenesisError> {
+    let mut state = State::default();
+    Directory::genesis(&genesis.organisations, &mut state);
+    app.genesis(&genesis.application.config, &mut state)
+        .map_err(|why| GenesisError(format!("the application {:?} refuses its configuration: {why}", app.name())))?;
+    let root = state.root();
+    Ok((state, root))
+}
+
+impl<A: StateMachine> Ledger<A> {
+    /// The state of height 0.
+    ///
+    /// # Errors
+    /// If the application's state is not the one the members agreed on.
+    pub fn genesis(app: A, genesis: Arc<Genesis>) -> Result<Ledger<A>, GenesisError> {
+        if app.name() != genesis.application.name {
+            return Err(GenesisError(format!(
+                "it is for the application {:?}, this program runs {:?}",
+                genesis.application.name,
+                app.name()
+            )));
+        }
+        let (state, root) = genesis_state(&app, &genesis)?;
+        if root != genesis.state_root {
+            return Err(GenesisError(format!(
+                "its state root is {}, this program's application makes {root}: another version of the application, or an edited file",
+                genesis.state_root
+            )));
+        }
+        let directory = Directory::load(&genesis.organisations, &state).map_err(GenesisError)?;
+        let stable = CheckpointCertificate { entry: genesis.entry(), proof: None };
+        let tree = state.tree().clone();
+        Ok(Ledger {
+            app,
+            chain: genesis.chain(),
+            tip: genesis.entry(),
+            genesis,
+            state,
+            directory,
+            tip_header: None,
+            receipts: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            trees: BTreeMap::new(),
+            certified: Some((stable, tree)),
+            unflushed_from: 1,
+        })
+    }
+
+    /// The state that was flushed to disk, in place of the genesis.
+    ///
+    /// # Errors
+    /// If it is damaged or of another chain.
+    pub fn load(mut self, loaded: LoadedState) -> Result<(Ledger<A>, CheckpointCertificate), BadState> {
+        let bad = |what: String| BadState(what);
+        let meta: Meta = codec::decode(&loaded.meta, 1 << 20).map_err(|error| bad(format!("its summary: {error}")))?;
+        if meta.tip.height != loaded.height {
+            return Err(bad(format!("it says height {}, its summary {}", loaded.height, meta.tip.height)));
+        }
+        self.state = State::default();
+        for (key, value) in loaded.pairs {
+            self.state.restore(key, value);
+        }
+        let root = self.state.root();
+        if meta.tip.state_root != Some(root) {
+            return Err(bad(format!("its root is {root}, at height {} it was {:?}", loaded.height, meta.tip.state_root)));
+        }
+        self.state.take_writes();
+        self.directory = Directory::load(&self.genesis.organisations, &self.state).map_err(bad)?;
+        for (height, bytes) in loaded.receipts {
+            let block = codec::decode(&bytes, RECEIPTS_LIMIT).map_err(|error| bad(format!("receipts of height {height}: {error}")))?;
+            self.keep_receipts(height, block);
+        }
+        self.tip = meta.tip;
+        self.tip_header = meta.tip_header;
+        self.unflushed_from = meta.tip.height + 1;
+        self.trees.insert(meta.tip.height, self.state.tree().clone());
+        self.certified = None;
+        Ok((self, meta.stable))
+    }
+
+    /// The last executed entry.
+    pub fn tip(&self) -> &LedgerEntry {
+        &self.tip
+    }
+
+    /// Its block's header.
+    pub fn tip_header(&self) -> Option<Header> {
+        self.tip_header
+    }
+
+    /// The application.
+    pub fn app(&self) -> &A {
+        &self.app
+    }
+
+    /// Who may transact.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Whether the entry of a block with this header carries a state root and is to be certified.
+    pub fn is_checkpoint(&self, header: &Header) -> bool {
+        header.checkpoint || header.height.is_multiple_of(self.genesis.limits.checkpoint_interval)
+    }
+
+    /// Executes the block of the next height.
+    pub fn execute(&mut self, block: &Block) -> LedgerEntry {
+        let height = self.tip.height + 1;
+        assert_eq!(block.header.height, height, "blocks execute in height order");
+        let time = (self.tip.time + 1).max(block.header.time.0);
+        let items = block.payload.items(&self.chain).expect("a committed payload was checked at the edge").clone();
+        let receipts: Vec<(ItemKey, Receipt)> =
+            items.iter().map(|item| (item.key(), self.execute_item(item, height, Timestamp(time)))).collect();
+        self.directory.write_sessions(&mut self.state);
+        let leaves: Vec<Digest> = receipts.iter().map(|(_, receipt)| receipt.leaf()).collect();
+        let state_root = self.is_checkpoint(&block.header).then(|| self.state.root());
+        let entry = LedgerEntry {
+            epoch: FIRST_EPOCH,
+            height,
+            block: block.digest(),
+            time,
+            receipts_root: merkle::root(&leaves),
+            state_root,
+            next_epoch: None,
+            previous: self.tip.digest(),
+        };
+        if state_root.is_some() {
+            self.trees.insert(height, self.state.tree().clone());
+        }
+        self.keep_receipts(height, BlockReceipts { entry, receipts });
+        self.tip = entry;
+        self.tip_header = Some(block.header);
+        entry
+    }
+
+    fn execute_item(&mut self, item: &Item, height: Height, time: Timestamp) -> Receipt {
+        let client = &item.transaction.client;
+        let answer = match self.directory.organisation(client) {
+            None => refuse(code::NOT_ENROLLED, "this client's key is not enrolled; an organisation's operator can enrol it"),
+            Some(organisation) => {
+                let window = self.genesis.limits.session_window;
+                let sequence = item.transaction.sequence;
+                match self.directory.session(client).verdict(sequence, window) {
+                    Verdict::Stale => refuse(code::STALE, "this sequence has executed or was passed over"),
+                    Verdict::TooFarAhead => refuse(code::TOO_FAR_AHEAD, "this sequence is too far ahead of the client's last"),
+                    Verdict::Fresh => {
+                        self.directory.session_mut(client).mark(sequence, window);
+                        let organisation = self.directory.name(organisation).to_owned();
+                        let context = Context { height, time, client: *client, organisation };
+                        self.dispatch(item, &context)
+                    }
+                }
+            }
+        };
+        let (code, answer) = match answer {
+            Ok(answer) => (code::OK, answer),
+            Err(refusal) => (refusal.code, Bytes::from(refusal.sentence)),
+        };
+        Receipt { transaction: item.digest, code, answer }
+    }
+
+    fn dispatch(&mut self, item: &Item, context: &Context) -> Result<Bytes, Refusal> {
+        match item.transaction.kind {
+            Kind::System => self.system(&item.transaction.body, &context.client),
+            Kind::Application => {
+                self.state.savepoint();
+                let result = self.app.execute(context, &item.transaction.body, &mut self.state);
+                if result.is_err() {
+                    self.state.roll_back();
+                }
+                result
+            }
+        }
+    }
+
+    fn system(&mut self, body: &[u8], signer: &ClientKey) -> Result<Bytes, Refusal> {
+        let action: SystemAction =
+            codec::decode(body, 1 << 16).map_err(|error| host_refusal(code::MALFORMED, format!("system transaction: {error}")))?;
+        match action {
+            SystemAction::Enroll { client } => {
+                let Some(organisation) = self.directory.operated_by(signer) else {
+                    return refuse(code::NOT_OPERATOR, "only an organisation's operator enrols clients");
+                };
+                if self.directory.organisation(&client).is_some() {
+                    return refuse(code::ALREADY_ENROLLED, "the client is enrolled already");
+                }
+                self.directory.enroll(client, organisation, &mut self.state);
+                Ok(Bytes::new())
+            }
+        }
+    }
+
+    fn keep_receipts(&mut self, height: Height, block: BlockReceipts) {
+        for (index, (key, _)) in block.receipts.iter().enumerate() {
+            let index = u32::try_from(index).expect("a block has fewer than 2^32 transactions");
+            self.by_key.entry(*key).or_insert((height, index));
+        }
+        self.receipts.insert(height, block);
+        while self.receipts.len() as u64 > self.genesis.limits.receipt_heights {
+            let Some((old, block)) = self.receipts.pop_first() else { break };
+            for (key, _) in &block.receipts {
+                if self.by_key.get(key).is_some_and(|(at, _)| *at == old) {
+                    self.by_key.remove(key);
+                }
+            }
+        }
+    }
+
+    /// Where a client's transaction stands.
+    pub fn fate(&self, key: &ItemKey) -> Fate {
+        if let Some((height, index)) = self.by_key.get(key) {
+            return Fate::Executed(*height, *index);
+        }
+        let (client, sequence) = key;
+        match self.directory.session(client).verdict(*sequence, self.genesis.limits.session_window) {
+            Verdict::Stale => Fate::Forgotten,
+            Verdict::Fresh | Verdict::TooFarAhead => Fate::Unknown,
+        }
+    }
+
+    /// The entry of a height whose receipts are kept.
+    pub fn entry(&self, height: Height) -> Option<&LedgerEntry> {
+        self.receipts.get(&height).map(|block| &block.entry)
+    }
+
+    /// Proofs of several receipts of one height under a certificate at or above it.
+    pub fn prove(&self, height: Height, indexes: &[u32], certificate: &CheckpointCertificate) -> Vec<ProvenReceipt> {
+        let Some(block) = self.receipts.get(&height) else { return Vec::new() };
+        let tree = merkle::Tree::new(block.receipts.iter().map(|(_, receipt)| receipt.leaf()).collect());
+        let entries: Vec<LedgerEntry> =
+            self.receipts.range(height..=certificate.height()).map(|(_, block)| block.entry).collect();
+        let prove = |index: &u32| {
+            let (_, receipt) = block.receipts.get(*index as usize)?;
+            Some(ProvenReceipt {
+                receipt: receipt.clone(),
+                index: u64::from(*index),
+                count: block.receipts.len() as u64,
+                path: tree.proof(*index as usize),
+                entries: entries.clone(),
+                certificate: certificate.clone(),
+            })
+        };
+        indexes.iter().filter_map(prove).collect()
+    }
+
+    /// From here on queries read the state of this certificate, if it is still at hand.
+    pub fn certified(&mut self, certificate: &CheckpointCertificate) {
+        let later = self.trees.split_off(&(certificate.height() + 1));
+        if let Some(tree) = self.trees.remove(&certificate.height()) {
+            self.certified = Some((certificate.clone(), tree));
+        }
+        self.trees = later;
+    }
+
+    /// Answers a query from the last certified state.
+    pub fn query(&self, request: &[u8]) -> Option<ProvenAnswer> {
+        let (certificate, tree) = self.certified.as_ref()?;
+        let mut view = View::of(tree);
+        let result = encode_result(self.app.query(&mut view, request));
+        let reads = view
+            .into_reads()
+            .into_iter()
+            .map(|key| {
+                let (value, proof) = tree.prove(&key);
+                ProvenRead { key, value: value.map(AnswerBytes), proof }
+            })
+            .collect();
+        Some(ProvenAnswer { result, reads, certificate: certificate.clone() })
+    }
+
+    /// The step from what is on disk to the tip, which must be at a checkpoint height.
+    pub fn batch(&mut self, stable: &CheckpointCertificate, log_sequence: u64) -> StateBatch {
+        assert!(self.tip.state_root.is_some(), "state goes to disk at checkpoint heights");
+        let meta = Meta { tip: self.tip, tip_header: self.tip_header, stable: stable.clone() };
+        let receipts =
+            self.receipts.range(self.unflushed_from..).map(|(h, block)| (*h, codec::encode(block).into())).collect();
+        self.unflushed_from = self.tip.height + 1;
+        StateBatch {
+            height: self.tip.height,
+            log_sequence,
+            writes: self.state.take_writes(),
+            receipts,
+            receipts_from: self.receipts.first_key_value().map_or(0, |(height, _)| *height),
+            meta: codec::encode(&meta).into(),
+        }
+    }
+}
+
+fn host_refusal(code: u32, sentence: impl Into<String>) -> Refusal {
+    Refusal { code, sentence: sentence.into() }
+}
+
+fn refuse<T>(code: u32, sentence: &str) -> Result<T, Refusal> {
+    Err(host_refusal(code, sentence))
+}

@@ -1,0 +1,188 @@
+//! What comes from other replicas, and what they ask for.
+
+use super::accounting::{Direction, Sort, Traffic};
+use super::pool::Refused;
+use super::{Effect, Host};
+use crate::block::Block;
+use crate::codec;
+use crate::engine::{Engine, Input, Message};
+use crate::envelope::{Body, ChainPart, Envelope};
+use crate::host::execution::Fate;
+use crate::ledger::{CheckpointCertificate, LedgerEntry};
+use crate::machine::StateMachine;
+use crate::transaction::{Item, Kind};
+use crate::types::{Now, Time, Timestamp};
+use crate::verified::Verified;
+use bytes::Bytes;
+use crypto::{Digest, ReplicaId};
+use std::collections::BTreeMap;
+
+impl<E: Engine, A: StateMachine> Host<E, A> {
+    pub(super) fn on_frame(
+        &mut self,
+        now: Now,
+        from: ReplicaId,
+        bytes: usize,
+        envelope: Verified<Envelope<E::Message>>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Envelope { epoch: _, votes, body } = envelope.into_inner();
+        let sort = Sort { class: body.class(), kind: body.kind(), direction: Direction::Received };
+        let authenticators = (body.authenticators() + votes.len()) as u64;
+        self.accounting.count(sort, body.height(), Traffic { messages: 1, bytes: bytes as u64, authenticators });
+        // A replica that still votes for what is certified has missed the certificate.
+        if votes.iter().any(|vote| vote.height <= self.stable.height()) {
+            self.tell_stable(from, effects);
+        }
+        for vote in votes {
+            if let Some(job) = self.checkpoints.collect(from, vote) {
+                effects.push(Effect::Combine(job));
+            }
+        }
+        match body {
+            Body::Engine(sealed) => {
+                if let Some(block) = sealed.message.fresh_block()
+                    && self.is_from_the_future(now.wall, block)
+                {
+                    tracing::warn!(%from, height = block.header.height, "proposal refused: its time is ahead of this replica's clock");
+                    return;
+                }
+                self.feed(now.time, Input::Message { from, message: Verified::new(sealed) }, effects);
+            }
+            Body::Votes => {}
+            Body::Forward(payload) => {
+                let items = payload.items(&self.config.trust.domain.chain).expect("the edge parsed it").clone();
+                for item in items.iter() {
+                    self.pool_item(now.time, item, false);
+                }
+            }
+            Body::Certificate(certificate) => self.on_certificate(now.time, &certificate, effects),
+            Body::FetchBlocks(blocks) => effects.push(Effect::ReadBlocks { to: from, blocks }),
+            Body::Blocks(blocks, missing) => self.on_blocks(now.time, from, blocks, &missing, effects),
+            Body::FetchChain(height) => {
+                effects.push(Effect::ReadChain { to: from, from: height, max_bytes: self.config.local.sync_bytes });
+            }
+            Body::Chain(part) => self.on_chain(now.time, from, &part, effects),
+        }
+    }
+
+    fn is_from_the_future(&self, wall: Timestamp, block: &Block) -> bool {
+        let skew = self.config.genesis.limits.clock_skew_ms.saturating_mul(1000);
+        block.header.time.0 > wall.0.saturating_add(skew)
+    }
+
+    /// Pools a transaction whose signature holds, unless it cannot execute.
+    pub(super) fn pool_item(&mut self, now: Time, item: &Item, local: bool) -> Option<Refused> {
+        let client = &item.transaction.client;
+        let organisation = self.ledger.directory().organisation(client)?;
+        if self.ledger.fate(&item.key()) != Fate::Unknown {
+            return None;
+        }
+        if item.transaction.kind == Kind::Application && self.ledger.app().check(&item.transaction.body).is_err() {
+            return None;
+        }
+        let refused = self.pool.add(now, item.clone(), organisation, local).err();
+        if refused.is_none() && local {
+            self.to_leader.push(item.clone());
+        }
+        refused
+    }
+
+    /// Sends the highest certificate to a replica that may be behind it.
+    pub(super) fn tell_stable(&mut self, to: ReplicaId, effects: &mut Vec<Effect>) {
+        if self.stable.height() > 0 {
+            self.send(&[to], Body::Certificate(self.stable.clone()), effects);
+        }
+    }
+
+    pub(super) fn fetch_blocks(&mut self, now: Time, from: &[ReplicaId], blocks: &[Digest], effects: &mut Vec<Effect>) {
+        let others: Vec<ReplicaId> = from.iter().copied().filter(|replica| *replica != self.config.me).collect();
+        let questions = self.block_fetch.want(now, &others, blocks);
+        self.ask_blocks(questions, effects);
+    }
+
+    pub(super) fn ask_blocks(&mut self, questions: Vec<(ReplicaId, Vec<Digest>)>, effects: &mut Vec<Effect>) {
+        for (to, blocks) in questions {
+            self.send(&[to], Body::FetchBlocks(blocks), effects);
+        }
+    }
+
+    fn on_blocks(&mut self, now: Time, from: ReplicaId, blocks: Vec<Block>, missing: &[Digest], effects: &mut Vec<Effect>) {
+        let wanted: Vec<Block> = blocks.into_iter().filter(|block| self.block_fetch.got(&block.digest())).collect();
+        if !wanted.is_empty() {
+            self.feed(now, Input::Blocks { blocks: Verified::new(wanted) }, effects);
+        }
+        self.blocks_missing(now, from, missing, effects);
+    }
+
+    pub(super) fn blocks_missing(&mut self, now: Time, from: ReplicaId, missing: &[Digest], effects: &mut Vec<Effect>) {
+        let (questions, nobody) = self.block_fetch.missing(now, from, missing);
+        self.ask_blocks(questions, effects);
+        if !nobody.is_empty() {
+            self.feed(now, Input::FetchFailed { blocks: nobody }, effects);
+        }
+    }
+
+    /// Asks for the chain, and again for blocks that did not come.
+    pub(super) fn catch_up(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let mut late: BTreeMap<ReplicaId, Vec<Digest>> = BTreeMap::new();
+        for (from, block) in self.block_fetch.late(now) {
+            late.entry(from).or_default().push(block);
+        }
+        for (from, blocks) in late {
+            self.blocks_missing(now, from, &blocks, effects);
+        }
+        let tip = self.ledger.tip().height;
+        if self.chain_sync.target(tip).is_none() {
+            return;
+        }
+        let others: Vec<ReplicaId> = self.others().filter(|replica| self.connected.contains(replica)).collect();
+        if let Some(peer) = self.chain_sync.ask(now, &others) {
+            self.send(&[peer], Body::FetchChain(tip + 1), effects);
+        }
+    }
+
+    /// Answers a replica that catches up, from what the log gave.
+    pub(super) fn serve_chain(
+        &mut self,
+        to: ReplicaId,
+        entries: &[Bytes],
+        certificate: Option<Bytes>,
+        blocks: &[Bytes],
+        effects: &mut Vec<Effect>,
+    ) {
+        let part = (|| {
+            let decode = |bytes: &Bytes| codec::decode::<LedgerEntry>(bytes, 4096).ok();
+            let entries = entries.iter().map(decode).collect::<Option<Vec<_>>>()?;
+            let certificate = codec::decode::<CheckpointCertificate>(&certificate?, 1 << 20).ok()?;
+            let blocks = blocks.iter().map(|bytes| self.decode_block(bytes)).collect::<Option<Vec<_>>>()?;
+            Some(ChainPart { entries, certificate: Some(certificate), blocks })
+        })();
+        // Nothing to give, or a log that does not read back: the asker turns to another replica.
+        let part = part.unwrap_or(ChainPart { entries: Vec::new(), certificate: None, blocks: Vec::new() });
+        self.send(&[to], Body::Chain(part), effects);
+    }
+
+    pub(super) fn serve_blocks(&mut self, to: ReplicaId, read: Vec<(Digest, Option<Bytes>)>, effects: &mut Vec<Effect>) {
+        let mut blocks = Vec::new();
+        let mut missing = Vec::new();
+        let mut room = self.config.genesis.limits.frame_bytes() / 2;
+        for (digest, bytes) in read {
+            let size = bytes.as_ref().map_or(0, Bytes::len);
+            match bytes.and_then(|bytes| self.decode_block(&bytes)) {
+                // What does not fit is neither given nor denied: it is asked for again.
+                Some(block) if size <= room || blocks.is_empty() => {
+                    room = room.saturating_sub(size);
+                    blocks.push(block);
+                }
+                Some(_) => {}
+                None => missing.push(digest),
+            }
+        }
+        self.send(&[to], Body::Blocks(blocks, missing), effects);
+    }
+
+    fn decode_block(&self, bytes: &[u8]) -> Option<Block> {
+        codec::decode::<Block>(bytes, self.config.genesis.limits.frame_bytes()).ok()
+    }
+}

@@ -1,0 +1,423 @@
+//! Everything around an engine that is the same for all protocols.
+//!
+//! A [`Host`] is pure: whoever drives it feeds [`Event`]s to [`Host::step`], calls [`Host::flush`] when no more events are
+//! queued or the time [`Host::deadline`] has come, and carries out the [`Effect`]s in order. The simulator does so in virtual
+//! time, the product with threads, sockets and disks.
+//!
+//! The way of one transaction: `clients` takes it in, `pool` holds it and `flush` forwards it to the leader; there the engine
+//! asks for a payload, `proposing` builds it, the engine turns it into a block; its votes wait in `promises` for the disk;
+//! once committed, `progress` executes the block, votes for a checkpoint and, when that is certified, answers the client.
+
+pub mod accounting;
+mod checkpoint;
+mod clients;
+mod directory;
+mod execution;
+mod frames;
+mod outputs;
+mod pool;
+mod progress;
+mod promises;
+mod proposing;
+mod recovery;
+mod report;
+mod session;
+mod sync;
+
+pub use checkpoint::CombineJob;
+pub use execution::{BadState, genesis_state};
+pub use promises::SealJob;
+pub use recovery::{RecoverError, Recovered};
+
+use crate::block::Block;
+use crate::committee::Trust;
+use crate::engine::{Class, Engine, Evidence, Input, Outbox};
+use crate::envelope::{Envelope, Seal, Sealed};
+use crate::genesis::Genesis;
+use crate::ledger::CheckpointCertificate;
+use crate::log::{LogBatch, LogItem, StateBatch};
+use crate::machine::StateMachine;
+use crate::request::Request;
+use crate::transaction::Item;
+use crate::types::{Height, Now, Time, View};
+use crate::verified::Verified;
+use accounting::Accounting;
+use bytes::Bytes;
+use checkpoint::Checkpoints;
+use clients::Clients;
+use crypto::{Certificate, Digest, ReplicaId, Statement};
+use execution::Ledger;
+use pool::Pool;
+use promises::Promises;
+use proposing::Wanted;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use sync::{BlockFetch, ChainSync};
+
+/// A connection of a client, named by the transport.
+pub type ClientId = u64;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event<E: Engine> {
+    /// A frame of another replica passed the edge.
+    Frame {
+        /// The authenticated sender.
+        from: ReplicaId,
+        /// Bytes of the frame.
+        bytes: usize,
+        /// Its content.
+        envelope: Verified<Envelope<E::Message>>,
+    },
+    /// A client's request passed the edge.
+    Request {
+        /// The connection.
+        client: ClientId,
+        /// The request.
+        request: Verified<Request>,
+    },
+    /// The log is on disk through this batch.
+    Durable {
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// Answers [`Effect::Seal`].
+    Sealed {
+        /// The job's ticket.
+        ticket: u64,
+        /// The seal.
+        seal: Seal,
+    },
+    /// Answers [`Effect::Combine`].
+    Combined {
+        /// What was signed.
+        statement: Statement,
+        /// The certificate, or whose shares were bad.
+        result: Result<Certificate, Vec<ReplicaId>>,
+    },
+    /// Answers [`Effect::ReadChain`] with encodings from the log.
+    ChainRead {
+        /// Who asked.
+        to: ReplicaId,
+        /// Entries from the height asked for up to a certified one; empty if the log does not have them.
+        entries: Vec<Bytes>,
+        /// The certificate over the last entry.
+        certificate: Option<Bytes>,
+        /// Blocks of the first entries.
+        blocks: Vec<Bytes>,
+    },
+    /// Answers [`Effect::ReadBlocks`].
+    BlocksRead {
+        /// Who asked.
+        to: ReplicaId,
+        /// Each digest with the block's encoding, if the log has it.
+        blocks: Vec<(Digest, Option<Bytes>)>,
+    },
+    /// The state of this height is on disk.
+    Flushed {
+        /// The height.
+        height: Height,
+    },
+    /// A replica is connected (again).
+    Connected {
+        /// Which.
+        peer: ReplicaId,
+    },
+    /// A replica is no longer connected.
+    Disconnected {
+        /// Which.
+        peer: ReplicaId,
+    },
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Append to the log and report [`Event::Durable`].
+    Append(LogBatch),
+    /// Sign, and report [`Event::Sealed`].
+    Seal(SealJob),
+    /// Combine shares, and report [`Event::Combined`].
+    Combine(CombineJob),
+    /// Send to a replica; best effort.
+    Send {
+        /// To whom.
+        to: ReplicaId,
+        /// On which stream.
+        class: Class,
+        /// What.
+        frame: Bytes,
+    },
+    /// Send to a client; best effort.
+    Reply {
+        /// Which connection.
+        client: ClientId,
+        /// An encoded [`crate::request::Reply`].
+        frame: Bytes,
+    },
+    /// Read the certified chain from the log for a replica, and report [`Event::ChainRead`].
+    ReadChain {
+        /// Who asks.
+        to: ReplicaId,
+        /// First height.
+        from: Height,
+        /// Bytes of blocks, at most.
+        max_bytes: usize,
+    },
+    /// Read blocks from the log for a replica, and report [`Event::BlocksRead`].
+    ReadBlocks {
+        /// Who asks.
+        to: ReplicaId,
+        /// Which.
+        blocks: Vec<Digest>,
+    },
+    /// Write the state, atomically, and report [`Event::Flushed`]. The log is durable far enough.
+    Flush(StateBatch),
+    /// Blocks below this height may be removed from the log.
+    Release {
+        /// The height.
+        below: Height,
+    },
+    /// Messages about heights up to this one are of no more use at the edge.
+    Stable {
+        /// The height.
+        height: Height,
+    },
+    /// A replica was caught lying.
+    Report(Box<Evidence>),
+    /// This replica must not go on. The sentence says why and what to do.
+    Halt {
+        /// For the operator.
+        reason: String,
+    },
+}
+
+/// What a host is made of.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// This replica.
+    pub me: ReplicaId,
+    /// What the members agreed on.
+    pub genesis: Arc<Genesis>,
+    /// The keys that follow from it.
+    pub trust: Trust,
+    /// Whether it may vote: not when its data directory was found empty instead of initialised as new.
+    pub may_vote: bool,
+    /// This replica's own choices.
+    pub local: LocalLimits,
+}
+
+/// Choices that replicas make each for themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalLimits {
+    /// Bytes of pooled transactions.
+    pub pool_bytes: usize,
+    /// A new log segment begins after this many bytes.
+    pub segment_bytes: usize,
+    /// The state goes to disk at the first checkpoint this many heights after the last time.
+    pub flush_heights: u64,
+    /// Blocks this far below the stable height are kept for others; none are removed if unset.
+    pub retain_blocks: Option<u64>,
+    /// Bytes of blocks in one answer to a replica that catches up.
+    pub sync_bytes: usize,
+}
+
+impl Default for LocalLimits {
+    fn default() -> LocalLimits {
+        LocalLimits {
+            pool_bytes: 32 << 20,
+            segment_bytes: 48 << 20,
+            flush_heights: 64,
+            retain_blocks: None,
+            sync_bytes: 1 << 20,
+        }
+    }
+}
+
+/// What leaves as a promise.
+#[derive(Debug)]
+enum Promise<M> {
+    Engine { to: crate::engine::Recipients, message: M },
+    Checkpoint { height: Height },
+}
+
+/// A replica without its threads, sockets and disks.
+#[derive(Debug)]
+pub struct Host<E: Engine, A> {
+    config: HostConfig,
+    engine: E,
+    ledger: Ledger<A>,
+    pool: Pool,
+    clients: Clients,
+    promises: Promises<Promise<E::Message>>,
+    checkpoints: Checkpoints,
+    chain_sync: ChainSync,
+    block_fetch: BlockFetch,
+    accounting: Accounting,
+    stable: CheckpointCertificate,
+    /// Certificates of heights whose receipts are kept.
+    certificates: BTreeMap<Height, CheckpointCertificate>,
+    /// Ordered, not executed.
+    committed: BTreeMap<Height, Digest>,
+    /// Bodies above the tip that are in the log.
+    bodies: BTreeMap<Digest, Block>,
+    timers: BTreeMap<E::Timer, Time>,
+    wanted: Option<Wanted>,
+    loopback: VecDeque<Sealed<E::Message>>,
+    connected: BTreeSet<ReplicaId>,
+    /// Transactions to forward at the next flush.
+    to_leader: Vec<Item>,
+    led_by: (View, ReplicaId),
+    /// Whether the pool has to sort out what open proposals hold before this replica proposes.
+    refresh_pool: bool,
+    /// When this replica last proposed a block that asks for a certificate.
+    flagged_at: Time,
+    work: Option<Time>,
+    executed_at: Time,
+    log: LogTail,
+    flush: Flushing,
+    halted: bool,
+}
+
+/// Items waiting for the next batch, and where the log stands.
+#[derive(Debug, Default)]
+struct LogTail {
+    items: Vec<LogItem>,
+    /// Sequence of the last batch handed out.
+    sequence: u64,
+    durable: u64,
+    segment_bytes: usize,
+}
+
+impl LogTail {
+    /// The sequence that covers everything appended so far.
+    fn covering(&self) -> u64 {
+        if self.items.is_empty() { self.sequence } else { self.sequence + 1 }
+    }
+}
+
+/// State on its way to disk.
+#[derive(Debug, Default)]
+struct Flushing {
+    /// Waits for the log.
+    waiting: Option<StateBatch>,
+    /// Handed out, or waiting.
+    busy: bool,
+    /// On disk.
+    height: Height,
+}
+
+impl<E: Engine, A: StateMachine> Host<E, A> {
+    /// Takes one event.
+    pub fn step(&mut self, now: Now, event: Event<E>, effects: &mut Vec<Effect>) {
+        if self.halted {
+            return;
+        }
+        match event {
+            Event::Frame { from, bytes, envelope } => self.on_frame(now, from, bytes, envelope, effects),
+            Event::Request { client, request } => self.on_request(now.time, client, request, effects),
+            Event::Durable { sequence } => {
+                self.log.durable = self.log.durable.max(sequence);
+                self.promises.durable(sequence);
+            }
+            Event::Sealed { ticket, seal } => self.promises.sealed(ticket, seal),
+            Event::Combined { statement, result } => self.on_combined(now.time, statement, result, effects),
+            Event::ChainRead { to, entries, certificate, blocks } => {
+                self.serve_chain(to, &entries, certificate, &blocks, effects);
+            }
+            Event::BlocksRead { to, blocks } => self.serve_blocks(to, blocks, effects),
+            Event::Flushed { height } => self.on_flushed(height, effects),
+            Event::Connected { peer } => {
+                self.connected.insert(peer);
+                self.tell_stable(peer, effects);
+            }
+            Event::Disconnected { peer } => {
+                self.connected.remove(&peer);
+            }
+        }
+        self.drive(now.time, effects);
+    }
+
+    /// Does what waited for a quiet moment: call it when no more events are queued, and at [`Host::deadline`].
+    pub fn flush(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.halted {
+            return;
+        }
+        self.fire_timers(now.time, effects);
+        self.follow_leader(now.time, effects);
+        self.update_work(now.time, effects);
+        self.propose(now, effects);
+        self.catch_up(now.time, effects);
+        self.pursue_checkpoints(now.time, effects);
+        self.append(effects);
+        self.start_flush(effects);
+    }
+
+    /// When [`Host::flush`] has something to do even if nothing happens.
+    pub fn deadline(&self) -> Option<Time> {
+        let timers = self.timers.values().min().copied();
+        let spread = self.spread_at();
+        [
+            timers,
+            spread,
+            self.proposing_deadline(),
+            self.checkpoints.deadline(),
+            self.chain_sync.deadline(),
+            self.block_fetch.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Gives the engine an input and does what it says.
+    fn feed(&mut self, now: Time, input: Input<E>, effects: &mut Vec<Effect>) {
+        let mut out = Outbox::default();
+        self.engine.step(now, input, &mut out);
+        self.absorb(now, out, effects);
+    }
+
+    /// Goes on until nothing more follows: releases promises, returns the replica's own, executes what is committed.
+    fn drive(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        while !self.halted {
+            self.release_promises(now, effects);
+            if let Some(sealed) = self.loopback.pop_front() {
+                let from = self.config.me;
+                self.feed(now, Input::Message { from, message: Verified::new(sealed) }, effects);
+            } else if !self.execute_next(now, effects) {
+                break;
+            }
+        }
+    }
+
+    fn halt(&mut self, reason: String, effects: &mut Vec<Effect>) {
+        tracing::error!(%reason, "halting");
+        self.halted = true;
+        effects.push(Effect::Halt { reason });
+    }
+
+    fn others(&self) -> impl Iterator<Item = ReplicaId> + use<E, A> {
+        let me = self.config.me;
+        self.config.trust.committee.members().filter(move |replica| *replica != me)
+    }
+
+    /// Hands out the batch of log items gathered since the last one.
+    fn append(&mut self, effects: &mut Vec<Effect>) {
+        if self.log.items.is_empty() {
+            return;
+        }
+        let items = std::mem::take(&mut self.log.items);
+        self.hand_out(items, false, effects);
+        if self.log.segment_bytes >= self.config.local.segment_bytes {
+            self.log.segment_bytes = 0;
+            let head = self.segment_head().collect();
+            self.hand_out(head, true, effects);
+        }
+    }
+
+    fn hand_out(&mut self, items: Vec<LogItem>, new_segment: bool, effects: &mut Vec<Effect>) {
+        self.log.segment_bytes += items.iter().map(|item| item.body.len() + 96).sum::<usize>();
+        self.log.sequence += 1;
+        effects.push(Effect::Append(LogBatch { sequence: self.log.sequence, new_segment, items }));
+    }
+}

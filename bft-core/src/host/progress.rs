@@ -1,0 +1,233 @@
+//! Execution, checkpoints and catch-up: how the ledger grows.
+
+use super::outputs::block_item;
+use super::{Effect, Host, Promise};
+use crate::codec;
+use crate::engine::{Engine, Input};
+use crate::envelope::{Body, ChainPart, SealWith};
+use crate::ledger::{CheckpointCertificate, LedgerEntry};
+use crate::log::{LogItem, LogKind};
+use crate::machine::StateMachine;
+use crate::transaction::Item;
+use crate::types::{Height, Time};
+use crypto::{Certificate, ReplicaId, Statement, StatementKind};
+
+impl<E: Engine, A: StateMachine> Host<E, A> {
+    /// Executes the next committed block, if its body is here.
+    pub(super) fn execute_next(&mut self, now: Time, effects: &mut Vec<Effect>) -> bool {
+        let height = self.ledger.tip().height + 1;
+        let Some(digest) = self.committed.get(&height) else { return false };
+        let Some(block) = self.bodies.get(digest).cloned() else { return false };
+        self.execute(now, &block, effects);
+        true
+    }
+
+    fn execute(&mut self, now: Time, block: &crate::block::Block, effects: &mut Vec<Effect>) -> LedgerEntry {
+        let entry = self.ledger.execute(block);
+        let height = entry.height;
+        self.executed_at = now;
+        self.log.items.push(entry_item(&entry));
+        let chain = &self.config.trust.domain.chain;
+        let items = block.payload.items(chain).expect("an executed payload was parsed").clone();
+        self.pool.executed(height, items.iter().map(Item::key));
+        self.committed.remove(&height);
+        self.bodies.retain(|_, block| block.header.height > height);
+        self.clients.executed(height, &items, &self.ledger);
+        // While catching up, the quorum has voted already.
+        let target = self.chain_sync.target(height - 1).cloned();
+        let behind = target.is_some();
+        if entry.state_root.is_some() && !behind {
+            let statement = self.checkpoints.executed(now, entry);
+            if self.config.may_vote {
+                self.make_promise(Promise::Checkpoint { height }, SealWith::Share(statement), effects);
+            }
+        }
+        if entry.state_root.is_some() {
+            self.plan_flush();
+        }
+        self.feed(now, Input::Executed { entry, epoch_ends_at: None }, effects);
+        if let Some(certificate) = target.filter(|target| target.height() == height) {
+            self.on_certificate(now, &certificate, effects);
+        }
+        entry
+    }
+
+    /// A certificate that holds: of a height executed here, or of one to catch up to.
+    pub(super) fn on_certificate(&mut self, now: Time, certificate: &CheckpointCertificate, effects: &mut Vec<Effect>) {
+        if let Some(height) = self.adopt(now, certificate, effects) {
+            let checkpoint = certificate.clone();
+            effects.push(Effect::Stable { height });
+            self.feed(now, Input::Stable { checkpoint }, effects);
+        }
+    }
+
+    /// Makes a certificate the stable one if this replica has executed its height; gives the height if it did.
+    fn adopt(&mut self, now: Time, certificate: &CheckpointCertificate, effects: &mut Vec<Effect>) -> Option<Height> {
+        let height = certificate.height();
+        if height <= self.stable.height() {
+            return None;
+        }
+        if height > self.ledger.tip().height {
+            let urgent = height > self.ledger.tip().height + self.config.genesis.limits.window;
+            self.chain_sync.aim(now, certificate, urgent);
+            return None;
+        }
+        // Its receipts are kept: the receipts of more heights are kept than can be executed without a certificate.
+        if let Some(own) = self.ledger.entry(height)
+            && *own != certificate.entry
+        {
+            self.diverged(height, own.state_root != certificate.entry.state_root, effects);
+            return None;
+        }
+        self.stable = certificate.clone();
+        self.log.items.push(certificate_item(certificate));
+        self.certificates.insert(height, certificate.clone());
+        let oldest = height.saturating_sub(self.config.genesis.limits.receipt_heights);
+        self.certificates = self.certificates.split_off(&oldest);
+        self.checkpoints.stable(height);
+        self.promises.forget(height, self.engine.led_by().0);
+        self.ledger.certified(certificate);
+        self.clients.certified(certificate, &self.ledger, effects);
+        self.release_log(effects);
+        Some(height)
+    }
+
+    // threat 94: an application that is not deterministic, or a damaged state, shows as a root that the quorum does not share.
+    fn diverged(&mut self, height: Height, state: bool, effects: &mut Vec<Effect>) {
+        let what = if state { "state root" } else { "ledger entry" };
+        let reason = format!(
+            "the {what} of height {height} differs from the one a quorum certified: the application is not deterministic, or \
+             this replica's state is damaged; keep the data directory for inspection and let the replica start on an empty one"
+        );
+        self.halt(reason, effects);
+    }
+
+    pub(super) fn on_combined(
+        &mut self,
+        now: Time,
+        statement: Statement,
+        result: Result<Certificate, Vec<ReplicaId>>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if statement.kind != StatementKind::CHECKPOINT {
+            self.feed(now, Input::Combined { statement, result }, effects);
+            return;
+        }
+        match result {
+            Ok(proof) => {
+                let Some(entry) = self.checkpoints.entry(statement.height).copied() else { return };
+                let certificate = CheckpointCertificate { entry, proof: Some(proof) };
+                let others: Vec<ReplicaId> = self.others().collect();
+                self.send(&others, Body::Certificate(certificate.clone()), effects);
+                self.on_certificate(now, &certificate, effects);
+            }
+            Err(culprits) => {
+                tracing::warn!(?culprits, height = statement.height, "bad checkpoint shares left out");
+                if let Some(job) = self.checkpoints.refused(statement.height, &culprits) {
+                    effects.push(Effect::Combine(job));
+                }
+            }
+        }
+    }
+
+    /// A stretch of the certified chain. The edge has checked that it links up to its certificate.
+    pub(super) fn on_chain(&mut self, now: Time, from: ReplicaId, part: &ChainPart, effects: &mut Vec<Effect>) {
+        if !self.chain_sync.answered(from) {
+            return;
+        }
+        let Some(certificate) = &part.certificate else {
+            self.chain_sync.useless(now);
+            return;
+        };
+        let before = self.ledger.tip().height;
+        for (index, entry) in part.entries.iter().enumerate() {
+            let tip = *self.ledger.tip();
+            if entry.height <= tip.height {
+                if self.ledger.entry(entry.height).is_some_and(|own| own != entry) {
+                    return self.diverged(entry.height, true, effects);
+                }
+                continue;
+            }
+            if entry.height > tip.height + 1 {
+                break;
+            }
+            if entry.previous != tip.digest() {
+                return self.diverged(tip.height, true, effects);
+            }
+            let Some(block) = part.blocks.get(index) else { break };
+            if !self.bodies.contains_key(&entry.block) {
+                self.log.items.push(block_item(block, entry.block));
+            }
+            let own = self.execute(now, block, effects);
+            if own != *entry {
+                return self.diverged(entry.height, own.state_root != entry.state_root, effects);
+            }
+        }
+        let tip = self.ledger.tip().height;
+        if tip >= certificate.height()
+            && let Some(height) = self.adopt(now, certificate, effects)
+        {
+            effects.push(Effect::Stable { height });
+            self.feed(now, Input::Restored { checkpoint: certificate.clone() }, effects);
+        }
+        if tip == before {
+            self.chain_sync.useless(now);
+        }
+    }
+
+    /// Sends votes that waited for an envelope alone, and turns to the next collector.
+    pub(super) fn pursue_checkpoints(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        if let Some(job) = self.checkpoints.retry(now) {
+            effects.push(Effect::Combine(job));
+        }
+        for to in self.checkpoints.waited(now) {
+            self.send(&[to], Body::Votes, effects);
+        }
+    }
+
+    /// Takes the state of a checkpoint height for the disk, if it is time and none is on its way.
+    fn plan_flush(&mut self) {
+        let height = self.ledger.tip().height;
+        if self.flush.busy || height < self.flush.height + self.config.local.flush_heights {
+            return;
+        }
+        self.flush.busy = true;
+        self.flush.waiting = Some(self.ledger.batch(&self.stable, self.log.covering()));
+    }
+
+    /// Hands the state out once the log is durable through its height.
+    pub(super) fn start_flush(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(batch) = self.flush.waiting.take_if(|batch| batch.log_sequence <= self.log.durable) {
+            effects.push(Effect::Flush(batch));
+        }
+    }
+
+    pub(super) fn on_flushed(&mut self, height: Height, effects: &mut Vec<Effect>) {
+        self.flush.busy = false;
+        self.flush.height = height;
+        self.release_log(effects);
+    }
+
+    /// What neither this replica's state nor a replica that catches up needs may go from the log.
+    fn release_log(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(retain) = self.config.local.retain_blocks {
+            let below = self.flush.height.min(self.stable.height()).saturating_sub(retain);
+            if below > 0 {
+                effects.push(Effect::Release { below });
+            }
+        }
+    }
+}
+
+fn entry_item(entry: &LedgerEntry) -> LogItem {
+    LogItem { kind: LogKind::Entry, height: entry.height, digest: entry.block, body: codec::encode(entry).into() }
+}
+
+fn certificate_item(certificate: &CheckpointCertificate) -> LogItem {
+    LogItem {
+        kind: LogKind::Certificate,
+        height: certificate.height(),
+        digest: certificate.entry.digest(),
+        body: codec::encode(certificate).into(),
+    }
+}

@@ -1,0 +1,130 @@
+//! From the pool to a payload, and from a replica's clients to the leader.
+
+use super::{Effect, Host};
+use crate::engine::{Draft, Engine, Input};
+use crate::envelope::Body;
+use crate::machine::StateMachine;
+use crate::transaction::{Item, Payload};
+use crate::types::{Now, Time};
+use crypto::{Digest, ReplicaId};
+use std::time::Duration;
+
+/// Bytes of transactions forwarded in one frame.
+const FORWARD_BYTES: usize = 256 << 10;
+
+/// A leader's wish for something to propose.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub token: u64,
+    pub uncommitted: Vec<Digest>,
+    pub deadline: Time,
+}
+
+impl<E: Engine, A: StateMachine> Host<E, A> {
+    /// Answers the engine's wish for a payload once there is enough to propose, or the wait is over.
+    pub(super) fn propose(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        while let Some(wanted) = self.wanted.take() {
+            let limits = &self.config.genesis.limits;
+            let ready = self.pool.ready_bytes();
+            let full = ready >= limits.block_bytes as usize;
+            let something = ready > 0 || (wanted.uncommitted.is_empty() && self.tip_is_open());
+            if !something || (!full && now.time < wanted.deadline) {
+                self.wanted = Some(wanted);
+                return;
+            }
+            let items = self.pool.take(limits.block_bytes as usize - 1);
+            let overdue = now.time.since(self.flagged_at) >= Duration::from_millis(limits.checkpoint_ms);
+            let checkpoint = self.pool.ready_bytes() == 0 || overdue;
+            if checkpoint {
+                self.flagged_at = now.time;
+            }
+            let keys: Vec<_> = items.iter().map(Item::key).collect();
+            let payload = Payload::of(items);
+            let draft = Draft { payload: payload.clone(), time: now.wall, checkpoint };
+            self.feed(now.time, Input::Payload { token: wanted.token, draft }, effects);
+            let taken = self.bodies.values().any(|block| block.payload == payload);
+            if !taken {
+                self.pool.put_back(keys.into_iter());
+            }
+            self.drive(now.time, effects);
+        }
+    }
+
+    /// When [`Host::propose`] has something to do.
+    pub(super) fn proposing_deadline(&self) -> Option<Time> {
+        let wanted = self.wanted.as_ref()?;
+        let something =
+            self.pool.ready_bytes() > 0 || (wanted.uncommitted.is_empty() && self.tip_is_open());
+        something.then_some(wanted.deadline)
+    }
+
+    /// Whether the last executed height asks for another one to certify it.
+    pub(super) fn tip_is_open(&self) -> bool {
+        self.ledger.tip_header().is_some_and(|header| !self.ledger.is_checkpoint(&header))
+    }
+
+    /// Tells the engine since when something waits to be ordered, if that changed.
+    pub(super) fn update_work(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let open_tip = self.tip_is_open().then_some(self.executed_at);
+        let oldest = self.pool.oldest().into_iter().chain(open_tip).min();
+        if oldest != self.work {
+            self.work = oldest;
+            self.feed(now, Input::Work { oldest }, effects);
+            self.drive(now, effects);
+        }
+    }
+
+    /// Forwards what clients gave to this replica: new transactions to the leader, everything to a new leader, and what
+    /// the leader does not take to everybody.
+    pub(super) fn follow_leader(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let led_by = self.engine.led_by();
+        let (_, leader) = led_by;
+        if self.led_by != led_by {
+            self.led_by = led_by;
+            self.to_leader = self.pool.local();
+            self.refresh_pool = true;
+        }
+        let items = std::mem::take(&mut self.to_leader);
+        if leader != self.config.me {
+            self.forward(&[leader], items, effects);
+        }
+        if self.spread_at().is_some_and(|at| at <= now) {
+            let overdue = self.pool.overdue(now - self.patience());
+            let others: Vec<ReplicaId> = self.others().collect();
+            self.forward(&others, overdue, effects);
+        }
+        if self.refresh_pool
+            && let Some(wanted) = &self.wanted
+        {
+            self.pool.refresh(&wanted.uncommitted);
+            self.refresh_pool = false;
+        }
+    }
+
+    /// How long the leader may take before everybody hears of a transaction.
+    fn patience(&self) -> Duration {
+        self.config.genesis.limits.view_timeout() / 2
+    }
+
+    pub(super) fn spread_at(&self) -> Option<Time> {
+        self.pool.next_overdue().map(|arrived| arrived + self.patience())
+    }
+
+    fn forward(&mut self, to: &[ReplicaId], items: Vec<Item>, effects: &mut Vec<Effect>) {
+        let most = FORWARD_BYTES.min(self.config.genesis.limits.block_bytes as usize - 1);
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        for item in items {
+            let size = item.transaction.size();
+            if bytes + size > most && !part.is_empty() {
+                self.send(to, Body::Forward(Payload::of(std::mem::take(&mut part))), effects);
+                bytes = 0;
+            }
+            bytes += size;
+            part.push(item);
+        }
+        if !part.is_empty() {
+            self.send(to, Body::Forward(Payload::of(part)), effects);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! From what was durable to a running host.
+
+use super::checkpoint::Checkpoints;
+use super::execution::{BadState, Ledger};
+use super::promises::Promises;
+use super::{Effect, Flushing, Host, HostConfig, LogTail, Promise};
+use crate::block::Block;
+use crate::codec::{self, DecodeError};
+use crate::engine::{Engine, Outbox, Record, Start};
+use crate::envelope::SealWith;
+use crate::genesis::GenesisError;
+use crate::ledger::{CheckpointCertificate, LedgerEntry};
+use crate::log::{LoadedState, LogItem, LogKind};
+use crate::machine::StateMachine;
+use crate::types::{Height, Now};
+use bytes::Bytes;
+use crypto::{Digest, Statement};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// What was durable.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The state store's content; none if nothing was ever flushed.
+    pub state: Option<LoadedState>,
+    /// Records in force, in log order.
+    pub records: Vec<Bytes>,
+    /// Blocks, entries and certificates above the state's height, in log order.
+    pub items: Vec<LogItem>,
+}
+
+/// Why a replica cannot start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecoverError {
+    /// The genesis does not fit this program.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The state store cannot be used.
+    #[error(transparent)]
+    State(#[from] BadState),
+    /// An item of the log does not decode although its checksum holds.
+    #[error("an item of the log for height {height} cannot be read: {why}; it was written by another release, or the disk is damaged")]
+    Item {
+        /// Its height.
+        height: Height,
+        /// Why.
+        why: DecodeError,
+    },
+    /// Executing a block again gave another result.
+    #[error("executing height {0} again gave another ledger entry than before: the application is not deterministic, or was changed; run the version that wrote this data directory")]
+    NotDeterministic(Height),
+}
+
+/// The log's items, decoded.
+#[derive(Default)]
+struct Replay {
+    blocks: Vec<Block>,
+    entries: BTreeMap<Height, LedgerEntry>,
+    certificates: BTreeMap<Height, CheckpointCertificate>,
+}
+
+fn read_items(items: &[LogItem], limit: usize) -> Result<Replay, RecoverError> {
+    let mut replay = Replay::default();
+    for item in items {
+        let fail = |why| RecoverError::Item { height: item.height, why };
+        match item.kind {
+            LogKind::Block => replay.blocks.push(codec::decode(&item.body, limit).map_err(fail)?),
+            LogKind::Entry => {
+                replay.entries.insert(item.height, codec::decode(&item.body, limit).map_err(fail)?);
+            }
+            LogKind::Certificate => {
+                replay.certificates.insert(item.height, codec::decode(&item.body, limit).map_err(fail)?);
+            }
+            LogKind::Record | LogKind::Mark => {}
+        }
+    }
+    Ok(replay)
+}
+
+impl<E: Engine, A: StateMachine> Host<E, A> {
+    /// Starts a replica from what was durable: executes what was executed, gives the engine its promises back, and says
+    /// what follows.
+    ///
+    /// # Errors
+    /// Whatever makes the replica's past unusable.
+    pub fn recover(
+        config: HostConfig,
+        app: A,
+        recovered: Recovered,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Host<E, A>, RecoverError> {
+        let limits = config.genesis.limits;
+        let replay = read_items(&recovered.items, limits.frame_bytes())?;
+        let records = read_records::<E>(&recovered.records, limits.frame_bytes())?;
+        let mut ledger = Ledger::genesis(app, Arc::clone(&config.genesis))?;
+        let mut stable = CheckpointCertificate { entry: config.genesis.entry(), proof: None };
+        let mut flushed = 0;
+        if let Some(state) = recovered.state {
+            flushed = state.height;
+            (ledger, stable) = ledger.load(state)?;
+        }
+        let by_digest: BTreeMap<Digest, &Block> = replay.blocks.iter().map(|block| (block.digest(), block)).collect();
+        while let Some(entry) = replay.entries.get(&(ledger.tip().height + 1)) {
+            let Some(block) = by_digest.get(&entry.block) else { break };
+            if ledger.execute(block) != *entry {
+                return Err(RecoverError::NotDeterministic(entry.height));
+            }
+        }
+        let tip = *ledger.tip();
+        let mut certificates = replay.certificates;
+        certificates.insert(stable.height(), stable);
+        let stable =
+            certificates.range(..=tip.height).next_back().map(|(_, c)| c.clone()).expect("one was just inserted");
+        ledger.certified(&stable);
+        let blocks: Vec<Block> = replay.blocks.into_iter().filter(|b| b.header.height > tip.height).collect();
+        let start = Start::<E> {
+            tip,
+            tip_header: ledger.tip_header(),
+            stable: stable.clone(),
+            records: records.clone(),
+            blocks: blocks.clone(),
+        };
+        let mut out = Outbox::default();
+        let engine_config = config.trust.engine_config(config.me, &config.genesis);
+        let engine = E::recover(engine_config, start, now.time, &mut out);
+        let domain = config.trust.domain;
+        let reach = 2 * limits.stable_window();
+        let signed: Vec<Statement> = records.iter().flat_map(|record| record.signed(&domain)).collect();
+        let led_by = engine.led_by();
+        let mut host = Host {
+            engine,
+            pool: super::pool::Pool::new(
+                config.local.pool_bytes,
+                config.genesis.organisations.len(),
+                limits.view_timeout() / 4,
+            ),
+            clients: super::clients::Clients::default(),
+            promises: Promises::new(signed.into_iter()),
+            checkpoints: Checkpoints::new(config.me, config.trust.committee, domain, stable.height(), reach),
+            chain_sync: super::sync::ChainSync::default(),
+            block_fetch: super::sync::BlockFetch::default(),
+            accounting: super::accounting::Accounting::default(),
+            certificates,
+            committed: BTreeMap::new(),
+            bodies: blocks.into_iter().map(|block| (block.digest(), block)).collect(),
+            timers: BTreeMap::new(),
+            wanted: None,
+            loopback: VecDeque::new(),
+            connected: BTreeSet::new(),
+            to_leader: Vec::new(),
+            led_by,
+            refresh_pool: true,
+            flagged_at: now.time,
+            work: None,
+            executed_at: now.time,
+            log: LogTail::default(),
+            flush: Flushing { waiting: None, busy: false, height: flushed },
+            halted: false,
+            stable,
+            ledger,
+            config,
+        };
+        effects.push(Effect::Stable { height: host.stable.height() });
+        host.vote_again(now, effects);
+        host.aim_at_known(now, effects);
+        host.absorb(now.time, out, effects);
+        host.drive(now.time, effects);
+        host.flush(now, effects);
+        Ok(host)
+    }
+
+    /// Votes again for checkpoints that were executed and not certified.
+    fn vote_again(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let tip = self.ledger.tip().height;
+        for height in self.stable.height() + 1..=tip {
+            let Some(entry) = self.ledger.entry(height).copied().filter(|entry| entry.state_root.is_some()) else {
+                continue;
+            };
+            let statement = self.checkpoints.executed(now.time, entry);
+            if self.config.may_vote {
+                self.make_promise(Promise::Checkpoint { height }, SealWith::Share(statement), effects);
+            }
+        }
+    }
+
+    /// A certificate above the tip, known from before the stop, is something to catch up to.
+    fn aim_at_known(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let tip = self.ledger.tip().height;
+        if let Some((_, certificate)) = self.certificates.range(tip + 1..).next_back() {
+            let certificate = certificate.clone();
+            self.on_certificate(now.time, &certificate, effects);
+        }
+        self.certificates.split_off(&(tip + 1));
+    }
+}
+
+fn read_records<E: Engine>(records: &[Bytes], limit: usize) -> Result<Vec<E::Record>, RecoverError> {
+    let read = |bytes: &Bytes| codec::decode(bytes, limit).map_err(|why| RecoverError::Item { height: 0, why });
+    records.iter().map(read).collect()
+}

@@ -1,0 +1,170 @@
+//! Catching up: the certified chain from other replicas, and single blocks by digest.
+
+use crate::edge::MAX_FETCH;
+use crate::ledger::CheckpointCertificate;
+use crate::types::{Height, Time};
+use crypto::{Digest, ReplicaId};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// How long normal operation may take to reach a certified height before the chain is fetched.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a replica asked has to answer before the next one is asked.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// Block fetches in progress, at most. Full: further wishes are refused, and the engine asks again.
+const MAX_FETCHES: usize = 1024;
+
+/// Catch-up along the certified chain.
+#[derive(Debug, Default)]
+pub struct ChainSync {
+    target: Option<CheckpointCertificate>,
+    not_before: Option<Time>,
+    asked: Option<(ReplicaId, Time)>,
+    turn: u64,
+}
+
+impl ChainSync {
+    /// A certificate above what is executed was seen. `urgent`: normal operation cannot get there.
+    pub fn aim(&mut self, now: Time, certificate: &CheckpointCertificate, urgent: bool) {
+        if self.target.as_ref().is_none_or(|target| target.height() < certificate.height()) {
+            self.target = Some(certificate.clone());
+        }
+        let start = if urgent { now } else { now + PATIENCE };
+        self.not_before = Some(self.not_before.map_or(start, |at| at.min(start)));
+    }
+
+    /// The highest certificate seen, if it is above `executed`. Reaching it ends the catch-up.
+    pub fn target(&mut self, executed: Height) -> Option<&CheckpointCertificate> {
+        if self.target.as_ref().is_some_and(|target| target.height() <= executed) {
+            *self = ChainSync { turn: self.turn, ..ChainSync::default() };
+        }
+        self.target.as_ref()
+    }
+
+    /// Whom to ask now, if anybody: a replica that did not answer in time is passed over.
+    pub fn ask(&mut self, now: Time, others: &[ReplicaId]) -> Option<ReplicaId> {
+        self.target.as_ref()?;
+        let due = self.not_before.is_some_and(|at| at <= now) && self.asked.is_none_or(|(_, by)| by <= now);
+        if !due {
+            return None;
+        }
+        if others.is_empty() {
+            self.asked = None;
+            self.not_before = Some(now + ANSWER);
+            return None;
+        }
+        if self.asked.is_some() {
+            self.turn += 1;
+        }
+        let peer = others[usize::try_from(self.turn % others.len() as u64).unwrap_or(0)];
+        self.asked = Some((peer, now + ANSWER));
+        Some(peer)
+    }
+
+    /// `from` answered. Gives whether it was asked.
+    pub fn answered(&mut self, from: ReplicaId) -> bool {
+        let asked = self.asked.is_some_and(|(peer, _)| peer == from);
+        if asked {
+            self.asked = None;
+        }
+        asked
+    }
+
+    /// The answer was of no use: the next question goes to another replica, a little later.
+    pub fn useless(&mut self, now: Time) {
+        self.turn += 1;
+        self.not_before = Some(now + PATIENCE);
+    }
+
+    /// When to look again.
+    pub fn deadline(&self) -> Option<Time> {
+        self.target.as_ref()?;
+        self.asked.map(|(_, by)| by).or(self.not_before)
+    }
+}
+
+#[derive(Debug)]
+struct Fetch {
+    from: VecDeque<ReplicaId>,
+    by: Time,
+    asked: ReplicaId,
+}
+
+/// Blocks wanted by digest.
+#[derive(Debug, Default)]
+pub struct BlockFetch {
+    open: BTreeMap<Digest, Fetch>,
+}
+
+impl BlockFetch {
+    /// Wants blocks from any of `from`. Gives the questions to ask now.
+    pub fn want(&mut self, now: Time, from: &[ReplicaId], blocks: &[Digest]) -> Vec<(ReplicaId, Vec<Digest>)> {
+        for block in blocks {
+            if self.open.contains_key(block) || self.open.len() >= MAX_FETCHES {
+                continue;
+            }
+            let mut rest: VecDeque<ReplicaId> = from.iter().copied().collect();
+            if let Some(first) = rest.pop_front() {
+                self.open.insert(*block, Fetch { from: rest, by: now + ANSWER, asked: first });
+            }
+        }
+        self.questions(blocks)
+    }
+
+    fn questions(&self, blocks: &[Digest]) -> Vec<(ReplicaId, Vec<Digest>)> {
+        let mut questions: BTreeMap<ReplicaId, Vec<Digest>> = BTreeMap::new();
+        for block in blocks {
+            if let Some(fetch) = self.open.get(block) {
+                questions.entry(fetch.asked).or_default().push(*block);
+            }
+        }
+        let split = |(to, list): (ReplicaId, Vec<Digest>)| {
+            list.chunks(MAX_FETCH).map(|part| (to, part.to_vec())).collect::<Vec<_>>()
+        };
+        questions.into_iter().flat_map(split).collect()
+    }
+
+    /// Whether this block is wanted; if so it is no longer.
+    pub fn got(&mut self, block: &Digest) -> bool {
+        self.open.remove(block).is_some()
+    }
+
+    /// `from` does not have these, or has not answered in time. Gives the next questions, and what nobody has.
+    #[allow(clippy::type_complexity)]
+    pub fn missing(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        blocks: &[Digest],
+    ) -> (Vec<(ReplicaId, Vec<Digest>)>, Vec<Digest>) {
+        let mut nobody = Vec::new();
+        let mut again = Vec::new();
+        for block in blocks {
+            let Some(fetch) = self.open.get_mut(block).filter(|fetch| fetch.asked == from) else { continue };
+            match fetch.from.pop_front() {
+                Some(next) => {
+                    fetch.asked = next;
+                    fetch.by = now + ANSWER;
+                    again.push(*block);
+                }
+                None => {
+                    self.open.remove(block);
+                    nobody.push(*block);
+                }
+            }
+        }
+        (self.questions(&again), nobody)
+    }
+
+    /// Questions whose time is up.
+    pub fn late(&self, now: Time) -> Vec<(ReplicaId, Digest)> {
+        self.open.iter().filter(|(_, fetch)| fetch.by <= now).map(|(block, fetch)| (fetch.asked, *block)).collect()
+    }
+
+    /// When [`BlockFetch::late`] will have something.
+    pub fn deadline(&self) -> Option<Time> {
+        self.open.values().map(|fetch| fetch.by).min()
+    }
+}

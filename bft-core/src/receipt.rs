@@ -1,0 +1,115 @@
+//! Receipts: what became of a transaction, and the proof of it.
+
+use crate::codec::{self, byte_string};
+use crate::committee::Trust;
+use crate::ledger::{ChainError, CheckpointCertificate, LedgerEntry, check_chain};
+use bytes::Bytes;
+use crypto::{Digest, merkle};
+use serde::{Deserialize, Serialize};
+
+/// Codes of the host. Applications use codes from [`code::APPLICATION`] on; 0 is success.
+pub mod code {
+    /// Executed.
+    pub const OK: u32 = 0;
+    /// The client's key is not enrolled.
+    pub const NOT_ENROLLED: u32 = 1;
+    /// The sequence was executed before, or lies so far back that it counts as executed.
+    pub const STALE: u32 = 2;
+    /// The sequence is too far ahead of the client's last.
+    pub const TOO_FAR_AHEAD: u32 = 3;
+    /// The body of a system transaction does not decode.
+    pub const MALFORMED: u32 = 4;
+    /// Only an organisation's operator may do this.
+    pub const NOT_OPERATOR: u32 = 5;
+    /// The client is enrolled already.
+    pub const ALREADY_ENROLLED: u32 = 6;
+    /// First code of the application's own.
+    pub const APPLICATION: u32 = 100;
+}
+
+/// What became of one transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The transaction's digest.
+    pub transaction: Digest,
+    /// 0 for executed, else why it was refused: see [`code`].
+    pub code: u32,
+    /// The application's answer, or the sentence that says why it refused (UTF-8).
+    #[serde(with = "byte_string")]
+    pub answer: Bytes,
+}
+
+impl Receipt {
+    /// The leaf of the receipts tree.
+    pub fn leaf(&self) -> Digest {
+        merkle::leaf_hash(&codec::encode(self))
+    }
+}
+
+/// A receipt with everything that proves it to somebody who holds the genesis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvenReceipt {
+    /// What became of the transaction.
+    pub receipt: Receipt,
+    /// Its place among the block's receipts.
+    pub index: u64,
+    /// How many receipts the block has.
+    pub count: u64,
+    /// RFC 6962 path from the leaf to the receipts root of `entries[0]`.
+    pub path: Vec<Digest>,
+    /// From the entry of the block to the certified one, consecutive; at most the checkpoint interval many.
+    pub entries: Vec<LedgerEntry>,
+    /// The certificate over the last entry.
+    pub certificate: CheckpointCertificate,
+}
+
+/// Why a proof does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// The entries do not link.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The certificate is not of this committee over this entry.
+    #[error("the certificate over height {0} does not verify with the committee of this genesis: {1}")]
+    Certificate(u64, String),
+    /// The leaf is not under the root.
+    #[error("the receipt is not under the receipts root of height {0}")]
+    Receipt(u64),
+    /// The proof is about another transaction.
+    #[error("the receipt is about transaction {found}, not {expected}")]
+    Transaction {
+        /// Asked about.
+        expected: Digest,
+        /// Answered about.
+        found: Digest,
+    },
+    /// A key's value is not what the state root says.
+    #[error("the value of a key read is not proven under the state root of height {0}")]
+    State(u64),
+    /// The certified entry has no state root.
+    #[error("the certified entry of height {0} carries no state root")]
+    NoStateRoot(u64),
+    /// The replica's answer is not what the proven state gives.
+    #[error("the answer is not what the proven state of height {0} gives")]
+    Answer(u64),
+}
+
+impl ProvenReceipt {
+    /// Height of the block with the transaction.
+    pub fn height(&self) -> u64 {
+        self.entries.first().map_or(0, |entry| entry.height)
+    }
+
+    /// Checks the proof from the genesis alone.
+    ///
+    /// # Errors
+    /// The step that does not hold.
+    pub fn verify(&self, trust: &Trust) -> Result<(), ProofError> {
+        check_chain(&self.entries, &self.certificate.entry)?;
+        trust.verify_checkpoint(&self.certificate)?;
+        let entry = &self.entries[0];
+        let holds =
+            merkle::verify(entry.receipts_root, self.receipt.leaf(), self.index, self.count, &self.path);
+        if holds { Ok(()) } else { Err(ProofError::Receipt(entry.height)) }
+    }
+}

@@ -1,0 +1,1 @@
+//! Verifying client of a Quorate network.

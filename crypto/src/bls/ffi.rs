@@ -1,0 +1,140 @@
+//! The one module with unsafe code: scalar arithmetic and hash-to-curve, which blst's Rust crate offers only
+//! as raw C functions.
+//!
+//! # Safety argument
+//! Every function called here reads and writes through pointers to `blst_fr`, `blst_scalar`, `blst_p1` or
+//! `blst_p1_affine` (plain `repr(C)` integers without padding or invariants that memory safety rests on), or
+//! reads `length` bytes from a pointer. Each pointer comes from a reference or a slice that outlives the
+//! call, each output is initialised before the call and exclusively borrowed, each length is that of the
+//! slice beside it. blst allows an output to alias an input, which no call here makes use of. None of the
+//! functions keeps a pointer, takes a lock or calls back. `blst_fr_inverse` of zero is defined (zero).
+//! Nothing unsafe, and no blst type of the field, leaves the module.
+#![allow(unsafe_code)]
+
+use blst::{blst_fr, blst_p1, blst_p1_affine, blst_scalar, min_sig};
+use zeroize::Zeroize;
+
+/// An element of the scalar field of BLS12-381, in blst's Montgomery form. Wiped on drop: it may be a share.
+///
+/// Arithmetic takes the same time for all values.
+#[derive(Clone)]
+pub(super) struct Scalar(blst_fr);
+
+impl Scalar {
+    pub(super) fn zero() -> Scalar {
+        Scalar(blst_fr::default())
+    }
+
+    pub(super) fn from_u64(value: u64) -> Scalar {
+        let limbs = [value, 0, 0, 0];
+        let mut out = blst_fr::default();
+        // SAFETY: see the module; the function reads four limbs.
+        unsafe { blst::blst_fr_from_uint64(&mut out, limbs.as_ptr()) };
+        Scalar(out)
+    }
+
+    /// The value of a secret key.
+    pub(super) fn from_secret(secret: &min_sig::SecretKey) -> Scalar {
+        Scalar::from_reduced(secret.into())
+    }
+
+    /// A digest, reduced modulo the order of the group: the bias is below 2⁻¹²⁵ for `wide` of 48 bytes.
+    pub(super) fn from_wide(wide: &[u8; 48]) -> Scalar {
+        let mut scalar = blst_scalar::default();
+        // SAFETY: see the module. The result says whether the value is not zero; zero is as good as any here.
+        unsafe { blst::blst_scalar_from_be_bytes(&mut scalar, wide.as_ptr(), wide.len()) };
+        Scalar::from_reduced(&scalar)
+    }
+
+    /// `scalar` must be below the order of the group.
+    fn from_reduced(scalar: &blst_scalar) -> Scalar {
+        let mut out = blst_fr::default();
+        // SAFETY: see the module.
+        unsafe { blst::blst_fr_from_scalar(&mut out, scalar) };
+        Scalar(out)
+    }
+
+    pub(super) fn add(&self, other: &Scalar) -> Scalar {
+        let mut out = blst_fr::default();
+        // SAFETY: see the module.
+        unsafe { blst::blst_fr_add(&mut out, &self.0, &other.0) };
+        Scalar(out)
+    }
+
+    pub(super) fn sub(&self, other: &Scalar) -> Scalar {
+        let mut out = blst_fr::default();
+        // SAFETY: see the module.
+        unsafe { blst::blst_fr_sub(&mut out, &self.0, &other.0) };
+        Scalar(out)
+    }
+
+    pub(super) fn mul(&self, other: &Scalar) -> Scalar {
+        let mut out = blst_fr::default();
+        // SAFETY: see the module.
+        unsafe { blst::blst_fr_mul(&mut out, &self.0, &other.0) };
+        Scalar(out)
+    }
+
+    /// The multiplicative inverse; of zero: zero.
+    pub(super) fn inverse(&self) -> Scalar {
+        let mut out = blst_fr::default();
+        // SAFETY: see the module.
+        unsafe { blst::blst_fr_inverse(&mut out, &self.0) };
+        Scalar(out)
+    }
+
+    /// The canonical value, little endian: what blst's multi-scalar multiplication takes.
+    pub(super) fn to_little_endian(&self) -> [u8; 32] {
+        let mut scalar = blst_scalar::default();
+        // SAFETY: see the module.
+        unsafe { blst::blst_scalar_from_fr(&mut scalar, &self.0) };
+        scalar.b
+    }
+}
+
+impl Drop for Scalar {
+    fn drop(&mut self) {
+        self.0.l.zeroize();
+    }
+}
+
+/// Hash-to-curve into the group of signatures: RFC 9380, `BLS12381G1_XMD:SHA-256_SSWU_RO_` under the tag
+/// `suite`.
+pub(super) fn hash_to_signature_group(message: &[u8], suite: &[u8]) -> min_sig::Signature {
+    let mut point = blst_p1::default();
+    let mut affine = blst_p1_affine::default();
+    let no_prefix: &[u8] = &[];
+    // SAFETY: see the module; the prefix is empty and its pointer is never read through.
+    unsafe {
+        blst::blst_hash_to_g1(
+            &mut point,
+            message.as_ptr(),
+            message.len(),
+            suite.as_ptr(),
+            suite.len(),
+            no_prefix.as_ptr(),
+            no_prefix.len(),
+        );
+        blst::blst_p1_to_affine(&mut affine, &point);
+    }
+    min_sig::Signature::from(affine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn field_laws_on_small_numbers() {
+        let (two, three) = (Scalar::from_u64(2), Scalar::from_u64(3));
+        assert_eq!(two.add(&three).to_little_endian(), Scalar::from_u64(5).to_little_endian());
+        assert_eq!(two.mul(&three).to_little_endian(), Scalar::from_u64(6).to_little_endian());
+        assert_eq!(three.sub(&two).to_little_endian(), Scalar::from_u64(1).to_little_endian());
+        assert_eq!(two.sub(&three).add(&three).to_little_endian(), two.to_little_endian());
+        assert_eq!(three.inverse().mul(&three).to_little_endian(), Scalar::from_u64(1).to_little_endian());
+        assert_eq!(Scalar::zero().inverse().to_little_endian(), [0; 32]);
+        let mut expected = [0; 32];
+        expected[..2].copy_from_slice(&[0x34, 0x12]);
+        assert_eq!(Scalar::from_u64(0x1234).to_little_endian(), expected);
+    }
+}

@@ -1,0 +1,145 @@
+//! Checked points of the signature group, and sums over them.
+
+use blst::min_sig::{AggregateSignature, PublicKey, Signature};
+use blst::{BLST_ERROR, MultiPoint, Pairing, blst_fp12, blst_p1_affine};
+
+use super::SIGNATURE_SUITE;
+use super::ffi::{Scalar, hash_to_signature_group};
+use crate::Statement;
+
+/// A point of G1 from a canonical encoding: on the curve, maybe outside the subgroup, maybe the identity.
+#[derive(Clone, Copy)]
+pub(crate) struct UncheckedPoint(Signature);
+
+impl UncheckedPoint {
+    /// Decodes 48 bytes: canonical and on the curve.
+    pub(crate) fn decompress(bytes: &[u8; 48]) -> Option<UncheckedPoint> {
+        Signature::uncompress(bytes).ok().map(UncheckedPoint)
+    }
+
+    #[cfg(test)]
+    pub(super) fn encode(&self) -> [u8; 48] {
+        self.0.compress()
+    }
+
+    /// Refuses points outside the subgroup and the identity (threats 50, 51).
+    pub(crate) fn check(self) -> Option<SignaturePoint> {
+        self.0.validate(true).ok().map(|()| SignaturePoint(self.0))
+    }
+
+    /// Σ scalar · point over public data, with scalars of 32 bytes one after another, little endian. `points`
+    /// not empty.
+    pub(super) fn weighted_sum(points: &[UncheckedPoint], scalars: &[u8]) -> UncheckedPoint {
+        let points: Vec<Signature> = points.iter().map(|point| point.0).collect();
+        UncheckedPoint(sum(&points, scalars, 255))
+    }
+}
+
+/// A point of the prime-order subgroup of G1, decoded with every check.
+#[derive(Clone, Copy)]
+pub(crate) struct SignaturePoint(Signature);
+
+impl SignaturePoint {
+    /// Decodes 48 bytes: canonical, on the curve, in the subgroup, not the identity.
+    pub(crate) fn decode(bytes: &[u8; 48]) -> Option<SignaturePoint> {
+        UncheckedPoint::decompress(bytes)?.check()
+    }
+
+    /// The point that a signature of `message` is a multiple of.
+    pub(super) fn hash(message: &[u8], suite: &[u8]) -> SignaturePoint {
+        SignaturePoint(hash_to_signature_group(message, suite))
+    }
+
+    pub(super) fn encode(&self) -> [u8; 48] {
+        self.0.compress()
+    }
+
+    /// Whether the point is the signature of `message` under `key`.
+    pub(super) fn verify(&self, message: &[u8], suite: &[u8], key: &PublicKey) -> bool {
+        self.0.verify(false, message, suite, &[], key, false) == BLST_ERROR::BLST_SUCCESS
+    }
+
+    /// Whether the point is the signature of `statement` under `key`.
+    pub(crate) fn verify_statement(&self, statement: &Statement, key: &PublicKey) -> bool {
+        self.verify(&statement.encode(), SIGNATURE_SUITE, key)
+    }
+
+    /// Whether the point is the signature under `key` of the message that hashes to `hash`: e(self, g) =
+    /// e(hash, key).
+    pub(super) fn signs(&self, hash: &SignaturePoint, key: &PublicKey) -> bool {
+        let mut pairing = Pairing::new(true, &[]);
+        pairing.raw_aggregate(key.into(), (&hash.0).into());
+        pairing.commit();
+        let point: &blst_p1_affine = (&self.0).into();
+        let mut signature = blst_fp12::default();
+        Pairing::aggregated(&mut signature, point);
+        pairing.finalverify(Some(&signature))
+    }
+
+    /// Σ scalar · point over public data, with scalars of `bits` one after another, little endian. `points`
+    /// not empty.
+    pub(super) fn weighted_sum(points: &[SignaturePoint], scalars: &[u8], bits: usize) -> SignaturePoint {
+        let points: Vec<Signature> = points.iter().map(|point| point.0).collect();
+        SignaturePoint(sum(&points, scalars, bits))
+    }
+}
+
+fn sum(points: &[Signature], scalars: &[u8], bits: usize) -> Signature {
+    assert_eq!(scalars.len(), points.len() * bits.div_ceil(8));
+    let sum: AggregateSignature = points.mult(scalars, bits);
+    sum.to_signature()
+}
+
+/// Σ scalar · key over public data, as for signatures. The sum may be the identity.
+pub(super) fn weighted_key_sum(keys: &[PublicKey], scalars: &[u8], bits: usize) -> PublicKey {
+    assert_eq!(scalars.len(), keys.len() * bits.div_ceil(8));
+    keys.mult(scalars, bits).to_public_key()
+}
+
+/// Whether the sum of keys is the identity.
+pub(super) fn is_identity(key: &PublicKey) -> bool {
+    key.validate() == Err(BLST_ERROR::BLST_PK_IS_INFINITY)
+}
+
+/// The Lagrange coefficients at zero for `indexes`, which are distinct, not zero, and public: λᵢ = Π xⱼ / (xⱼ
+/// − xᵢ) over j ≠ i. One inversion for all of them.
+///
+/// # Panics
+/// On a zero or a repeated index, which the callers exclude (threat 52).
+pub(super) fn lagrange_at_zero(indexes: &[u64]) -> Vec<Scalar> {
+    for (i, index) in indexes.iter().enumerate() {
+        assert!(*index != 0 && !indexes[..i].contains(index), "index {index} is zero or occurs twice");
+    }
+    let xs: Vec<Scalar> = indexes.iter().map(|index| Scalar::from_u64(*index)).collect();
+    let product = |factors: &mut dyn Iterator<Item = Scalar>| {
+        factors.fold(Scalar::from_u64(1), |product, factor| product.mul(&factor))
+    };
+    let all = product(&mut xs.iter().cloned());
+    // λᵢ = all / (xᵢ · Π (xⱼ − xᵢ)).
+    let denominators: Vec<Scalar> = (0..xs.len())
+        .map(|i| product(&mut (0..xs.len()).map(|j| if i == j { xs[i].clone() } else { xs[j].sub(&xs[i]) })))
+        .collect();
+    inverses(&denominators).iter().map(|inverse| inverse.mul(&all)).collect()
+}
+
+/// The inverses of all `values`, none of them zero, with one inversion (Montgomery's trick).
+pub(super) fn inverses(values: &[Scalar]) -> Vec<Scalar> {
+    let mut prefixes = Vec::with_capacity(values.len());
+    let mut product = Scalar::from_u64(1);
+    for value in values {
+        prefixes.push(product.clone());
+        product = product.mul(value);
+    }
+    let mut inverse = product.inverse();
+    let mut inverses = vec![Scalar::zero(); values.len()];
+    for i in (0..values.len()).rev() {
+        inverses[i] = prefixes[i].mul(&inverse);
+        inverse = inverse.mul(&values[i]);
+    }
+    inverses
+}
+
+/// Scalars one after another, as the sums take them.
+pub(super) fn concatenated(scalars: &[Scalar]) -> Vec<u8> {
+    scalars.iter().flat_map(Scalar::to_little_endian).collect()
+}

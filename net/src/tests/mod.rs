@@ -1,0 +1,10 @@
+//! Tests over real sockets on 127.0.0.1. Names begin with the row of THREATS.md that they cover.
+
+mod clients;
+mod exchange;
+mod flood;
+mod harness;
+mod hostile;
+mod identity;
+mod measure;
+mod reconnect;

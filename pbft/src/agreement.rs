@@ -1,0 +1,333 @@
+//! The normal case (the paper's 4.2): pre-prepare, prepare, commit.
+
+use crate::engine::{Out, Pbft, fetch, to_all};
+use crate::message::{COMMIT, Message, PREPARE, PrePrepare, Prepared, Vote};
+use crate::record::Record;
+use crate::rules;
+use crate::slot::{Cast, Early};
+use bft_core::block::Block;
+use bft_core::engine::{Draft, Output};
+use bft_core::ledger::{CheckpointCertificate, LedgerEntry};
+use bft_core::types::{Height, Time};
+use crypto::{Certificate, Digest, ReplicaId, Share, Statement};
+use std::collections::btree_map::Entry;
+use std::time::Duration;
+
+impl Pbft {
+    /// As leader: asks for something to propose, at once if nothing is in agreement, else when a block has filled.
+    pub(crate) fn want_payload(&mut self, now: Time, out: &mut Out) {
+        if !self.leads() || self.next_height > self.limit() {
+            self.wanted = None;
+            return;
+        }
+        let in_flight = self.next_height > self.committed + 1;
+        let enough = match self.wanted {
+            None => false,
+            Some((_, at_once)) => at_once || in_flight,
+        };
+        if enough {
+            return;
+        }
+        self.tokens += 1;
+        self.wanted = Some((self.tokens, !in_flight));
+        let wait = if in_flight { Duration::from_millis(self.config.limits.batch_ms) } else { Duration::ZERO };
+        let uncommitted = (self.committed + 1..self.next_height).filter_map(|height| {
+            let slot = self.slots.get(&height)?;
+            self.plan.get(&height).copied().or_else(|| slot.voted.map(|vote| vote.block))
+        });
+        out.push(Output::NeedPayload { token: self.tokens, uncommitted: uncommitted.collect(), deadline: now + wait });
+    }
+
+    /// As leader: proposes a block at the next height.
+    pub(crate) fn on_payload(&mut self, token: u64, draft: Draft, out: &mut Out) {
+        if !self.leads() || self.wanted.is_none_or(|(wanted, _)| wanted != token) {
+            return;
+        }
+        self.wanted = None;
+        let height = self.next_height;
+        let Draft { payload, time, checkpoint } = draft;
+        let domain = self.config.domain;
+        let block = Block::new(&domain.chain, domain.epoch, height, payload, time, checkpoint)
+            .expect("the host builds payloads that parse");
+        let (view, digest) = (self.view, block.digest());
+        let Some(slot) = self.slot(height) else { return };
+        assert!(rules::may_prepare(slot.voted.as_ref(), view, &digest), "a leader proposes once per height");
+        let vote = Vote { view, height, block: digest };
+        slot.voted = Some(vote);
+        slot.bodies.insert(digest, block.clone());
+        slot.stored.insert(digest);
+        self.next_height = height + 1;
+        out.push(Output::Persist { record: Some(Record::Prepare(vote)), block: Some(block.clone()) });
+        to_all(Message::PrePrepare(PrePrepare { view, block }), out);
+    }
+
+    pub(crate) fn on_pre_prepare(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        proposal: PrePrepare,
+        share: Share,
+        out: &mut Out,
+    ) {
+        let PrePrepare { view, block } = proposal;
+        let height = block.header.height;
+        if view < self.view {
+            return;
+        }
+        if view > self.view || !self.active {
+            // threat 8: a proposal of a view not entered yet waits; one a slot, of the highest view.
+            if let Some(slot) = self.slot(height)
+                && slot.early.as_ref().is_none_or(|early| early.view < view)
+            {
+                slot.early = Some(Early { view, block, share });
+            }
+            return;
+        }
+        let digest = block.digest();
+        self.cast(from, Vote { view, height, block: digest }, share, out);
+        if height > self.committed
+            && rules::is_as_planned(self.plan.get(&height), &digest)
+            && let Some(slot) = self.slot(height)
+            && slot.accepted_in(view).is_none()
+        {
+            slot.bodies.insert(digest, block);
+            self.accept(now, height, digest, out);
+        }
+        self.try_prepared(now, height, out);
+        self.try_committed(height, out);
+    }
+
+    /// Accepts a block as this view's at its height. Its body is at hand, or the height is committed.
+    pub(crate) fn accept(&mut self, now: Time, height: Height, digest: Digest, out: &mut Out) {
+        let (view, committed) = (self.view, self.committed);
+        let Some(slot) = self.slot(height) else { return };
+        slot.accepted = Some((view, digest));
+        if height > committed {
+            slot.since.get_or_insert(now);
+        }
+        self.try_vote(height, out);
+    }
+
+    /// Prepares the accepted block, once it is within the window.
+    fn try_vote(&mut self, height: Height, out: &mut Out) {
+        let (view, active, limit, committed) = (self.view, self.active, self.limit(), self.committed);
+        let Some(slot) = self.slots.get_mut(&height) else { return };
+        let Some(block) = slot.accepted_in(view).filter(|_| active && height <= limit) else { return };
+        let voted_already = slot.voted.is_some_and(|vote| vote.view == view);
+        if voted_already || !rules::may_prepare(slot.voted.as_ref(), view, &block) {
+            return;
+        }
+        let vote = Vote { view, height, block };
+        slot.voted = Some(vote);
+        // A vote implies a durable block: what is committed is in the log already.
+        let body = if height > committed && slot.stored.insert(block) {
+            Some(slot.bodies.get(&block).cloned().expect("the body of an accepted block is at hand"))
+        } else {
+            None
+        };
+        out.push(Output::Persist { record: Some(Record::Prepare(vote)), block: body });
+        to_all(Message::Prepare(vote), out);
+    }
+
+    pub(crate) fn try_votes(&mut self, out: &mut Out) {
+        let heights: Vec<Height> = self.slots.range(..=self.limit()).map(|(height, _)| *height).collect();
+        for height in heights {
+            self.try_vote(height, out);
+        }
+    }
+
+    pub(crate) fn on_prepare(&mut self, now: Time, from: ReplicaId, vote: Vote, share: Share, out: &mut Out) {
+        self.cast(from, vote, share, out);
+        self.try_prepared(now, vote.height, out);
+    }
+
+    /// Remembers a prepare: the one of the highest view, and the first of that view.
+    fn cast(&mut self, from: ReplicaId, vote: Vote, share: Share, out: &mut Out) {
+        let domain = self.config.domain;
+        let Some(slot) = self.slot(vote.height) else { return };
+        let cast = Cast { view: vote.view, block: vote.block, share };
+        match slot.prepares.entry(from) {
+            Entry::Vacant(entry) => {
+                entry.insert(cast);
+            }
+            Entry::Occupied(mut entry) => {
+                let held = entry.get();
+                if held.view < vote.view {
+                    entry.insert(cast);
+                } else if held.view == vote.view && held.block != vote.block {
+                    let first = Vote { block: held.block, ..vote }.statement(PREPARE, &domain);
+                    let second = vote.statement(PREPARE, &domain);
+                    Pbft::accuse(from, (first, held.share.clone()), (second, cast.share), out);
+                }
+            }
+        }
+    }
+
+    /// Combines a quorum of prepares for the accepted block; accepts a block that f+1 others have accepted.
+    pub(crate) fn try_prepared(&mut self, now: Time, height: Height, out: &mut Out) {
+        let (view, quorum) = (self.view, self.quorum());
+        let believable = self.config.committee.believable();
+        let domain = self.config.domain;
+        if !self.active {
+            return;
+        }
+        let (committed, planned) = (self.committed, self.plan.get(&height).copied());
+        let Some(slot) = self.slots.get_mut(&height) else { return };
+        let Some(block) = slot.accepted_in(view) else {
+            let believed = slot.prepared_by(view).into_iter().find(|(block, from)| {
+                from.len() >= believable && rules::is_as_planned(planned.as_ref(), block)
+            });
+            if let Some((block, from)) = believed.filter(|_| height > committed) {
+                if slot.bodies.contains_key(&block) {
+                    self.accept(now, height, block, out);
+                    self.try_prepared(now, height, out);
+                } else {
+                    fetch(from, block, out);
+                }
+            }
+            return;
+        };
+        let done = slot.prepared.as_ref().is_some_and(|prepared| prepared.vote.view == view);
+        if done || slot.combining == Some(view) {
+            return;
+        }
+        let shares = slot.shares(view, &block);
+        if shares.len() >= quorum {
+            slot.combining = Some(view);
+            let statement = Vote { view, height, block }.statement(PREPARE, &domain);
+            out.push(Output::Combine { statement, shares });
+        }
+    }
+
+    pub(crate) fn on_combined(
+        &mut self,
+        now: Time,
+        statement: Statement,
+        result: Result<Certificate, Vec<ReplicaId>>,
+        out: &mut Out,
+    ) {
+        let Statement { kind, view, height, digest: block, .. } = statement;
+        if kind != PREPARE || view != self.view || !self.active {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(&height) else { return };
+        slot.combining = None;
+        match result {
+            Ok(certificate) => {
+                let vote = Vote { view, height, block };
+                let prepared = Prepared { vote, certificate };
+                if rules::supersedes(&prepared, slot.prepared.as_ref()) {
+                    slot.prepared = Some(prepared.clone());
+                    out.push(Output::Persist { record: Some(Record::Prepared(prepared)), block: None });
+                    to_all(Message::Commit(vote), out);
+                }
+            }
+            Err(culprits) => {
+                slot.refused.extend(culprits);
+                self.try_prepared(now, height, out);
+            }
+        }
+    }
+
+    pub(crate) fn on_commit(&mut self, from: ReplicaId, vote: Vote, share: Share, out: &mut Out) {
+        // The share would make a transferable proof; PBFT counts the channel's word and needs none.
+        let _ = (share, COMMIT);
+        let Some(slot) = self.slot(vote.height) else { return };
+        if slot.commits.get(&from).is_none_or(|held| held.view < vote.view) {
+            slot.commits.insert(from, vote);
+        }
+        self.try_committed(vote.height, out);
+    }
+
+    /// Commits what a quorum committed.
+    pub(crate) fn try_committed(&mut self, height: Height, out: &mut Out) {
+        let (quorum, committed) = (self.quorum(), self.committed);
+        let Some(slot) = self.slots.get_mut(&height) else { return };
+        if height <= committed {
+            return;
+        }
+        if slot.committed.is_none() {
+            let decided = slot.committed_by().into_iter().find(|(_, from)| from.len() >= quorum);
+            let Some(((_, block), from)) = decided else { return };
+            slot.committed = Some(block);
+            if !slot.bodies.contains_key(&block) {
+                fetch(from, block, out);
+            }
+        }
+        self.commit_ready(out);
+    }
+
+    /// Emits what is decided, in height order.
+    pub(crate) fn commit_ready(&mut self, out: &mut Out) {
+        loop {
+            let height = self.committed + 1;
+            let Some(slot) = self.slots.get_mut(&height) else { return };
+            let Some(block) = slot.committed else { return };
+            let Some(body) = slot.bodies.get(&block) else { return };
+            if slot.stored.insert(block) {
+                out.push(Output::Persist { record: None, block: Some(body.clone()) });
+            }
+            slot.bodies.clear();
+            slot.since = None;
+            self.committed = height;
+            self.next_height = self.next_height.max(height + 1);
+            out.push(Output::Commit { height, block, proof: None });
+        }
+    }
+
+    pub(crate) fn on_executed(&mut self, entry: LedgerEntry, out: &mut Out) {
+        self.executed = self.executed.max(entry.height);
+        if entry.height > self.committed {
+            // Block sync went ahead of agreement here.
+            self.committed = entry.height;
+            if let Some(slot) = self.slot(entry.height) {
+                slot.committed = Some(entry.block);
+                slot.bodies.clear();
+                slot.since = None;
+            }
+            for slot in self.slots.range_mut(..entry.height).map(|(_, slot)| slot) {
+                slot.bodies.clear();
+                slot.since = None;
+            }
+            self.next_height = self.next_height.max(entry.height + 1);
+            self.commit_ready(out);
+        }
+        self.try_votes(out);
+    }
+
+    pub(crate) fn on_stable(&mut self, now: Time, checkpoint: CheckpointCertificate, out: &mut Out) {
+        let height = checkpoint.height();
+        if height <= self.stable.height() {
+            return;
+        }
+        self.stable = checkpoint;
+        self.slots = self.slots.split_off(&(height + 1));
+        self.plan = self.plan.split_off(&(height + 1));
+        self.committed = self.committed.max(height);
+        self.executed = self.executed.max(height);
+        self.next_height = self.next_height.max(height + 1);
+        self.commit_ready(out);
+        // Planned heights that were out of reach may have come within it.
+        self.accept_planned(now, out);
+        self.try_votes(out);
+    }
+
+    /// Bodies that were fetched.
+    pub(crate) fn on_blocks(&mut self, now: Time, blocks: Vec<Block>, out: &mut Out) {
+        for block in blocks {
+            let (height, digest) = (block.header.height, block.digest());
+            let (view, active, committed) = (self.view, self.active, self.committed);
+            let planned = self.plan.get(&height).copied();
+            let Some(slot) = self.slot(height).filter(|_| height > committed) else { continue };
+            slot.bodies.insert(digest, block);
+            if active && planned == Some(digest) && slot.accepted_in(view).is_none() {
+                self.accept(now, height, digest, out);
+            }
+            self.try_prepared(now, height, out);
+            self.try_committed(height, out);
+            if let Some(slot) = self.slots.get_mut(&height) {
+                slot.drop_bodies(planned);
+            }
+        }
+    }
+}

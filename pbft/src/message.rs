@@ -1,0 +1,311 @@
+//! What replicas say to each other.
+
+use bft_core::block::Block;
+use bft_core::codec;
+use bft_core::committee::StatementDomain;
+use bft_core::edge::checkpoint_obligation;
+use bft_core::engine::{CheckContext, Class};
+use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
+use bft_core::ledger::CheckpointCertificate;
+use bft_core::types::{Height, View};
+use crypto::{Certificate, Digest, Domain, ReplicaId, Signature, Statement, StatementKind};
+use serde::{Deserialize, Serialize};
+
+/// A share in this: "I accepted this block in this view at this height".
+pub const PREPARE: StatementKind = StatementKind(16);
+/// "I hold the prepared certificate."
+pub const COMMIT: StatementKind = StatementKind(17);
+/// "I left the views before this one, with this prepared."
+pub const VIEW_CHANGE: StatementKind = StatementKind(18);
+/// "These view-changes begin the view."
+pub const NEW_VIEW: StatementKind = StatementKind(19);
+
+/// The leader's proposal; counts as its prepare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrePrepare {
+    /// The leader's view.
+    pub view: View,
+    /// The proposal.
+    pub block: Block,
+}
+
+/// A prepare or a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// In this view.
+    pub view: View,
+    /// At this height.
+    pub height: Height,
+    /// For this block.
+    pub block: Digest,
+}
+
+/// A quorum accepted a block in a view at a height.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// What was accepted.
+    pub vote: Vote,
+    /// The quorum's word.
+    pub certificate: Certificate,
+}
+
+/// "I want to enter `view`; this is what I bring." Signed, so that it can be passed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewChange {
+    /// The view wanted.
+    pub view: View,
+    /// The sender's highest checkpoint certificate.
+    pub stable: CheckpointCertificate,
+    /// For each height above it at most one: of the highest view that the sender has a certificate of. Ascending heights.
+    pub prepared: Vec<Prepared>,
+}
+
+/// "The view begins with these view-changes." Signed, so that it can be passed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewView {
+    /// The view.
+    pub view: View,
+    /// Exactly a quorum, ascending; each with the digest of its view-change.
+    pub sources: Vec<(ReplicaId, Digest)>,
+}
+
+/// How far a replica is, so that others send again what it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its view.
+    pub view: View,
+    /// Whether it has entered it.
+    pub active: bool,
+    /// Committed through here.
+    pub committed: Height,
+    /// Above that, proposals of this view are at hand through here.
+    pub proposed: Height,
+}
+
+/// Another replica's signed message, passed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Relay {
+    /// A view-change.
+    ViewChange(ReplicaId, ViewChange, Signature),
+    /// A new-view, of its view's leader.
+    NewView(NewView, Signature),
+}
+
+/// Everything a PBFT replica says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// See [`PrePrepare`].
+    PrePrepare(PrePrepare),
+    /// See [`Vote`].
+    Prepare(Vote),
+    /// See [`Vote`].
+    Commit(Vote),
+    /// See [`ViewChange`].
+    ViewChange(ViewChange),
+    /// See [`NewView`].
+    NewView(NewView),
+    /// See [`Status`].
+    Status(Status),
+    /// Wanted: these view-changes, named by the new-view of this view.
+    FetchViewChanges(View, Vec<(ReplicaId, Digest)>),
+    /// See [`Relay`].
+    Relay(Relay),
+}
+
+impl Vote {
+    /// What the voter signs.
+    pub fn statement(&self, kind: StatementKind, domain: &StatementDomain) -> Statement {
+        domain.statement(kind, self.view, self.height, self.block)
+    }
+}
+
+impl ViewChange {
+    /// What a new-view names it by.
+    pub fn digest(&self) -> Digest {
+        Digest::of(Domain::Message, &codec::encode(self))
+    }
+
+    /// What the sender signs.
+    pub fn statement(&self, domain: &StatementDomain) -> Statement {
+        domain.statement(VIEW_CHANGE, self.view, 0, self.digest())
+    }
+}
+
+impl NewView {
+    /// What the leader signs.
+    pub fn statement(&self, domain: &StatementDomain) -> Statement {
+        domain.statement(NEW_VIEW, self.view, 0, Digest::of(Domain::Message, &codec::encode(self)))
+    }
+}
+
+fn invalid<T>(why: &'static str) -> Result<T, Rejection> {
+    Err(Rejection::Invalid(why))
+}
+
+fn signature_of(seal: &Seal) -> Result<Signature, Rejection> {
+    match seal {
+        Seal::Signature(signature) => Ok(*signature),
+        Seal::None | Seal::Share(_) => invalid("the message is not signed"),
+    }
+}
+
+/// Bounds of a view-change and what it has to prove (the paper's 4.4; threat 4: one bad certificate discards the message of
+/// the liar who sent it, and nobody else's).
+fn check_view_change(
+    author: ReplicaId,
+    change: &ViewChange,
+    signature: Signature,
+    context: &CheckContext,
+) -> Result<Obligations, Rejection> {
+    let low = change.stable.height();
+    let high = low.saturating_add(context.limits.stable_window());
+    if change.prepared.windows(2).any(|pair| pair[0].vote.height >= pair[1].vote.height) {
+        return invalid("prepared certificates of a view-change are not in ascending order of height");
+    }
+    for Prepared { vote, .. } in &change.prepared {
+        if vote.height <= low || vote.height > high {
+            return invalid("a prepared certificate of a view-change is outside the window above its checkpoint");
+        }
+        if vote.view >= change.view {
+            return invalid("a prepared certificate of a view-change is not of an earlier view");
+        }
+    }
+    let mut certificates: Vec<(Statement, Certificate)> = Vec::with_capacity(change.prepared.len() + 1);
+    certificates.extend(checkpoint_obligation(context, &change.stable)?);
+    certificates.extend(
+        change.prepared.iter().map(|p| (p.vote.statement(PREPARE, &context.domain), p.certificate.clone())),
+    );
+    let signatures = vec![(author, change.statement(&context.domain), signature)];
+    Ok(Obligations { certificates, signatures, ..Obligations::default() })
+}
+
+fn check_new_view(new_view: &NewView, signature: Signature, context: &CheckContext) -> Result<Obligations, Rejection> {
+    if new_view.view == 0 {
+        return invalid("view 0 needs no new-view");
+    }
+    let ascending = new_view.sources.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    let members = new_view.sources.iter().all(|(replica, _)| context.committee.contains(*replica));
+    if new_view.sources.len() != context.committee.quorum() || !ascending || !members {
+        return invalid("a new-view does not name exactly a quorum of distinct members");
+    }
+    let leader = context.committee.in_turn(new_view.view);
+    let signatures = vec![(leader, new_view.statement(&context.domain), signature)];
+    Ok(Obligations { signatures, ..Obligations::default() })
+}
+
+impl bft_core::engine::Message for Message {
+    fn kind(&self) -> &'static str {
+        match self {
+            Message::PrePrepare(_) => "pre-prepare",
+            Message::Prepare(_) => "prepare",
+            Message::Commit(_) => "commit",
+            Message::ViewChange(_) => "view-change",
+            Message::NewView(_) => "new-view",
+            Message::Status(_) => "status",
+            Message::FetchViewChanges(..) => "fetch-view-changes",
+            Message::Relay(_) => "relay",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Message::PrePrepare(_) => Class::Proposal,
+            Message::Prepare(_)
+            | Message::Commit(_)
+            | Message::ViewChange(_)
+            | Message::NewView(_)
+            | Message::Status(_)
+            | Message::FetchViewChanges(..)
+            | Message::Relay(_) => Class::Vote,
+        }
+    }
+
+    fn is_promise(&self) -> bool {
+        match self {
+            Message::PrePrepare(_)
+            | Message::Prepare(_)
+            | Message::Commit(_)
+            | Message::ViewChange(_)
+            | Message::NewView(_) => true,
+            Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => false,
+        }
+    }
+
+    fn seal(&self, domain: &StatementDomain) -> SealWith {
+        match self {
+            Message::PrePrepare(PrePrepare { view, block }) => {
+                let vote = Vote { view: *view, height: block.header.height, block: block.digest() };
+                SealWith::Share(vote.statement(PREPARE, domain))
+            }
+            Message::Prepare(vote) => SealWith::Share(vote.statement(PREPARE, domain)),
+            Message::Commit(vote) => SealWith::Share(vote.statement(COMMIT, domain)),
+            Message::ViewChange(change) => SealWith::Signature(change.statement(domain)),
+            Message::NewView(new_view) => SealWith::Signature(new_view.statement(domain)),
+            Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => SealWith::Nothing,
+        }
+    }
+
+    fn height(&self) -> Option<Height> {
+        match self {
+            Message::PrePrepare(proposal) => Some(proposal.block.header.height),
+            Message::Prepare(vote) | Message::Commit(vote) => Some(vote.height),
+            Message::ViewChange(_)
+            | Message::NewView(_)
+            | Message::Status(_)
+            | Message::FetchViewChanges(..)
+            | Message::Relay(_) => None,
+        }
+    }
+
+    fn fresh_block(&self) -> Option<&Block> {
+        match self {
+            Message::PrePrepare(proposal) => Some(&proposal.block),
+            Message::Prepare(_)
+            | Message::Commit(_)
+            | Message::ViewChange(_)
+            | Message::NewView(_)
+            | Message::Status(_)
+            | Message::FetchViewChanges(..)
+            | Message::Relay(_) => None,
+        }
+    }
+
+    fn check(&self, from: ReplicaId, seal: &Seal, context: &CheckContext) -> Result<Obligations, Rejection> {
+        let leads = |view: View| context.committee.in_turn(view) == from;
+        let has_share = matches!(seal, Seal::Share(_));
+        match self {
+            Message::PrePrepare(proposal) if !leads(proposal.view) => invalid("a pre-prepare not from its view's leader"),
+            Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_) if !has_share => {
+                invalid("a vote without a share")
+            }
+            Message::PrePrepare(proposal) => {
+                Ok(Obligations { blocks: vec![proposal.block.clone()], ..Obligations::default() })
+            }
+            Message::Prepare(_) | Message::Commit(_) => Ok(Obligations::default()),
+            Message::ViewChange(change) => check_view_change(from, change, signature_of(seal)?, context),
+            Message::NewView(new_view) if !leads(new_view.view) => invalid("a new-view not from its view's leader"),
+            Message::NewView(new_view) => check_new_view(new_view, signature_of(seal)?, context),
+            Message::Relay(Relay::ViewChange(author, change, signature)) => {
+                check_view_change(*author, change, *signature, context)
+            }
+            Message::Relay(Relay::NewView(new_view, signature)) => check_new_view(new_view, *signature, context),
+            Message::FetchViewChanges(_, wanted) if wanted.len() > context.committee.replicas => {
+                invalid("more view-changes wanted than there are members")
+            }
+            Message::Status(_) | Message::FetchViewChanges(..) => Ok(Obligations::default()),
+        }
+    }
+
+    fn authenticators(&self) -> usize {
+        let change = |change: &ViewChange| {
+            let certificates = change.prepared.iter().map(|prepared| &prepared.certificate);
+            certificates.chain(&change.stable.proof).map(Certificate::authenticators).sum::<usize>()
+        };
+        match self {
+            Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_) | Message::NewView(_) => 1,
+            Message::ViewChange(body) | Message::Relay(Relay::ViewChange(_, body, _)) => 1 + change(body),
+            Message::Relay(Relay::NewView(..)) => 1,
+            Message::Status(_) | Message::FetchViewChanges(..) => 0,
+        }
+    }
+}

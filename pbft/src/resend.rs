@@ -1,0 +1,92 @@
+//! Retransmission: says how far it is, and sends again what others lack (Castro's thesis, section 5.2).
+
+use crate::engine::{Out, Pbft, fetch, to_all, to_one};
+use crate::message::{Message, PrePrepare, Relay, Status};
+use bft_core::engine::Output;
+use bft_core::types::{Height, Time};
+use crypto::{Digest, ReplicaId};
+
+/// Heights sent again in answer to one status.
+const HEIGHTS: u64 = 16;
+
+impl Pbft {
+    /// While something waits: says how far it is, and asks again for what it lacks.
+    pub(crate) fn on_resend(&mut self, now: Time, out: &mut Out) {
+        self.timing.resend = None;
+        to_all(Message::Status(self.own_status()), out);
+        if !self.active && let Some(change) = self.own_change.clone() {
+            to_all(Message::ViewChange(change), out);
+        }
+        self.try_enter(now, out);
+        let missing: Vec<Digest> = self
+            .slots
+            .range(self.committed + 1..)
+            .filter_map(|(height, slot)| {
+                let wanted = slot.committed.or(self.plan.get(height).copied())?;
+                (!slot.bodies.contains_key(&wanted)).then_some(wanted)
+            })
+            .collect();
+        for block in missing {
+            fetch(self.others(), block, out);
+        }
+        let heights: Vec<Height> = self.slots.range(self.committed + 1..).map(|(height, _)| *height).collect();
+        for height in heights {
+            self.try_prepared(now, height, out);
+        }
+    }
+
+    fn own_status(&self) -> Status {
+        let accepted = |height: &Height| {
+            self.slots.get(height).is_some_and(|slot| slot.accepted_in(self.view).is_some())
+        };
+        let proposed = (self.committed + 1..).take_while(accepted).last().unwrap_or(self.committed);
+        Status { view: self.view, active: self.active, committed: self.committed, proposed }
+    }
+
+    pub(crate) fn on_status(&mut self, from: ReplicaId, status: Status, out: &mut Out) {
+        if status.committed < self.stable.height() {
+            out.push(Output::Advise { to: from });
+        }
+        if status.view < self.view || (status.view == self.view && !status.active) {
+            self.tell_view(from, out);
+        }
+        if status.view == self.view && status.active && self.active {
+            self.send_votes_again(from, &status, out);
+        }
+    }
+
+    /// Tells a replica that has not entered this view why it is the view, or what this replica wants.
+    fn tell_view(&mut self, to: ReplicaId, out: &mut Out) {
+        if !self.active {
+            if let Some(change) = self.own_change.clone() {
+                to_one(to, Message::ViewChange(change), out);
+            }
+            return;
+        }
+        let Some(proof) = &self.proof else { return };
+        let new_view = proof.new_view.clone();
+        match proof.signature {
+            Some(signature) => to_one(to, Message::Relay(Relay::NewView(new_view, signature)), out),
+            None => to_one(to, Message::NewView(new_view), out),
+        }
+    }
+
+    fn send_votes_again(&mut self, to: ReplicaId, status: &Status, out: &mut Out) {
+        let from = status.committed.saturating_add(1);
+        let leads = self.leads();
+        for (height, slot) in self.slots.range(from..from.saturating_add(HEIGHTS)) {
+            let Some(vote) = slot.voted.filter(|vote| vote.view == self.view) else { continue };
+            let own_proposal = leads && *height > self.plan_top && *height > status.proposed;
+            match slot.bodies.get(&vote.block).filter(|_| own_proposal) {
+                Some(block) => {
+                    let proposal = PrePrepare { view: self.view, block: block.clone() };
+                    to_one(to, Message::PrePrepare(proposal), out);
+                }
+                None => to_one(to, Message::Prepare(vote), out),
+            }
+            if let Some(prepared) = slot.prepared.as_ref().filter(|prepared| prepared.vote.view == self.view) {
+                to_one(to, Message::Commit(prepared.vote), out);
+            }
+        }
+    }
+}

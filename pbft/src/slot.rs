@@ -1,0 +1,94 @@
+//! What a replica knows of one height above the stable checkpoint.
+
+use crate::message::{Prepared, Vote};
+use bft_core::block::Block;
+use bft_core::types::{Time, View};
+use crypto::{Digest, ReplicaId, Share};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A prepare as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cast {
+    pub view: View,
+    pub block: Digest,
+    pub share: Share,
+}
+
+/// A proposal of a view that is not entered yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Early {
+    pub view: View,
+    pub block: Block,
+    pub share: Share,
+}
+
+/// One height.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slot {
+    /// The block accepted, and in which view. Invariant: its body is in `bodies`, unless the height is committed.
+    pub accepted: Option<(View, Digest)>,
+    /// One per signer: of the highest view it cast one in.
+    pub prepares: BTreeMap<ReplicaId, Cast>,
+    /// One per signer: of the highest view it cast one in.
+    pub commits: BTreeMap<ReplicaId, Vote>,
+    /// Whose shares were bad in the current view.
+    pub refused: BTreeSet<ReplicaId>,
+    /// This replica's own last prepare. Invariant: it is on disk, or on its way there before any promise.
+    pub voted: Option<Vote>,
+    /// The certificate of the highest view.
+    pub prepared: Option<Prepared>,
+    /// Shares are being combined for this view.
+    pub combining: Option<View>,
+    /// Decided.
+    pub committed: Option<Digest>,
+    /// Known bodies. At most the accepted, the early, the prepared and the decided one.
+    pub bodies: BTreeMap<Digest, Block>,
+    /// Bodies that are on disk, or on their way there.
+    pub stored: BTreeSet<Digest>,
+    /// A proposal of a later view.
+    pub early: Option<Early>,
+    /// Since when something waits to be decided here.
+    pub since: Option<Time>,
+}
+
+impl Slot {
+    /// The block accepted in `view`.
+    pub fn accepted_in(&self, view: View) -> Option<Digest> {
+        self.accepted.filter(|(accepted, _)| *accepted == view).map(|(_, block)| block)
+    }
+
+    /// Shares cast for `block` in `view` by replicas whose shares are not known to be bad.
+    pub fn shares(&self, view: View, block: &Digest) -> Vec<(ReplicaId, Share)> {
+        let matching = self.prepares.iter().filter(|(from, cast)| {
+            cast.view == view && cast.block == *block && !self.refused.contains(from)
+        });
+        matching.map(|(from, cast)| (*from, cast.share.clone())).collect()
+    }
+
+    /// Who cast a prepare in `view`, by block.
+    pub fn prepared_by(&self, view: View) -> BTreeMap<Digest, Vec<ReplicaId>> {
+        let mut by_block: BTreeMap<Digest, Vec<ReplicaId>> = BTreeMap::new();
+        for (from, cast) in self.prepares.iter().filter(|(_, cast)| cast.view == view) {
+            by_block.entry(cast.block).or_default().push(*from);
+        }
+        by_block
+    }
+
+    /// Who sent commit, by view and block.
+    pub fn committed_by(&self) -> BTreeMap<(View, Digest), Vec<ReplicaId>> {
+        let mut by_vote: BTreeMap<(View, Digest), Vec<ReplicaId>> = BTreeMap::new();
+        for (from, vote) in &self.commits {
+            by_vote.entry((vote.view, vote.block)).or_default().push(*from);
+        }
+        by_vote
+    }
+
+    /// Forgets bodies that nothing refers to any more, given what the plan says of this height.
+    pub fn drop_bodies(&mut self, planned: Option<Digest>) {
+        let accepted = self.accepted.map(|(_, block)| block);
+        let prepared = self.prepared.as_ref().map(|prepared| prepared.vote.block);
+        let voted = self.voted.map(|vote| vote.block);
+        let keep = [accepted, prepared, voted, self.committed, planned];
+        self.bodies.retain(|digest, _| keep.contains(&Some(*digest)));
+    }
+}

@@ -1,0 +1,1 @@
+//! The product: a replica with its threads, sockets and disks, and the command line.

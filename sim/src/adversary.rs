@@ -1,0 +1,261 @@
+//! Byzantine replicas: the production host with its real keys, and somebody who rewrites what it sends.
+
+use crate::random::Random;
+use bft_core::block::Block;
+use bft_core::codec;
+use bft_core::committee::StatementDomain;
+use bft_core::engine::{Class, Message as _};
+use bft_core::envelope::{Body, Envelope, Seal, SealWith, Sealed};
+use bft_core::transaction::Payload;
+use bft_core::types::{Height, ReplicaId, Timestamp, View};
+use bytes::Bytes;
+use crypto::{Digest, IdentitySecret, QuorumSigner, Share};
+use engines::AnyMessage;
+use pbft::{Message, PrePrepare, Vote};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// What a liar does. One idea each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Behaviour {
+    /// Says nothing.
+    Silent,
+    /// As leader and as voter, says one thing to one half and another to the other.
+    Equivocate,
+    /// Says old things again.
+    Stale,
+    /// Says things with bits flipped or cut short.
+    Garble,
+    /// Sends shares that do not verify.
+    BadShares,
+    /// As leader, gives its proposals to as few as can still decide.
+    Withhold,
+    /// As leader, proposes just before the others lose patience.
+    Slow,
+    /// As leader, never proposes what one client submits.
+    Censor,
+    /// In a view change, hides what it has prepared; as new leader, names view-changes that do not exist.
+    Forget,
+}
+
+impl Behaviour {
+    /// All of them.
+    pub const ALL: [Behaviour; 9] = [
+        Behaviour::Silent,
+        Behaviour::Equivocate,
+        Behaviour::Stale,
+        Behaviour::Garble,
+        Behaviour::BadShares,
+        Behaviour::Withhold,
+        Behaviour::Slow,
+        Behaviour::Censor,
+        Behaviour::Forget,
+    ];
+}
+
+/// What a liar sends instead of a frame.
+#[derive(Debug)]
+pub struct Utterance {
+    /// To whom.
+    pub to: ReplicaId,
+    /// Later than the honest frame would have left.
+    pub delay: Duration,
+    /// The bytes.
+    pub frame: Bytes,
+}
+
+/// Somebody who rewrites a replica's traffic and holds its keys.
+#[derive(Debug)]
+pub struct Liar {
+    behaviour: Behaviour,
+    random: Random,
+    replicas: usize,
+    domain: StatementDomain,
+    signer: QuorumSigner,
+    identity: IdentitySecret,
+    patience: Duration,
+    /// The second face of an equivocator, by view and height.
+    other_face: BTreeMap<(View, Height), Block>,
+    said: VecDeque<Bytes>,
+    victim: [u8; 32],
+    /// How often it lied.
+    pub lies: u64,
+}
+
+/// What a liar is made of.
+#[derive(Debug)]
+pub struct LiarConfig {
+    /// Its idea.
+    pub behaviour: Behaviour,
+    /// Its choices.
+    pub random: Random,
+    /// Size of the committee.
+    pub replicas: usize,
+    /// Fields of every statement.
+    pub domain: StatementDomain,
+    /// Its key for shares.
+    pub signer: QuorumSigner,
+    /// Its key for signatures.
+    pub identity: IdentitySecret,
+    /// The view timeout.
+    pub patience: Duration,
+    /// The client that a censor starves.
+    pub victim: [u8; 32],
+}
+
+impl Liar {
+    /// A liar.
+    pub fn new(config: LiarConfig) -> Liar {
+        let LiarConfig { behaviour, random, replicas, domain, signer, identity, patience, victim } = config;
+        Liar {
+            behaviour,
+            random,
+            replicas,
+            domain,
+            signer,
+            identity,
+            patience,
+            other_face: BTreeMap::new(),
+            said: VecDeque::new(),
+            victim,
+            lies: 0,
+        }
+    }
+
+    /// What it does.
+    pub fn behaviour(&self) -> Behaviour {
+        self.behaviour
+    }
+
+    /// Whether it lets its host hear of a frame.
+    pub fn hears(&mut self, frame: &[u8]) -> bool {
+        if self.behaviour != Behaviour::Censor {
+            return true;
+        }
+        let deaf = frame.windows(32).any(|window| window == self.victim) && is_forward(frame);
+        self.lies += u64::from(deaf);
+        !deaf
+    }
+
+    /// Rewrites one frame.
+    pub fn says(&mut self, to: ReplicaId, frame: Bytes) -> Vec<Utterance> {
+        let honest = |frame| vec![Utterance { to, delay: Duration::ZERO, frame }];
+        match self.behaviour {
+            Behaviour::Silent => {
+                self.lies += 1;
+                Vec::new()
+            }
+            Behaviour::Censor => honest(frame),
+            Behaviour::Stale => self.repeat(to, frame),
+            Behaviour::Garble => {
+                if self.random.per_mille(300) {
+                    self.lies += 1;
+                    return honest(self.garble(&frame));
+                }
+                honest(frame)
+            }
+            Behaviour::Equivocate
+            | Behaviour::BadShares
+            | Behaviour::Withhold
+            | Behaviour::Slow
+            | Behaviour::Forget => match codec::decode::<Envelope<AnyMessage>>(&frame, usize::MAX) {
+                Ok(envelope) => self.rewrite(to, envelope, frame),
+                Err(_) => honest(frame),
+            },
+        }
+    }
+
+    fn repeat(&mut self, to: ReplicaId, frame: Bytes) -> Vec<Utterance> {
+        self.said.push_back(frame.clone());
+        if self.said.len() > 300 {
+            self.said.pop_front();
+        }
+        let mut out = vec![Utterance { to, delay: Duration::ZERO, frame }];
+        if self.random.per_mille(300) {
+            let old = self.said[self.random.index(self.said.len())].clone();
+            let to = ReplicaId(self.random.index(self.replicas) as u16);
+            self.lies += 1;
+            out.push(Utterance { to, delay: Duration::from_millis(1), frame: old });
+        }
+        out
+    }
+
+    fn garble(&mut self, frame: &[u8]) -> Bytes {
+        let mut bytes = frame.to_vec();
+        if self.random.per_mille(200) {
+            bytes.truncate(self.random.index(bytes.len()));
+        } else {
+            for _ in 0..self.random.between(1, 3) {
+                let at = self.random.index(bytes.len());
+                bytes[at] ^= 1 << self.random.below(8);
+            }
+        }
+        bytes.into()
+    }
+
+    fn rewrite(&mut self, to: ReplicaId, mut envelope: Envelope<AnyMessage>, frame: Bytes) -> Vec<Utterance> {
+        let mut delay = Duration::ZERO;
+        let Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) = &mut envelope.body else {
+            return vec![Utterance { to, delay, frame }];
+        };
+        let half = to.0.is_multiple_of(2);
+        match (self.behaviour, &mut *message) {
+            (Behaviour::Equivocate, Message::PrePrepare(proposal)) if half => {
+                *proposal = self.other_proposal(proposal);
+            }
+            (Behaviour::Equivocate, Message::Prepare(vote) | Message::Commit(vote)) if half => {
+                vote.block = self.other_block(vote);
+            }
+            (Behaviour::BadShares, Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_)) => {
+                *seal = Seal::Share(Share::Threshold([7; 48]));
+                self.lies += 1;
+                return vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }];
+            }
+            (Behaviour::Withhold, Message::PrePrepare(_)) if usize::from(to.0) >= self.replicas * 2 / 3 => {
+                self.lies += 1;
+                return Vec::new();
+            }
+            (Behaviour::Slow, Message::PrePrepare(_)) => {
+                delay = self.patience * 9 / 10;
+                self.lies += 1;
+                return vec![Utterance { to, delay, frame }];
+            }
+            (Behaviour::Forget, Message::ViewChange(change)) => change.prepared.clear(),
+            (Behaviour::Forget, Message::NewView(new_view)) => {
+                for (_, digest) in &mut new_view.sources {
+                    digest.0[0] ^= 1;
+                }
+            }
+            _ => return vec![Utterance { to, delay, frame }],
+        }
+        self.lies += 1;
+        *seal = match message.seal(&self.domain) {
+            SealWith::Nothing => Seal::None,
+            SealWith::Share(statement) => Seal::Share(self.signer.sign(&statement)),
+            SealWith::Signature(statement) => Seal::Signature(self.identity.sign(&statement.encode())),
+        };
+        vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }]
+    }
+
+    /// The proposal that the second half gets to see.
+    fn other_proposal(&mut self, proposal: &PrePrepare) -> PrePrepare {
+        let header = proposal.block.header;
+        let other = self.other_face.entry((proposal.view, header.height)).or_insert_with(|| {
+            let time = Timestamp(header.time.0.saturating_sub(1));
+            Block::new(&self.domain.chain, header.epoch, header.height, Payload::empty(), time, true)
+                .expect("an empty payload parses")
+        });
+        PrePrepare { view: proposal.view, block: other.clone() }
+    }
+
+    fn other_block(&self, vote: &Vote) -> Digest {
+        let mut flipped = vote.block;
+        flipped.0[0] ^= 1;
+        self.other_face.get(&(vote.view, vote.height)).map_or(flipped, Block::digest)
+    }
+}
+
+fn is_forward(frame: &[u8]) -> bool {
+    let envelope = codec::decode::<Envelope<AnyMessage>>(frame, usize::MAX);
+    envelope.is_ok_and(|envelope| envelope.body.class() == Class::Pool)
+}

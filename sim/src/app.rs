@@ -1,0 +1,60 @@
+//! The application of the simulation: registers, and a count of how often each transaction executed.
+
+use bft_core::machine::{Context, Refusal, StateMachine};
+use bft_core::state::{State, View};
+use bytes::Bytes;
+use crypto::ClientKey;
+use std::sync::{Arc, Mutex};
+
+/// What was executed, as the application saw it: height, client, and the sequence that the body names.
+pub type Trace = Arc<Mutex<Vec<(u64, ClientKey, u64)>>>;
+
+/// A body is a register's number, the transaction's sequence (8 bytes), and the bytes to write. It refuses registers above
+/// 200, after writing to them.
+#[derive(Clone, Debug, Default)]
+pub struct Registers {
+    /// Filled by `execute`, emptied by the checker.
+    pub trace: Trace,
+}
+
+impl StateMachine for Registers {
+    fn name(&self) -> &'static str {
+        "registers"
+    }
+
+    fn genesis(&self, config: &str, state: &mut State) -> Result<(), String> {
+        state.put(b"config", config.to_owned());
+        Ok(())
+    }
+
+    fn check(&self, body: &[u8]) -> Result<(), Refusal> {
+        if body.len() < 9 { Err(Refusal::new(100, "a body names a register and a sequence")) } else { Ok(()) }
+    }
+
+    fn execute(&self, context: &Context, body: &[u8], state: &mut State) -> Result<Bytes, Refusal> {
+        self.check(body)?;
+        let (register, rest) = body.split_first().expect("the body was checked");
+        let (sequence, value) = rest.split_at(8);
+        self.trace.lock().expect("one thread").push((context.height, context.client, u64_of(sequence)));
+        let key = [b'r', *register];
+        let count = state.get(&key).map_or(0, |old| u64_of(&old)) + 1;
+        let mut record = count.to_be_bytes().to_vec();
+        record.extend_from_slice(&context.height.to_be_bytes());
+        record.extend_from_slice(&context.time.0.to_be_bytes());
+        record.extend_from_slice(value);
+        state.put(&key, record);
+        if *register > 200 {
+            return Err(Refusal::new(101, "registers above 200 are refused"));
+        }
+        Ok(Bytes::copy_from_slice(&count.to_be_bytes()))
+    }
+
+    fn query(&self, view: &mut View<'_>, request: &[u8]) -> Result<Bytes, Refusal> {
+        let register = *request.first().ok_or_else(|| Refusal::new(100, "a query names a register"))?;
+        view.get(&[b'r', register]).ok_or_else(|| Refusal::new(102, "never written"))
+    }
+}
+
+fn u64_of(bytes: &[u8]) -> u64 {
+    bytes.get(..8).and_then(|head| head.try_into().ok()).map_or(0, u64::from_be_bytes)
+}

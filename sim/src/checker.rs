@@ -1,0 +1,217 @@
+//! What must hold, whatever happens. Nothing here asks the code under test whether it is right.
+
+use bft_core::codec;
+use bft_core::committee::Trust;
+use bft_core::envelope::{Body, Envelope};
+use bft_core::ledger::LedgerEntry;
+use bft_core::log::{Height, LogItem, LogKind};
+use bft_core::receipt::ProvenReceipt;
+use bft_core::types::{Digest, ReplicaId, View};
+use bytes::Bytes;
+use crypto::ClientKey;
+use engines::{AnyMessage, AnyRecord};
+use pbft::{Message, Record};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{rule}: {what}")]
+pub struct Violation {
+    /// Which rule.
+    pub rule: &'static str,
+    /// What happened.
+    pub what: String,
+}
+
+type Verdict = Result<(), Violation>;
+
+fn broken(rule: &'static str, what: String) -> Verdict {
+    Err(Violation { rule, what })
+}
+
+/// What a promise says, in the checker's own terms.
+type Word = (&'static str, View, Height, Digest);
+
+/// What one replica has on disk.
+#[derive(Debug, Default)]
+struct Durable {
+    words: BTreeSet<Word>,
+    blocks: BTreeSet<Digest>,
+}
+
+/// One life of one replica.
+#[derive(Debug, Default)]
+struct Life {
+    height: Height,
+    view: View,
+    executed: BTreeSet<(ClientKey, u64)>,
+}
+
+/// All checks of one run.
+#[derive(Debug, Default)]
+pub struct Checker {
+    entries: BTreeMap<Height, (LedgerEntry, ReplicaId)>,
+    durable: BTreeMap<ReplicaId, Durable>,
+    lives: BTreeMap<ReplicaId, Life>,
+    /// What honest clients submitted.
+    submitted: BTreeSet<(ClientKey, u64)>,
+    executed_at: BTreeMap<(ClientKey, u64), Height>,
+    acknowledged: BTreeMap<(ClientKey, u64), Height>,
+    /// Highest height that any honest replica executed.
+    pub top: Height,
+    /// Transactions executed.
+    pub transactions: u64,
+}
+
+impl Checker {
+    /// A client is about to submit this.
+    pub fn submitted(&mut self, client: ClientKey, sequence: u64) {
+        self.submitted.insert((client, sequence));
+    }
+
+    /// A replica starts, with this height executed.
+    pub fn started(&mut self, replica: ReplicaId, height: Height) {
+        self.lives.insert(replica, Life { height, ..Life::default() });
+    }
+
+    /// Items became durable at a replica.
+    pub fn synced(&mut self, replica: ReplicaId, items: &[LogItem]) {
+        let durable = self.durable.entry(replica).or_default();
+        for item in items {
+            match item.kind {
+                LogKind::Record => durable.words.extend(words_of_record(&item.body)),
+                LogKind::Block => durable.blocks.extend([item.digest]),
+                LogKind::Entry | LogKind::Certificate | LogKind::Mark => {}
+            }
+        }
+    }
+
+    /// An honest replica sends a frame: no promise leaves before what it promises is on disk.
+    ///
+    /// # Errors
+    /// If it does.
+    pub fn sent(&mut self, replica: ReplicaId, frame: &[u8]) -> Verdict {
+        let envelope: Envelope<AnyMessage> = codec::decode(frame, usize::MAX)
+            .map_err(|error| Violation { rule: "honest frames decode", what: format!("{replica}: {error}") })?;
+        let Body::Engine(sealed) = envelope.body else { return Ok(()) };
+        let AnyMessage::Pbft(message) = sealed.message;
+        let durable = self.durable.entry(replica).or_default();
+        let (word, block) = match &message {
+            Message::PrePrepare(proposal) => {
+                let block = proposal.block.digest();
+                (("prepare", proposal.view, proposal.block.header.height, block), Some(block))
+            }
+            Message::Prepare(vote) => (("prepare", vote.view, vote.height, vote.block), Some(vote.block)),
+            Message::Commit(vote) => (("prepared", vote.view, vote.height, vote.block), None),
+            Message::ViewChange(change) => (("view-change", change.view, 0, change.digest()), None),
+            Message::NewView(_) | Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {
+                return Ok(());
+            }
+        };
+        if !durable.words.contains(&word) {
+            return broken("promises are durable before they leave", format!("{replica} sent {message:?}"));
+        }
+        // Below the durable state, blocks may have been pruned; everything a replica votes on is above it or in the log.
+        if let Some(block) = block.filter(|block| !durable.blocks.contains(block)) {
+            return broken("a vote implies a durable block", format!("{replica} voted for {block} in {message:?}"));
+        }
+        Ok(())
+    }
+
+    /// An honest replica has executed a height.
+    ///
+    /// # Errors
+    /// If another one has another entry there, or heights were skipped.
+    pub fn executed(&mut self, replica: ReplicaId, entry: &LedgerEntry) -> Verdict {
+        let life = self.lives.entry(replica).or_default();
+        if entry.height != life.height + 1 {
+            return broken("execution is contiguous", format!("{replica} went from {} to {}", life.height, entry.height));
+        }
+        life.height = entry.height;
+        self.top = self.top.max(entry.height);
+        let (agreed, first) = self.entries.entry(entry.height).or_insert((*entry, replica));
+        if agreed != entry {
+            return broken("agreement", format!("at height {}: {first} has {agreed:?}, {replica} has {entry:?}", entry.height));
+        }
+        Ok(())
+    }
+
+    /// An honest replica's application has executed a transaction.
+    ///
+    /// # Errors
+    /// If it had before, or at another height than elsewhere, or nobody submitted it.
+    pub fn applied(&mut self, replica: ReplicaId, height: Height, client: ClientKey, sequence: u64) -> Verdict {
+        let key = (client, sequence);
+        if !self.submitted.contains(&key) {
+            return broken("validity", format!("{replica} executed {sequence} of {client}, which was never submitted"));
+        }
+        let life = self.lives.entry(replica).or_default();
+        let at = *self.executed_at.entry(key).or_insert_with(|| {
+            self.transactions += 1;
+            height
+        });
+        if at != height || !life.executed.insert(key) {
+            return broken("at most once", format!("{sequence} of {client} executed at {at} and, by {replica}, at {height}"));
+        }
+        Ok(())
+    }
+
+    /// An honest replica's view and stable height after a step.
+    ///
+    /// # Errors
+    /// If the view went back.
+    pub fn view(&mut self, replica: ReplicaId, view: View) -> Verdict {
+        let life = self.lives.entry(replica).or_default();
+        if view < life.view {
+            return broken("views only grow", format!("{replica} went from {} to {view}", life.view));
+        }
+        life.view = view;
+        Ok(())
+    }
+
+    /// A client got a receipt that it believes.
+    ///
+    /// # Errors
+    /// If it does not verify, or is not of the agreed ledger.
+    pub fn acknowledged(&mut self, client: ClientKey, sequence: u64, receipt: &ProvenReceipt, trust: &Trust) -> Verdict {
+        if let Err(error) = receipt.verify(trust) {
+            return broken("receipts are proven", format!("{sequence} of {client}: {error}"));
+        }
+        let height = receipt.height();
+        let agreed = self.entries.get(&height).map(|(entry, _)| entry);
+        if agreed != receipt.entries.first() {
+            return broken("acknowledged is never lost", format!("{sequence} of {client}: height {height} is {agreed:?}"));
+        }
+        self.acknowledged.insert((client, sequence), height);
+        Ok(())
+    }
+
+    /// At the end: everything acknowledged is in the ledger that all live replicas share.
+    ///
+    /// # Errors
+    /// If something is missing.
+    pub fn finished(&self, live: &BTreeMap<ReplicaId, Height>) -> Verdict {
+        let lowest = live.values().min().copied().unwrap_or(0);
+        for ((client, sequence), height) in &self.acknowledged {
+            let executed = self.executed_at.get(&(*client, *sequence));
+            if executed.is_none_or(|executed| executed > height) || *height > lowest {
+                let what = format!("{sequence} of {client} at height {height}; live replicas are at {live:?}");
+                return broken("acknowledged is never lost", what);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn words_of_record(body: &Bytes) -> Option<Word> {
+    let AnyRecord::Pbft(record) = codec::decode(body, usize::MAX).ok()?;
+    Some(match record {
+        Record::Prepare(vote) => ("prepare", vote.view, vote.height, vote.block),
+        Record::Prepared(prepared) => {
+            let vote = prepared.vote;
+            ("prepared", vote.view, vote.height, vote.block)
+        }
+        Record::ViewChange(change) => ("view-change", change.view, 0, change.digest()),
+        Record::NewView(_) => return None,
+    })
+}

@@ -1,0 +1,122 @@
+//! Clients of the simulation: they keep sequences, fail over, and believe only proven receipts.
+
+use crate::random::Random;
+use bft_core::codec;
+use bft_core::request::{Advice, Answer, Call, Reply, Request};
+use bft_core::transaction::{Item, Kind, Payload, Transaction};
+use bft_core::types::{Digest, ReplicaId, Time};
+use bytes::Bytes;
+use crypto::ClientSecret;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a client waits before it tries another replica.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// A transaction without a receipt.
+#[derive(Clone, Debug)]
+struct Open {
+    payload: Payload,
+    retry_at: Time,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its key.
+    pub secret: ClientSecret,
+    chain: Digest,
+    random: Random,
+    replicas: usize,
+    at: ReplicaId,
+    next: u64,
+    open: BTreeMap<u64, Open>,
+    /// Transactions with a believed receipt.
+    pub done: u64,
+    /// Most transactions without a receipt at once.
+    depth: usize,
+}
+
+/// A frame for a replica.
+pub type Outgoing = (ReplicaId, Bytes);
+
+impl Client {
+    /// A client that starts at a random replica.
+    pub fn new(secret: ClientSecret, chain: Digest, mut random: Random, replicas: usize) -> Client {
+        let at = ReplicaId(random.index(replicas) as u16);
+        let depth = random.between(1, 6) as usize;
+        Client { secret, chain, random, replicas, at, next: 1, open: BTreeMap::new(), done: 0, depth }
+    }
+
+    /// Whether it may submit another one.
+    pub fn is_free(&self) -> bool {
+        self.open.len() < self.depth
+    }
+
+    /// Transactions without a receipt.
+    pub fn outstanding(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Submits a new transaction; gives its sequence and the frame.
+    pub fn submit(&mut self, now: Time) -> (u64, Outgoing) {
+        let sequence = self.next;
+        self.next += 1;
+        let mut body = vec![self.random.below(220) as u8];
+        body.extend_from_slice(&sequence.to_be_bytes());
+        body.resize(9 + self.random.index(60), 0x5a);
+        let transaction =
+            Transaction::sign_simulated(&self.secret, &self.chain, Kind::Application, sequence, body.into());
+        let payload = Payload::of(vec![Item::new(&self.chain, transaction)]);
+        let frame = request(sequence, &payload);
+        self.open.insert(sequence, Open { payload, retry_at: now + PATIENCE });
+        (sequence, (self.at, frame))
+    }
+
+    /// Says again what was not answered in time, elsewhere.
+    pub fn tick(&mut self, now: Time) -> Vec<Outgoing> {
+        let late = self.open.values().any(|open| open.retry_at <= now);
+        if late {
+            self.at = ReplicaId((self.at.0 + 1) % self.replicas as u16);
+        }
+        let at = self.at;
+        self.open
+            .iter_mut()
+            .filter(|(_, open)| open.retry_at <= now)
+            .map(|(sequence, open)| {
+                open.retry_at = now + PATIENCE;
+                (at, request(*sequence, &open.payload))
+            })
+            .collect()
+    }
+
+    /// Takes a reply; gives the sequence and receipt if there is one.
+    pub fn reply(&mut self, now: Time, frame: &[u8]) -> Option<(u64, bft_core::receipt::ProvenReceipt)> {
+        let Reply { id, answer } = codec::decode(frame, usize::MAX).ok()?;
+        let open = self.open.get_mut(&id)?;
+        match answer {
+            Answer::Receipt(receipt) => {
+                let item = open.payload.items(&self.chain).ok()?.first()?.digest;
+                // A receipt of another transaction is a lie, or a stale answer: neither ends the wait.
+                if receipt.receipt.transaction != item {
+                    return None;
+                }
+                self.open.remove(&id);
+                self.done += 1;
+                Some((id, *receipt))
+            }
+            Answer::Refused { advice: Advice::Retry | Advice::AskAnother, .. } => {
+                open.retry_at = open.retry_at.min(now + Duration::from_millis(100));
+                None
+            }
+            Answer::Refused { advice: Advice::Abandon, .. }
+            | Answer::Query(_)
+            | Answer::Session(_)
+            | Answer::Status(_) => None,
+        }
+    }
+}
+
+fn request(id: u64, payload: &Payload) -> Bytes {
+    codec::encode(&Request { id, call: Call::Submit(payload.clone()) }).into()
+}

@@ -1,0 +1,148 @@
+//! A disk that keeps what was synced, and may lose the rest.
+
+use crate::random::Random;
+use bft_core::host::Recovered;
+use bft_core::log::{Height, LoadedState, LogBatch, LogItem, LogKind, StateBatch};
+use bytes::Bytes;
+use crypto::Digest;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The log and the state store of one replica.
+#[derive(Debug, Default)]
+pub struct Disk {
+    items: Vec<LogItem>,
+    /// End of each batch in `items`, with its sequence.
+    batches: Vec<(u64, usize)>,
+    /// Where segments begin.
+    segments: BTreeSet<usize>,
+    /// Items that survive a crash.
+    durable: usize,
+    state: Option<LoadedState>,
+    blocks: BTreeMap<Digest, usize>,
+    entries: BTreeMap<Height, usize>,
+    certificates: BTreeMap<Height, usize>,
+}
+
+impl Disk {
+    /// Appends, not yet durable.
+    pub fn append(&mut self, batch: LogBatch) {
+        if batch.new_segment {
+            self.segments.insert(self.items.len());
+        }
+        for item in batch.items {
+            self.index(self.items.len(), &item);
+            self.items.push(item);
+        }
+        self.batches.push((batch.sequence, self.items.len()));
+    }
+
+    fn index(&mut self, at: usize, item: &LogItem) {
+        match item.kind {
+            LogKind::Block => self.blocks.insert(item.digest, at).map_or((), |_| ()),
+            LogKind::Entry => self.entries.insert(item.height, at).map_or((), |_| ()),
+            LogKind::Certificate => self.certificates.insert(item.height, at).map_or((), |_| ()),
+            LogKind::Record | LogKind::Mark => {}
+        }
+    }
+
+    /// The last batch appended.
+    pub fn appended(&self) -> Option<u64> {
+        self.batches.last().map(|(sequence, _)| *sequence)
+    }
+
+    /// Makes everything through `sequence` durable; gives the items that became so.
+    pub fn sync(&mut self, sequence: u64) -> &[LogItem] {
+        let end = self.batches.iter().filter(|(s, _)| *s <= sequence).map(|(_, end)| *end).max();
+        let from = self.durable;
+        self.durable = self.durable.max(end.unwrap_or(0));
+        self.batches.retain(|(s, _)| *s > sequence);
+        &self.items[from..self.durable]
+    }
+
+    /// Applies a state batch: atomic and durable.
+    pub fn flush(&mut self, batch: StateBatch) {
+        let state = self.state.get_or_insert_default();
+        let mut pairs: BTreeMap<Bytes, Bytes> = std::mem::take(&mut state.pairs).into_iter().collect();
+        for (key, value) in batch.writes {
+            match value {
+                Some(value) => pairs.insert(key, value),
+                None => pairs.remove(&key),
+            };
+        }
+        state.pairs = pairs.into_iter().collect();
+        state.height = batch.height;
+        state.meta = batch.meta;
+        state.receipts.extend(batch.receipts);
+        state.receipts.retain(|(height, _)| *height >= batch.receipts_from);
+    }
+
+    /// The machine stops: of what was not synced, any prefix may have reached the disk. Gives what a restart finds.
+    pub fn crash(&mut self, random: &mut Random) -> Recovered {
+        let survived = self.durable + random.index(self.items.len() - self.durable + 1);
+        self.items.truncate(survived);
+        self.segments.retain(|start| *start < survived);
+        self.durable = survived;
+        self.batches.clear();
+        (self.blocks, self.entries, self.certificates) = Default::default();
+        let items = std::mem::take(&mut self.items);
+        for (at, item) in items.iter().enumerate() {
+            self.index(at, item);
+        }
+        self.items = items;
+        self.recover()
+    }
+
+    /// Everything in the log right after a start.
+    pub fn survived(&self) -> &[LogItem] {
+        &self.items[..self.durable]
+    }
+
+    /// What a start finds.
+    fn recover(&self) -> Recovered {
+        let above = self.state.as_ref().map_or(0, |state| state.height);
+        // A mark supersedes the records before its segment: here, before the batch that it ends. What stands in the batch itself
+        // may be repeated in the head, which does no harm.
+        let mut records = Vec::new();
+        let mut kept_from = 0;
+        for (at, item) in self.items.iter().enumerate() {
+            match item.kind {
+                LogKind::Record => records.push((at, item.body.clone())),
+                LogKind::Mark => kept_from = self.segments.range(..=at).next_back().copied().unwrap_or(0),
+                LogKind::Block | LogKind::Entry | LogKind::Certificate => {}
+            }
+        }
+        records.retain(|(at, _)| *at >= kept_from);
+        let records = records.into_iter().map(|(_, body)| body).collect();
+        let above = |item: &&LogItem| {
+            item.height > above && matches!(item.kind, LogKind::Block | LogKind::Entry | LogKind::Certificate)
+        };
+        let items = self.items.iter().filter(above).cloned().collect();
+        Recovered { state: self.state.clone(), records, items }
+    }
+
+    /// A block by digest.
+    pub fn block(&self, digest: &Digest) -> Option<Bytes> {
+        self.blocks.get(digest).map(|at| self.items[*at].body.clone())
+    }
+
+    /// Entries from `from` to the next certified height, the certificate, and blocks that fit.
+    pub fn chain(&self, from: Height, max_bytes: usize) -> (Vec<Bytes>, Option<Bytes>, Vec<Bytes>) {
+        let Some((to, certificate)) = self.certificates.range(from..).next() else { return Default::default() };
+        let certificate = self.items[*certificate].body.clone();
+        let found: Vec<&LogItem> = self.entries.range(from..=*to).map(|(_, at)| &self.items[*at]).collect();
+        if found.len() as u64 != to - from + 1 {
+            return Default::default();
+        }
+        let mut room = max_bytes;
+        let mut blocks = Vec::new();
+        for entry in &found {
+            let Some(block) = self.block(&entry.digest) else { break };
+            if block.len() > room && !blocks.is_empty() {
+                break;
+            }
+            room = room.saturating_sub(block.len());
+            blocks.push(block);
+        }
+        (found.iter().map(|item| item.body.clone()).collect(), Some(certificate), blocks)
+    }
+}

@@ -1,0 +1,21 @@
+//! A whole committee in one thread: virtual time, a faulty network, disks that lose what was not synced, crashes, restarts
+//! and Byzantine replicas, all from one seed.
+//!
+//! The replicas are the production host and engines; only the signature scheme is a fast stand-in of equal sizes. After
+//! every event the checkers in [`checker`] look at what happened; they share no predicate with the code they check. At the end
+//! the network heals and the live replicas must commit new transactions within a bound.
+//!
+//! One seed gives one run: the same events in the same order, shown by the audit digest that [`run`] returns.
+
+pub mod adversary;
+pub mod app;
+pub mod checker;
+pub mod client;
+pub mod disk;
+pub mod network;
+pub mod random;
+pub mod replica;
+pub mod scenario;
+pub mod world;
+
+pub use scenario::{Outcome, Scenario, Tally, run};

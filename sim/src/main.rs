@@ -1,0 +1,95 @@
+//! Runs ranges of seeds through the simulator.
+
+use clap::Parser;
+use crypto::ProtocolTag;
+use sim::{Scenario, Tally, run};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Simulates whole committees: each seed is one run with its own faults, liars and load.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The engine.
+    #[arg(long, default_value = "pbft")]
+    protocol: String,
+    /// Seeds to run, from A up to and not including B.
+    #[arg(long, value_name = "A..B", value_parser = parse_range, default_value = "0..100")]
+    seeds: Range<u64>,
+    /// Size of the committee; each seed's own choice if not given.
+    #[arg(long)]
+    replicas: Option<usize>,
+    /// Write the summary as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Print every event.
+    #[arg(long)]
+    trace: bool,
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let parse = |part: &str| part.parse::<u64>().map_err(|error| format!("{part:?}: {error}"));
+    match text.split_once("..") {
+        Some((from, to)) => Ok(parse(from)?..parse(to)?),
+        None => parse(text).map(|seed| seed..seed + 1),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let protocol = match arguments.protocol.as_str() {
+        "pbft" => ProtocolTag::PBFT,
+        other => {
+            eprintln!("there is no protocol {other:?} here; use pbft");
+            return ExitCode::from(2);
+        }
+    };
+    let started = Instant::now();
+    let mut total = Tally::default();
+    let mut failed = Vec::new();
+    let seeds = arguments.seeds.clone();
+    for seed in seeds.clone() {
+        let scenario =
+            Scenario { seed, protocol, replicas: arguments.replicas, behaviour: None, trace: arguments.trace };
+        let result = std::panic::catch_unwind(|| run(&scenario));
+        let why = match result {
+            Ok(outcome) => {
+                total.add(&outcome.tally);
+                if arguments.trace {
+                    println!("audit digest {}", outcome.audit);
+                }
+                outcome.violation.map(|violation| violation.to_string())
+            }
+            Err(_) => Some("a replica panicked".to_owned()),
+        };
+        if let Some(why) = why {
+            let replicas = arguments.replicas.map_or(String::new(), |n| format!(" --replicas {n}"));
+            println!("seed {seed}: {why}");
+            println!("  again: cargo run --release -p sim -- --protocol {}{replicas} --seeds {seed} --trace", arguments.protocol);
+            failed.push(seed);
+        }
+    }
+    summarise(&arguments, &total, &failed, started)
+}
+
+fn summarise(arguments: &Arguments, total: &Tally, failed: &[u64], started: Instant) -> ExitCode {
+    let seeds = arguments.seeds.end.saturating_sub(arguments.seeds.start);
+    let seconds = started.elapsed().as_secs_f64();
+    let per_minute = seeds as f64 / seconds * 60.0;
+    println!("{seeds} seeds, {} failed; {:.1} hours simulated in {seconds:.1} s: {per_minute:.0} seeds a minute", failed.len(), total.simulated_ms as f64 / 3.6e6);
+    println!("{} events, {} heights, {} transactions, {} view changes", total.events, total.heights, total.transactions, total.views);
+    for (kind, count) in &total.faults {
+        println!("  {count:>10} {kind}");
+    }
+    if let Some(path) = &arguments.json {
+        let summary = serde_json::json!({
+            "seeds": seeds, "failed": failed, "seconds": seconds, "seeds_per_minute": per_minute, "total": total,
+        });
+        if let Err(error) = std::fs::write(path, format!("{summary:#}\n")) {
+            eprintln!("cannot write {}: {error}", path.display());
+            return ExitCode::from(2);
+        }
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

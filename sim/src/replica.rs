@@ -1,0 +1,102 @@
+//! One replica of the simulation: the production host, its edge, its disk, its keys, and perhaps a liar at its mouth.
+
+use crate::adversary::Liar;
+use crate::app::{Registers, Trace};
+use crate::disk::Disk;
+use bft_core::edge::Edge;
+use bft_core::envelope::{Seal, SealWith};
+use bft_core::host::{Effect, Host, HostConfig, Recovered, SealJob};
+use bft_core::types::{Height, Now, Time};
+use crypto::{IdentitySecret, QuorumSigner, TransactionVerifier};
+use engines::AnyEngine;
+
+/// A host of the simulation.
+pub type SimHost = Host<AnyEngine, Registers>;
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Replica {
+    /// What it is made of.
+    pub config: HostConfig,
+    /// Running, or stopped.
+    pub host: Option<SimHost>,
+    /// Checks what comes in.
+    pub edge: Edge,
+    /// What survives.
+    pub disk: Disk,
+    /// Rewrites what it says.
+    pub liar: Option<Liar>,
+    /// Counts starts: events of an earlier life are dropped.
+    pub life: u32,
+    /// Executed heights already shown to the checker.
+    pub shown: Height,
+    /// A sync is under way.
+    pub syncing: bool,
+    /// The tick that is scheduled.
+    pub tick_at: Option<Time>,
+    /// Wall clock minus true time, in microseconds.
+    pub skew_us: i64,
+    /// What its application executed.
+    pub trace: Trace,
+    signer: QuorumSigner,
+    identity: IdentitySecret,
+}
+
+impl Replica {
+    /// A replica that has not started.
+    pub fn new(config: HostConfig, signer: QuorumSigner, identity: IdentitySecret, skew_us: i64) -> Replica {
+        let edge = new_edge(&config);
+        Replica {
+            config,
+            host: None,
+            edge,
+            disk: Disk::default(),
+            liar: None,
+            life: 0,
+            shown: 0,
+            syncing: false,
+            tick_at: None,
+            skew_us,
+            trace: Trace::default(),
+            signer,
+            identity,
+        }
+    }
+
+    /// Starts on what the disk has.
+    pub fn start(&mut self, now: Now, recovered: Recovered, effects: &mut Vec<Effect>) {
+        self.life += 1;
+        self.edge = new_edge(&self.config);
+        self.syncing = false;
+        self.tick_at = None;
+        self.trace.lock().expect("one thread").clear();
+        let app = Registers { trace: Trace::clone(&self.trace) };
+        let flushed = recovered.state.as_ref().map_or(0, |state| state.height);
+        let host = SimHost::recover(self.config.clone(), app, recovered, now, effects).expect("a synced disk recovers");
+        self.shown = flushed;
+        self.host = Some(host);
+    }
+
+    /// Signs, as the holder of the keys.
+    pub fn seal(&self, job: &SealJob) -> Seal {
+        match job.with {
+            SealWith::Nothing => Seal::None,
+            SealWith::Share(statement) => Seal::Share(self.signer.sign(&statement)),
+            SealWith::Signature(statement) => Seal::Signature(self.identity.sign(&statement.encode())),
+        }
+    }
+
+    /// Whether what it does counts for the checkers.
+    pub fn is_honest(&self) -> bool {
+        self.liar.is_none()
+    }
+
+    /// Its keys, for a liar.
+    pub fn keys(&self) -> (QuorumSigner, IdentitySecret) {
+        (self.signer.clone(), self.identity.clone())
+    }
+}
+
+fn new_edge(config: &HostConfig) -> Edge {
+    Edge::new(config.trust.clone(), config.genesis.limits, TransactionVerifier::Simulated)
+}

@@ -1,0 +1,280 @@
+//! From a seed to a run.
+
+use crate::adversary::{Behaviour, Liar, LiarConfig};
+use crate::app::Registers;
+use crate::checker::Violation;
+use crate::client::Client;
+use crate::network::{Network, Weather};
+use crate::random::Random;
+use crate::replica::Replica;
+use crate::world::{Fault, World};
+use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
+use bft_core::host::{HostConfig, LocalLimits, genesis_state};
+use bft_core::types::{Digest, ReplicaId, Time};
+use crypto::{ClientSecret, FaultModel, IdentitySecret, ProtocolTag, QuorumVerifier, Scheme};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long faults happen, in virtual time.
+const STORM: Duration = Duration::from_secs(5);
+
+/// How long the healed network may take to commit what is asked of it. Timeouts may have doubled six times before.
+const RECOVERY: Duration = Duration::from_secs(90);
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Decides everything that is not given here.
+    pub seed: u64,
+    /// The engine.
+    pub protocol: ProtocolTag,
+    /// Size of the committee, if not the seed's choice.
+    pub replicas: Option<usize>,
+    /// What the liars do, if not the seed's choice.
+    pub behaviour: Option<Behaviour>,
+    /// Print what happens.
+    pub trace: bool,
+}
+
+/// What happened in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The same for the same seed.
+    pub audit: Digest,
+    /// Counts.
+    pub tally: Tally,
+    /// What went wrong.
+    pub violation: Option<Violation>,
+}
+
+/// Counts of one run or many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Things that happened.
+    pub events: u64,
+    /// Virtual milliseconds.
+    pub simulated_ms: u64,
+    /// Transactions executed.
+    pub transactions: u64,
+    /// Heights executed.
+    pub heights: u64,
+    /// Highest view reached, summed over runs.
+    pub views: u64,
+    /// Faults by kind.
+    pub faults: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Tally) {
+        self.events += other.events;
+        self.simulated_ms += other.simulated_ms;
+        self.transactions += other.transactions;
+        self.heights += other.heights;
+        self.views += other.views;
+        for (kind, count) in &other.faults {
+            *self.faults.entry(kind.clone()).or_default() += count;
+        }
+    }
+}
+
+/// Runs a scenario.
+pub fn run(scenario: &Scenario) -> Outcome {
+    let mut random = Random::new(scenario.seed);
+    let mut world = build(scenario, &mut random);
+    world.trace = scenario.trace;
+    plan_faults(&mut world, &mut random.fork());
+    let violation = play(&mut world).err();
+    let tally = tally(&world);
+    Outcome { audit: world.audit(), tally, violation }
+}
+
+fn play(world: &mut World) -> Result<(), Violation> {
+    world.start()?;
+    world.run(Time(0) + STORM, |_| false)?;
+    world.heal()?;
+    let asked: Vec<u64> = world.clients.iter().map(|client| client.done).collect();
+    let served = |world: &World| {
+        let more = world.clients.iter().zip(&asked).all(|(client, before)| client.done >= before + 3);
+        more && world.now > Time(0) + STORM + Duration::from_millis(500)
+    };
+    let deadline = world.now + RECOVERY;
+    if !world.run(deadline, served)? {
+        let done: Vec<u64> = world.clients.iter().map(|client| client.done).collect();
+        let what = format!("clients had {asked:?} receipts when the network healed and have {done:?} now; heights {:?}", world.heights());
+        return Err(Violation { rule: "after healing, new transactions commit within a bound", what });
+    }
+    world.load = false;
+    let deadline = world.now + RECOVERY;
+    let quiet = |world: &World| world.is_settled() && world.clients.iter().all(|client| client.outstanding() == 0);
+    if !world.run(deadline, quiet)? {
+        let what = format!("heights {:?}", world.heights());
+        return Err(Violation { rule: "without load, replicas come to the same certified height", what });
+    }
+    world.checker.finished(&world.heights())
+}
+
+fn tally(world: &World) -> Tally {
+    let mut faults = BTreeMap::new();
+    let mut count = |kind: &str, number: u64| {
+        if number > 0 {
+            faults.insert(kind.to_owned(), number);
+        }
+    };
+    count("crashes", world.crashes);
+    count("messages lost", world.network.lost);
+    count("messages doubled", world.network.doubled);
+    count("frames refused", world.rejected);
+    count("lies proven", world.accused.values().sum());
+    for replica in &world.replicas {
+        if let Some(liar) = &replica.liar {
+            *faults.entry(format!("lies: {:?}", liar.behaviour())).or_default() += liar.lies;
+        }
+    }
+    let views = world.replicas.iter().filter_map(|replica| replica.host.as_ref()).map(|host| host.engine_view());
+    Tally {
+        events: world.events,
+        simulated_ms: world.now.0 / 1_000_000,
+        transactions: world.checker.transactions,
+        heights: world.checker.top,
+        views: views.max().unwrap_or(0),
+        faults,
+    }
+}
+
+fn build(scenario: &Scenario, random: &mut Random) -> World {
+    let n = scenario.replicas.unwrap_or_else(|| [4, 4, 4, 4, 5, 7, 10][random.index(7)]);
+    let secrets: Vec<ClientSecret> = (0..random.between(1, 4)).map(|_| ClientSecret::from_seed(seed(random))).collect();
+    let identities: Vec<IdentitySecret> = (0..n).map(|_| IdentitySecret::from_seed(seed(random))).collect();
+    let genesis = Arc::new(genesis(scenario.protocol, &identities, &secrets, random));
+    let quorum = genesis.committee().quorum();
+    let (verifier, signers) = QuorumVerifier::simulated(seed(random), n, quorum);
+    let trust = genesis.trust_with(verifier);
+    let local = LocalLimits {
+        pool_bytes: 1 << 20,
+        segment_bytes: 1 << 14,
+        flush_heights: random.between(2, 12),
+        retain_blocks: None,
+        sync_bytes: 1 << 13,
+    };
+    let mut replicas: Vec<Replica> = Vec::new();
+    for (index, (signer, identity)) in signers.into_iter().zip(identities).enumerate() {
+        let config = HostConfig {
+            me: ReplicaId(index as u16),
+            genesis: Arc::clone(&genesis),
+            trust: trust.clone(),
+            may_vote: true,
+            local,
+        };
+        let skew_us = random.below(2_000_000) as i64 - 1_000_000;
+        replicas.push(Replica::new(config, signer, identity, skew_us));
+    }
+    let victim = secrets[0].public().0;
+    for index in liars(scenario, n, genesis.committee().faulty(), random) {
+        let replica = &mut replicas[index];
+        let (signer, identity) = replica.keys();
+        let behaviour =
+            scenario.behaviour.unwrap_or_else(|| Behaviour::ALL[random.index(Behaviour::ALL.len())]);
+        replica.liar = Some(Liar::new(LiarConfig {
+            behaviour,
+            random: random.fork(),
+            replicas: n,
+            domain: trust.domain,
+            signer,
+            identity,
+            patience: genesis.limits.view_timeout(),
+            victim,
+        }));
+    }
+    let chain = genesis.chain();
+    let clients = secrets.into_iter().map(|secret| Client::new(secret, chain, random.fork(), n)).collect();
+    let weather = Weather::of(random);
+    World::new(replicas, clients, Network::new(random.fork(), weather), random.fork())
+}
+
+/// Who lies: up to f.
+fn liars(scenario: &Scenario, n: usize, f: usize, random: &mut Random) -> BTreeSet<usize> {
+    let wanted = if scenario.behaviour.is_some() { f } else { random.index(f + 1) };
+    let mut liars = BTreeSet::new();
+    while liars.len() < wanted {
+        liars.insert(random.index(n));
+    }
+    liars
+}
+
+fn seed(random: &mut Random) -> [u8; 32] {
+    let mut seed = [0; 32];
+    for chunk in seed.chunks_mut(8) {
+        chunk.copy_from_slice(&random.bits().to_le_bytes());
+    }
+    seed
+}
+
+fn genesis(protocol: ProtocolTag, identities: &[IdentitySecret], clients: &[ClientSecret], random: &mut Random) -> Genesis {
+    let window = random.between(2, 10);
+    let limits = Limits {
+        transaction_bytes: 256,
+        block_bytes: random.between(600, 3000) as u32,
+        window,
+        checkpoint_interval: random.between(1, window),
+        checkpoint_ms: 50,
+        view_timeout_ms: 500,
+        batch_ms: 5,
+        session_window: 64,
+        receipt_heights: 200,
+        clock_skew_ms: 5000,
+    };
+    let organisation = |index: usize| format!("organisation-{index}");
+    let replicas = identities.iter().enumerate().map(|(index, identity)| ReplicaInfo {
+        organisation: organisation(index),
+        identity: identity.public(),
+        address: format!("replica-{index}:1"),
+    });
+    let organisations = (0..identities.len()).map(|index| Organisation {
+        name: organisation(index),
+        operator: ClientSecret::from_seed([index as u8 + 1; 32]).public(),
+        clients: clients.iter().skip(index).step_by(identities.len()).map(ClientSecret::public).collect(),
+    });
+    let mut genesis = Genesis {
+        version: bft_core::codec::VERSION,
+        network: "simulated".into(),
+        time: 1,
+        protocol,
+        fault_model: FaultModel::Byzantine,
+        // Keys of the test scheme take the place of these: `trust_with` says so to the hosts.
+        scheme: Scheme::Ed25519,
+        limits,
+        application: Application { name: "registers".into(), config: String::new() },
+        state_root: Digest::ZERO,
+        replicas: replicas.collect(),
+        organisations: organisations.collect(),
+        threshold: None,
+    };
+    let (_, root) = genesis_state(&Registers::default(), &genesis).expect("the registers accept any configuration");
+    genesis.state_root = root;
+    genesis.validate().expect("the simulation makes valid networks");
+    genesis
+}
+
+/// Crashes, restarts and partitions during the storm.
+fn plan_faults(world: &mut World, random: &mut Random) {
+    let n = world.replicas.len();
+    let any = |random: &mut Random| ReplicaId(random.index(n) as u16);
+    let moment = |random: &mut Random| random.span(Duration::from_millis(100), STORM);
+    for _ in 0..random.below(5) {
+        let (replica, at) = (any(random), moment(random));
+        world.plan(at, Fault::Crash(replica));
+        let down = random.span(Duration::from_millis(1), Duration::from_millis(1500));
+        world.plan(at + down, Fault::Restart(replica));
+    }
+    for _ in 0..random.below(4) {
+        let at = moment(random);
+        let side: BTreeSet<ReplicaId> =
+            (0..n).map(|index| ReplicaId(index as u16)).filter(|_| random.per_mille(400)).collect();
+        let other = (0..n).map(|index| ReplicaId(index as u16)).filter(|id| !side.contains(id)).collect();
+        world.plan(at, Fault::Cut(side, other, random.per_mille(250)));
+        world.plan(at + random.span(Duration::from_millis(50), Duration::from_millis(2000)), Fault::Mend);
+    }
+}

@@ -1,0 +1,10 @@
+//! The log against a disk that loses, tears, refuses and rots; the writer; the real file system.
+
+mod crash;
+mod fault_disk;
+mod gated_disk;
+mod model;
+mod real_disk;
+mod recycling;
+mod threats;
+mod writer;
