@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Bytes of the longest encoded operation.
-pub const OPERATION_BYTES: usize = 512;
+pub const OPERATION_BYTES: usize = 1024;
 /// Bytes of the longest memo.
-pub const MEMO_BYTES: usize = 256;
+pub const MEMO_BYTES: usize = 512;
 /// Bytes of the longest reason for a freeze.
 pub const REASON_BYTES: usize = 256;
 

@@ -37,14 +37,14 @@ fn case(
 
 fn form() -> Vec<Case> {
     let long_memo =
-        Operation::Transfer { asset: eur(), to: key(SHOP), amount: 1, memo: vec![b'm'; 257].into() };
+        Operation::Transfer { asset: eur(), to: key(SHOP), amount: 1, memo: vec![b'm'; 513].into() };
     let long_reason = Operation::Freeze { account: key(SHOP), reason: "r".repeat(300) };
     let zero = "the amount is 0; it must be at least 1";
     vec![
         case(nothing, BANK, issue("EUR", SHOP, 0), Code::ZeroAmount, zero),
         case(nothing, SHOP, transfer(BANK, 0), Code::ZeroAmount, zero),
         case(nothing, SHOP, Operation::Redeem { asset: eur(), amount: 0 }, Code::ZeroAmount, zero),
-        case(nothing, SHOP, long_memo, Code::TextTooLong, "the memo has 257 bytes; at most 256 are possible"),
+        case(nothing, SHOP, long_memo, Code::TextTooLong, "the memo has 513 bytes; at most 512 are possible"),
         case(
             nothing,
             SUPERVISOR,
@@ -57,7 +57,7 @@ fn form() -> Vec<Case> {
             SUPERVISOR,
             Operation::Unfreeze { account: key(SHOP), reason: "r".repeat(500) },
             Code::Malformed,
-            "the bytes are not an operation of the ledger: they must be its one encoding, of at most 512 bytes, made by this release",
+            "the bytes are not an operation of the ledger: they must be its one encoding, of at most 1024 bytes, made by this release",
         ),
     ]
 }

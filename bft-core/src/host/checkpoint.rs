@@ -4,6 +4,7 @@
 //! that certification costs O(n) messages and no single replica can withhold it for long.
 
 use crate::committee::{Committee, StatementDomain};
+use crate::edge::MAX_FETCH;
 use crate::envelope::CheckpointVote;
 use crate::ledger::LedgerEntry;
 use crate::types::{Height, Time};
@@ -167,9 +168,16 @@ impl Checkpoints {
         self.riders.retain(|_, riders| !riders.votes.is_empty());
     }
 
-    /// Votes that ride on an envelope to `to`.
+    /// Votes that ride on an envelope to `to`: as many as its edge lets pass, those of the highest heights first, because a
+    /// certificate covers the heights below.
     pub fn riders(&mut self, to: ReplicaId) -> Vec<CheckpointVote> {
-        self.riders.remove(&to).map(|riders| riders.votes).unwrap_or_default()
+        let Some(Riders { mut votes, since }) = self.riders.remove(&to) else { return Vec::new() };
+        votes.sort_by_key(|vote| vote.height);
+        let ride = votes.split_off(votes.len().saturating_sub(MAX_FETCH));
+        if !votes.is_empty() {
+            self.riders.insert(to, Riders { votes, since });
+        }
+        ride
     }
 
     /// Collectors whose votes waited long enough to travel alone.

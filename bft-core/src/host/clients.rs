@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 /// Clients that may wait for the same transaction. Full: the next one is told to try again.
 const WAITERS: usize = 16;
 
+/// Clients that may wait for the certificate over one height. Full: the next one is told to try again.
+const PROVING: usize = 1 << 14;
+
 /// A client that waits for a receipt.
 #[derive(Clone, Copy, Debug)]
 struct Waiter {
@@ -162,7 +165,13 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     fn answer_executed(&mut self, waiter: Waiter, height: Height, index: u32, effects: &mut Vec<Effect>) -> Option<Answer> {
         match self.certificates.range(height..).next() {
             Some((_, certificate)) => answer_height(height, &[(waiter, index)], certificate, &self.ledger, effects),
-            None => self.clients.proving.entry(height).or_default().push((waiter, index)),
+            None => {
+                let proving = self.clients.proving.entry(height).or_default();
+                if proving.len() >= PROVING {
+                    return Some(refused(Advice::Retry, "too many clients wait for this height's certificate; ask again shortly"));
+                }
+                proving.push((waiter, index));
+            }
         }
         None
     }

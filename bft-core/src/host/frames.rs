@@ -29,7 +29,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let Envelope { epoch: _, votes, body } = envelope.into_inner();
         let sort = Sort { class: body.class(), kind: body.kind(), direction: Direction::Received };
         let authenticators = (body.authenticators() + votes.len()) as u64;
-        self.accounting.count(sort, body.height(), Traffic { messages: 1, bytes: bytes as u64, authenticators });
+        // A height that is far from here is a liar's, or of no interest: it must not push near ones out of the books.
+        let reach = self.ledger.tip().height.saturating_add(2 * self.config.genesis.limits.stable_window());
+        let height = body.height().filter(|height| *height <= reach);
+        self.accounting.count(sort, height, Traffic { messages: 1, bytes: bytes as u64, authenticators });
         // A replica that still votes for what is certified has missed the certificate.
         if votes.iter().any(|vote| vote.height <= self.stable.height()) {
             self.tell_stable(from, effects);
@@ -60,7 +63,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Body::FetchBlocks(blocks) => effects.push(Effect::ReadBlocks { to: from, blocks }),
             Body::Blocks(blocks, missing) => self.on_blocks(now.time, from, blocks, &missing, effects),
             Body::FetchChain(height) => {
-                effects.push(Effect::ReadChain { to: from, from: height, max_bytes: self.config.local.sync_bytes });
+                // The answer has to fit into a frame, entries and certificate included.
+                let max_bytes = self.config.local.sync_bytes.min(self.config.genesis.limits.frame_bytes() / 2);
+                effects.push(Effect::ReadChain { to: from, from: height, max_bytes });
             }
             Body::Chain(part) => self.on_chain(now.time, from, &part, effects),
         }

@@ -274,9 +274,21 @@ pub struct Host<E: Engine, A> {
     flagged_at: Time,
     work: Option<Time>,
     executed_at: Time,
+    totals: Totals,
     log: LogTail,
     flush: Flushing,
     halted: bool,
+}
+
+/// What was executed since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Blocks.
+    pub blocks: u64,
+    /// Transactions in them.
+    pub transactions: u64,
+    /// Bytes of their payloads.
+    pub payload_bytes: u64,
 }
 
 /// Items waiting for the next batch, and where the log stands.

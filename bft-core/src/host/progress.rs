@@ -29,6 +29,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.log.items.push(entry_item(&entry));
         let chain = &self.config.trust.domain.chain;
         let items = block.payload.items(chain).expect("an executed payload was parsed").clone();
+        self.totals.blocks += 1;
+        self.totals.transactions += items.len() as u64;
+        self.totals.payload_bytes += block.payload.bytes().len() as u64;
         self.pool.executed(height, items.iter().map(Item::key));
         self.committed.remove(&height);
         self.bodies.retain(|_, block| block.header.height > height);

@@ -92,7 +92,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     ) -> Result<Host<E, A>, RecoverError> {
         let limits = config.genesis.limits;
         let replay = read_items(&recovered.items, limits.frame_bytes())?;
-        let records = read_records::<E>(&recovered.records, limits.frame_bytes())?;
+        // A record may hold what came in several frames: PBFT's proof of a view holds a quorum of view-changes.
+        let records = read_records::<E>(&recovered.records, limits.frame_bytes() * config.trust.committee.replicas)?;
         let mut ledger = Ledger::genesis(app, Arc::clone(&config.genesis))?;
         let mut stable = CheckpointCertificate { entry: config.genesis.entry(), proof: None };
         let mut flushed = 0;
@@ -154,6 +155,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             flagged_at: now.time,
             work: None,
             executed_at: now.time,
+            totals: super::Totals::default(),
             log: LogTail::default(),
             flush: Flushing { waiting: None, busy: false, height: flushed },
             halted: false,

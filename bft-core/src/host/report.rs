@@ -44,6 +44,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         format!("{}{height}: {} of {}; not from {}", wait.what, wait.from.len(), wait.needed, missing.join(", "))
     }
 
+    /// What was executed since the start.
+    pub fn totals(&self) -> super::Totals {
+        self.totals
+    }
+
     /// Traffic so far.
     pub fn accounting(&self) -> &Accounting {
         &self.accounting

@@ -99,8 +99,9 @@ pub struct BlockFetch {
 }
 
 impl BlockFetch {
-    /// Wants blocks from any of `from`. Gives the questions to ask now.
+    /// Wants blocks from any of `from`. Gives the questions to ask now: none about what is asked for already.
     pub fn want(&mut self, now: Time, from: &[ReplicaId], blocks: &[Digest]) -> Vec<(ReplicaId, Vec<Digest>)> {
+        let mut new = Vec::new();
         for block in blocks {
             if self.open.contains_key(block) || self.open.len() >= MAX_FETCHES {
                 continue;
@@ -108,9 +109,10 @@ impl BlockFetch {
             let mut rest: VecDeque<ReplicaId> = from.iter().copied().collect();
             if let Some(first) = rest.pop_front() {
                 self.open.insert(*block, Fetch { from: rest, by: now + ANSWER, asked: first });
+                new.push(*block);
             }
         }
-        self.questions(blocks)
+        self.questions(&new)
     }
 
     fn questions(&self, blocks: &[Digest]) -> Vec<(ReplicaId, Vec<Digest>)> {

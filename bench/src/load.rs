@@ -1,0 +1,382 @@
+//! `bench load`: four replica processes on this machine under a closed loop of signed ledger transactions, and what it costs.
+//!
+//! Figures are ratios of counters over one measured stretch: CPU time of all replica processes from the kernel, bytes and
+//! syncs from the replicas' own status. The load generator's CPU is not counted.
+
+use crate::consortium::{Consortium, ConsortiumConfig, fresh_seed, replica_id};
+use crate::process::{ReplicaProcess, stop_all};
+use anyhow::{Context, bail, ensure};
+use app_examples::ledger::Operation;
+use bft_core::genesis::Limits;
+use bft_core::request::StatusReport;
+use bft_core::transaction::Kind;
+use client::{Client, ClientConfig};
+use crypto::{ClientKey, ClientSecret, Scheme};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How long the network may take for something that should come soon.
+const SOON: Duration = Duration::from_secs(60);
+
+/// What to measure.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LoadArguments {
+    /// A short run: 20 seconds of saturation instead of 60.
+    #[arg(long)]
+    pub quick: bool,
+    /// Replicas.
+    #[arg(long, default_value_t = 4)]
+    pub replicas: usize,
+    /// Clients, each with transactions in flight.
+    #[arg(long, default_value_t = 8)]
+    pub clients: usize,
+    /// Transactions in flight per client.
+    #[arg(long, default_value_t = 400)]
+    pub in_flight: usize,
+    /// Bytes of a transaction's body.
+    #[arg(long, default_value_t = 512)]
+    pub bytes: usize,
+    /// How certificates are made.
+    #[arg(long, default_value = "threshold")]
+    pub scheme: Scheme,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// Seconds of saturation.
+    pub seconds: f64,
+    /// Committed transactions per second.
+    pub transactions_per_second: f64,
+    /// Transactions in a block, on average.
+    pub transactions_per_block: f64,
+    /// Acknowledged with a verified receipt: 50th percentile, in milliseconds.
+    pub latency_p50_ms: f64,
+    /// The same, 99th percentile.
+    pub latency_p99_ms: f64,
+    /// CPU time of all replicas together per transaction, in microseconds.
+    pub cpu_us_per_transaction: f64,
+    /// Bytes appended to a replica's log per byte of payload.
+    pub log_bytes_per_payload: f64,
+    /// Syncs of a replica's log per block.
+    pub fsyncs_per_block: f64,
+    /// Bytes of proposals sent, per (n−1) times the payload.
+    pub proposal_bytes_per_payload: f64,
+    /// Bytes of everything sent between replicas, per (n−1) times the payload.
+    pub sent_bytes_per_payload: f64,
+    /// Largest resident memory of a replica half-way, in MiB.
+    pub resident_half_way_mib: f64,
+    /// The same at the end.
+    pub resident_at_end_mib: f64,
+    /// Heights per second at which a restarted replica caught up.
+    pub catch_up_per_second: f64,
+    /// That, per live heights per second meanwhile.
+    pub catch_up_ratio: f64,
+}
+
+/// Runs the benchmark with the program `executable` and prints the figures.
+///
+/// # Errors
+/// If the network does not come up or stops serving.
+pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()> {
+    ensure!(arguments.bytes >= 64 && arguments.bytes <= 512, "--bytes is {}; 64 to 512 is possible", arguments.bytes);
+    let dir = std::env::temp_dir().join(format!("quorate-bench-{}", std::process::id()));
+    let mut consortium = Consortium::create(ConsortiumConfig {
+        dir: dir.clone(),
+        executable,
+        replicas: arguments.replicas,
+        clients: arguments.clients,
+        scheme: arguments.scheme,
+        limits: Limits::default(),
+        seed: fresh_seed()?,
+    })?;
+    let mut processes = consortium.start()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(measure(arguments, &consortium, &mut processes));
+    let stopped = stop_all(&mut processes, Duration::from_secs(10));
+    let figures = result.with_context(|| {
+        let words: Vec<String> = processes.iter().map(ReplicaProcess::last_words).collect();
+        format!("the replicas said:\n{}", words.join("\n"))
+    })?;
+    stopped?;
+    std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    print(arguments, &figures);
+    if let Some(path) = &arguments.json {
+        let text = format!("{}\n", serde_json::to_string_pretty(&figures)?);
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn print(arguments: &LoadArguments, figures: &Figures) {
+    let Figures { seconds, .. } = figures;
+    println!(
+        "{} replicas, {}-byte transactions, {} clients with {} in flight each, {} certificates, {seconds:.0} s of saturation",
+        arguments.replicas, arguments.bytes, arguments.clients, arguments.in_flight, arguments.scheme
+    );
+    let rows: [(&str, f64, &str); 13] = [
+        ("committed transactions per second", figures.transactions_per_second, ""),
+        ("transactions per block", figures.transactions_per_block, ""),
+        ("latency with proven receipt, p50, ms", figures.latency_p50_ms, ""),
+        ("latency with proven receipt, p99, ms", figures.latency_p99_ms, ""),
+        ("CPU-µs per transaction, all replicas", figures.cpu_us_per_transaction, "≤ 400"),
+        ("log bytes appended per payload byte", figures.log_bytes_per_payload, "≤ 1.05"),
+        ("log syncs per block and replica", figures.fsyncs_per_block, "≤ 1.2 (≤ 2 below saturation)"),
+        ("proposal bytes per (n-1) payload", figures.proposal_bytes_per_payload, "≤ 1.05"),
+        ("all bytes between replicas per (n-1) payload", figures.sent_bytes_per_payload, "≤ 1.32"),
+        ("resident memory half-way, MiB", figures.resident_half_way_mib, "≤ 300"),
+        ("resident memory at the end, MiB", figures.resident_at_end_mib, "≤ 300, flat"),
+        ("catch-up, heights per second", figures.catch_up_per_second, ""),
+        ("catch-up per live rate", figures.catch_up_ratio, "≥ 3"),
+    ];
+    for (name, value, bound) in rows {
+        println!("  {name:<46} {value:>10.2}  {bound}");
+    }
+}
+
+/// Counters of all replicas at one moment.
+struct Reading {
+    at: Instant,
+    cpu: Duration,
+    reports: Vec<StatusReport>,
+}
+
+impl Reading {
+    async fn take(watch: &Client, processes: &[ReplicaProcess]) -> anyhow::Result<Reading> {
+        let cpu = processes.iter().map(ReplicaProcess::cpu_time).sum();
+        let at = Instant::now();
+        let mut reports = Vec::new();
+        for process in processes {
+            reports.push(watch.status(process.replica()).await?);
+        }
+        Ok(Reading { at, cpu, reports })
+    }
+
+    /// A counter, summed over replicas.
+    fn sum(&self, name: &str) -> f64 {
+        self.reports.iter().map(|report| counter(report, name)).sum()
+    }
+
+    /// Counters whose names begin so, summed over replicas.
+    fn sum_all(&self, prefix: &str) -> f64 {
+        let all = self.reports.iter().flat_map(|report| &report.counters);
+        all.filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| *value as f64).sum()
+    }
+}
+
+fn counter(report: &StatusReport, name: &str) -> f64 {
+    let found = report.counters.iter().find(|(other, _)| other == name);
+    found.map_or(0.0, |(_, value)| *value as f64)
+}
+
+fn resident_mib(processes: &[ReplicaProcess]) -> f64 {
+    let pages = |process: &ReplicaProcess| {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", process.pid()?)).ok()?;
+        statm.split_whitespace().nth(1)?.parse::<f64>().ok()
+    };
+    let most = processes.iter().filter_map(pages).fold(0.0, f64::max);
+    most * 4096.0 / f64::from(1 << 20)
+}
+
+/// Clients that submit as fast as their transactions are acknowledged.
+struct Load {
+    running: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+    tasks: Vec<tokio::task::JoinHandle<anyhow::Result<Vec<u64>>>>,
+}
+
+impl Load {
+    fn start(arguments: &LoadArguments, clients: &[Client], accounts: &[ClientKey], consortium: &Consortium) -> Load {
+        let running = Arc::new(AtomicBool::new(true));
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let mut tasks = Vec::new();
+        for (index, client) in clients.iter().enumerate() {
+            let to = accounts[(index + 1) % accounts.len()];
+            let body = transfer(consortium, to, arguments.bytes);
+            for _ in 0..arguments.in_flight {
+                let (client, body) = (client.clone(), body.clone());
+                let (running, acknowledged) = (Arc::clone(&running), Arc::clone(&acknowledged));
+                tasks.push(tokio::spawn(async move {
+                    let mut latencies = Vec::new();
+                    while running.load(Relaxed) {
+                        let started = Instant::now();
+                        let receipt = client.submit(Kind::Application, body.clone()).await?;
+                        ensure!(receipt.receipt.code == 0, "a transfer was refused with code {}", receipt.receipt.code);
+                        latencies.push(u64::try_from(started.elapsed().as_micros())?);
+                        acknowledged.fetch_add(1, Relaxed);
+                    }
+                    Ok(latencies)
+                }));
+            }
+        }
+        Load { running, acknowledged, tasks }
+    }
+
+    async fn stop(self) -> anyhow::Result<Vec<u64>> {
+        self.running.store(false, Relaxed);
+        let mut latencies = Vec::new();
+        for task in self.tasks {
+            latencies.extend(task.await??);
+        }
+        Ok(latencies)
+    }
+
+    /// Waits until so many more are acknowledged.
+    async fn progress(&self, more: u64) -> anyhow::Result<()> {
+        let target = self.acknowledged.load(Relaxed) + more;
+        let deadline = Instant::now() + SOON;
+        while self.acknowledged.load(Relaxed) < target {
+            ensure!(Instant::now() < deadline, "the network stopped acknowledging transactions");
+            pause(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+async fn pause(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
+/// A transfer of one unit whose encoding has `bytes` bytes.
+fn transfer(consortium: &Consortium, to: ClientKey, bytes: usize) -> bytes::Bytes {
+    let with_memo = |length: usize| {
+        Operation::Transfer { asset: consortium.asset(), to, amount: 1, memo: vec![b'.'; length].into() }.encode()
+    };
+    let empty = with_memo(0).len();
+    let mut memo = bytes.saturating_sub(empty);
+    // The memo's length prefix grows with it.
+    while memo > 0 && with_memo(memo).len() > bytes {
+        memo -= 1;
+    }
+    with_memo(memo)
+}
+
+async fn wait_until_up(watch: &Client, processes: &mut [ReplicaProcess]) -> anyhow::Result<()> {
+    let deadline = Instant::now() + SOON;
+    for process in processes {
+        while watch.status(process.replica()).await.is_err() {
+            if let Some(status) = process.ended() {
+                bail!("{} ended with {status}", process.replica());
+            }
+            ensure!(Instant::now() < deadline, "{} does not answer", process.replica());
+            pause(Duration::from_millis(50)).await;
+        }
+    }
+    Ok(())
+}
+
+async fn measure(
+    arguments: &LoadArguments,
+    consortium: &Consortium,
+    processes: &mut [ReplicaProcess],
+) -> anyhow::Result<Figures> {
+    let secrets: &[ClientSecret] = &consortium.clients;
+    let accounts: Vec<ClientKey> = secrets.iter().map(ClientSecret::public).collect();
+    let mut config = ClientConfig::new(consortium.genesis.clone(), secrets[0].clone());
+    config.first_replica = Some(replica_id(0));
+    let watch = connect(config).await?;
+    wait_until_up(&watch, processes).await?;
+    let mut clients = Vec::new();
+    for (index, secret) in secrets.iter().enumerate() {
+        let mut config = ClientConfig::new(consortium.genesis.clone(), secret.clone());
+        config.first_replica = Some(replica_id(index % arguments.replicas));
+        clients.push(connect(config).await?);
+    }
+    for account in &accounts {
+        let issue = Operation::Issue { asset: consortium.asset(), to: *account, amount: 1 << 40 };
+        let receipt = clients[0].submit(Kind::Application, issue.encode()).await?;
+        ensure!(receipt.receipt.code == 0, "issuing was refused with code {}", receipt.receipt.code);
+    }
+
+    let load = Load::start(arguments, &clients, &accounts, consortium);
+    load.progress(2000).await?;
+    let stretch = Duration::from_secs(if arguments.quick { 20 } else { 60 });
+    let first = Reading::take(&watch, processes).await?;
+    pause(stretch / 2).await;
+    let resident_half_way_mib = resident_mib(processes);
+    pause(stretch / 2).await;
+    let last = Reading::take(&watch, processes).await?;
+    let resident_at_end_mib = resident_mib(processes);
+    let catch_up = catch_up(&watch, &load, processes).await?;
+    let mut latencies = load.stop().await?;
+    for client in clients {
+        client.close().await;
+    }
+    latencies.sort_unstable();
+    let percentile = |part: usize| latencies.get(latencies.len() * part / 100).map_or(0.0, |us| *us as f64 / 1000.0);
+
+    let n = arguments.replicas as f64;
+    let delta = |name: &str| last.sum(name) - first.sum(name);
+    let seconds = last.at.duration_since(first.at).as_secs_f64();
+    let transactions = delta("executed_transactions") / n;
+    let blocks = delta("executed_blocks") / n;
+    let payload = delta("executed_payload_bytes") / n;
+    let sent = |prefix: &str| last.sum_all(prefix) - first.sum_all(prefix);
+    Ok(Figures {
+        seconds,
+        transactions_per_second: transactions / seconds,
+        transactions_per_block: transactions / blocks,
+        latency_p50_ms: percentile(50),
+        latency_p99_ms: percentile(99),
+        cpu_us_per_transaction: (last.cpu - first.cpu).as_secs_f64() * 1e6 / transactions,
+        log_bytes_per_payload: delta("log_appended_bytes") / n / payload,
+        fsyncs_per_block: delta("log_fsyncs") / n / blocks,
+        proposal_bytes_per_payload: sent("sent_bytes/pre-prepare") / ((n - 1.0) * payload),
+        sent_bytes_per_payload: sent("sent_bytes/") / ((n - 1.0) * payload),
+        resident_half_way_mib,
+        resident_at_end_mib,
+        catch_up_per_second: catch_up.0,
+        catch_up_ratio: catch_up.1,
+    })
+}
+
+async fn connect(config: ClientConfig) -> anyhow::Result<Client> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        match Client::connect(config.clone()).await {
+            Ok(client) => return Ok(client),
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => pause(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Stops a replica that does not lead, lets the others go on, brings it back, and measures how fast it catches up: heights per
+/// second, and that relative to the live rate.
+async fn catch_up(watch: &Client, load: &Load, processes: &mut [ReplicaProcess]) -> anyhow::Result<(f64, f64)> {
+    let leader = watch.status(processes[0].replica()).await?.leader;
+    let victim = processes.iter().rposition(|process| process.replica() != leader).context("there is one replica only")?;
+    let observer = processes.iter().position(|p| p.replica() != processes[victim].replica()).context("one replica only")?;
+    processes[victim].kill()?;
+    load.progress(20_000).await?;
+    processes[victim].restart()?;
+    let (behind, ahead) = (processes[victim].replica(), processes[observer].replica());
+    let mut heights: BTreeMap<&str, (u64, u64, Instant)> = BTreeMap::new();
+    let deadline = Instant::now() + SOON;
+    loop {
+        ensure!(Instant::now() < deadline, "the restarted replica does not catch up");
+        let (Ok(slow), Ok(fast)) = (watch.status(behind).await, watch.status(ahead).await) else {
+            pause(Duration::from_millis(5)).await;
+            continue;
+        };
+        let now = (slow.executed, fast.executed, Instant::now());
+        heights.entry("first").or_insert(now);
+        heights.insert("last", now);
+        if slow.executed + 2 >= fast.executed {
+            break;
+        }
+        pause(Duration::from_millis(5)).await;
+    }
+    let (first, last) = (heights["first"], heights["last"]);
+    let seconds = last.2.duration_since(first.2).as_secs_f64().max(1e-3);
+    let caught_up = (last.0 - first.0) as f64 / seconds;
+    let live = ((last.1 - first.1) as f64 / seconds).max(1e-3);
+    Ok((caught_up, caught_up / live))
+}

@@ -1,0 +1,484 @@
+//! The host with the smallest possible engine under it: one replica that decides alone.
+
+use bft_core::block::Block;
+use bft_core::codec;
+use bft_core::committee::StatementDomain;
+use bft_core::edge::Edge;
+use bft_core::engine::{
+    CheckContext, Class, Draft, Engine, EngineConfig, Input, Message, Outbox, Output, Record, Start, Status,
+};
+use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
+use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
+use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, RecoverError, Recovered, genesis_state};
+use bft_core::log::{LoadedState, LogItem, LogKind};
+use bft_core::machine::{Context, Refusal, StateMachine};
+use bft_core::receipt::{ProvenReceipt, code};
+use bft_core::request::{Advice, Answer, Call, Reply, Request};
+use bft_core::state::{State, View};
+use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
+use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
+use bytes::Bytes;
+use crypto::{
+    ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, Scheme, Statement, TransactionVerifier,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Commits what it proposes.
+#[derive(Debug)]
+struct Alone {
+    config: EngineConfig,
+    next: Height,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Nothing;
+
+impl Message for Nothing {
+    fn kind(&self) -> &'static str {
+        "nothing"
+    }
+    fn class(&self) -> Class {
+        Class::Vote
+    }
+    fn is_promise(&self) -> bool {
+        false
+    }
+    fn seal(&self, _: &StatementDomain) -> SealWith {
+        SealWith::Nothing
+    }
+    fn height(&self) -> Option<Height> {
+        None
+    }
+    fn fresh_block(&self) -> Option<&Block> {
+        None
+    }
+    fn check(&self, _: ReplicaId, _: &Seal, _: &CheckContext) -> Result<Obligations, Rejection> {
+        Ok(Obligations::default())
+    }
+    fn authenticators(&self) -> usize {
+        0
+    }
+}
+
+impl Record for Nothing {
+    fn signed(&self, _: &StatementDomain) -> Vec<Statement> {
+        Vec::new()
+    }
+    fn height(&self) -> Height {
+        0
+    }
+}
+
+impl Alone {
+    fn ask(&self, out: &mut Outbox<Alone>) {
+        out.push(Output::NeedPayload { token: self.next, uncommitted: Vec::new(), deadline: Time(0) });
+    }
+}
+
+impl Engine for Alone {
+    type Message = Nothing;
+    type Record = Nothing;
+    type Timer = u8;
+
+    fn recover(config: EngineConfig, start: Start<Alone>, _: Time, out: &mut Outbox<Alone>) -> Alone {
+        let engine = Alone { config, next: start.tip.height + 1 };
+        engine.ask(out);
+        engine
+    }
+
+    fn step(&mut self, _: Time, input: Input<Alone>, out: &mut Outbox<Alone>) {
+        if let Input::Payload { token: _, draft: Draft { payload, time, checkpoint } } = input {
+            let domain = self.config.domain;
+            let block = Block::new(&domain.chain, domain.epoch, self.next, payload, time, checkpoint).unwrap();
+            let (height, digest) = (self.next, block.digest());
+            self.next += 1;
+            out.push(Output::Persist { record: Some(Nothing), block: Some(block) });
+            out.push(Output::Commit { height, block: digest, proof: None });
+            self.ask(out);
+        }
+    }
+
+    fn records(&self) -> Vec<Nothing> {
+        Vec::new()
+    }
+
+    fn led_by(&self) -> (u64, ReplicaId) {
+        (0, ReplicaId(0))
+    }
+
+    fn status(&self) -> Status {
+        Status { epoch: 1, view: 0, leader: ReplicaId(0), active: true, committed: self.next - 1, waits_for: vec![] }
+    }
+
+    fn invariants(&self) {}
+}
+
+/// Counts under a key; refuses the body "no" after writing.
+#[derive(Clone, Debug, Default)]
+struct Counter {
+    /// Added to every count: an application that differs between two lives.
+    fault: u64,
+}
+
+impl StateMachine for Counter {
+    fn name(&self) -> &'static str {
+        "counter"
+    }
+    fn genesis(&self, _: &str, state: &mut State) -> Result<(), String> {
+        state.put(b"count", "0");
+        Ok(())
+    }
+    fn check(&self, body: &[u8]) -> Result<(), Refusal> {
+        if body.is_empty() { Err(Refusal::new(100, "an empty body does nothing")) } else { Ok(()) }
+    }
+    fn execute(&self, context: &Context, body: &[u8], state: &mut State) -> Result<Bytes, Refusal> {
+        let text = state.get(b"count").map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).unwrap();
+        let count = text.parse::<u64>().unwrap() + 1 + self.fault;
+        state.put(b"count", count.to_string());
+        state.put(b"by", context.organisation.clone());
+        if body == b"no" { Err(Refusal::new(101, "no")) } else { Ok(count.to_string().into()) }
+    }
+    fn query(&self, view: &mut View<'_>, request: &[u8]) -> Result<Bytes, Refusal> {
+        view.get(request).ok_or_else(|| Refusal::new(102, "nothing there"))
+    }
+}
+
+/// A host, and everything that was durable.
+struct Rig {
+    host: Host<Alone, Counter>,
+    edge: Edge,
+    config: HostConfig,
+    signer: QuorumSigner,
+    now: Now,
+    items: Vec<LogItem>,
+    state: Option<LoadedState>,
+    replies: Vec<Reply>,
+    halted: Option<String>,
+}
+
+fn secret(n: u8) -> ClientSecret {
+    ClientSecret::from_seed([n; 32])
+}
+
+fn genesis(limits: Limits) -> Genesis {
+    let identity = IdentitySecret::from_seed([1; 32]).public();
+    let organisation = |name: &str, operator: u8, client: u8| Organisation {
+        name: name.into(),
+        operator: secret(operator).public(),
+        clients: vec![secret(client).public()],
+    };
+    let mut genesis = Genesis {
+        version: codec::VERSION,
+        network: "one".into(),
+        time: 5,
+        protocol: ProtocolTag::PBFT,
+        fault_model: FaultModel::Byzantine,
+        scheme: Scheme::Ed25519,
+        limits,
+        application: Application { name: "counter".into(), config: String::new() },
+        state_root: Digest::ZERO,
+        replicas: vec![ReplicaInfo { organisation: "a".into(), identity, address: "a:1".into() }],
+        organisations: vec![organisation("a", 10, 11), organisation("b", 20, 21)],
+        threshold: None,
+    };
+    genesis.state_root = genesis_state(&Counter::default(), &genesis).unwrap().1;
+    genesis
+}
+
+impl Rig {
+    fn new() -> Rig {
+        Rig::with(true, LocalLimits { flush_heights: 3, ..LocalLimits::default() })
+    }
+
+    fn with(may_vote: bool, local: LocalLimits) -> Rig {
+        let genesis = Arc::new(genesis(Limits { window: 4, checkpoint_interval: 4, ..Limits::default() }));
+        let trust = genesis.trust().unwrap();
+        let config = HostConfig { me: ReplicaId(0), genesis, trust, may_vote, local };
+        Rig::start(config, Counter::default(), Vec::new(), None).unwrap()
+    }
+
+    fn start(
+        config: HostConfig,
+        app: Counter,
+        items: Vec<LogItem>,
+        state: Option<LoadedState>,
+    ) -> Result<Rig, RecoverError> {
+        let now = Now { time: Time(1), wall: Timestamp(1_000_000) };
+        let above = state.as_ref().map_or(0, |state| state.height);
+        let records = items.iter().filter(|item| item.kind == LogKind::Record).map(|item| item.body.clone()).collect();
+        let later = items.iter().filter(|item| item.height > above && item.kind != LogKind::Record).cloned().collect();
+        let mut effects = Vec::new();
+        let recovered = Recovered { state: state.clone(), records, items: later };
+        let host = Host::recover(config.clone(), app, recovered, now, &mut effects)?;
+        let edge = Edge::new(config.trust.clone(), config.genesis.limits, TransactionVerifier::Zip215);
+        let signer = QuorumSigner::Ed25519(IdentitySecret::from_seed([1; 32]));
+        let mut rig = Rig { host, edge, config, signer, now, items, state, replies: Vec::new(), halted: None };
+        rig.carry_out(effects);
+        Ok(rig)
+    }
+
+    fn restart(self, app: Counter) -> Result<Rig, RecoverError> {
+        Rig::start(self.config, app, self.items, self.state)
+    }
+
+    /// Does what the host wants at once, until it wants nothing more.
+    fn carry_out(&mut self, first: Vec<Effect>) {
+        let mut queue: std::collections::VecDeque<Effect> = first.into();
+        while let Some(effect) = queue.pop_front() {
+            let event = match effect {
+                Effect::Append(batch) => {
+                    self.items.extend(batch.items);
+                    Event::Durable { sequence: batch.sequence }
+                }
+                Effect::Seal(job) => {
+                    let (SealWith::Share(statement) | SealWith::Signature(statement)) = job.with else { unreachable!() };
+                    Event::Sealed { ticket: job.ticket, seal: Seal::Share(self.signer.sign(&statement)) }
+                }
+                Effect::Combine(job) => {
+                    let result = self.config.trust.quorum.combine(&job.statement, &job.shares).map_err(|_| Vec::new());
+                    Event::Combined { statement: job.statement, result }
+                }
+                Effect::Reply { client: _, frame } => {
+                    self.replies.push(codec::decode(&frame, 1 << 20).unwrap());
+                    continue;
+                }
+                Effect::Flush(batch) => {
+                    let state = self.state.get_or_insert_default();
+                    let mut pairs: std::collections::BTreeMap<Bytes, Bytes> = state.pairs.drain(..).collect();
+                    for (key, value) in batch.writes {
+                        match value {
+                            Some(value) => pairs.insert(key, value),
+                            None => pairs.remove(&key),
+                        };
+                    }
+                    *state = LoadedState {
+                        height: batch.height,
+                        meta: batch.meta,
+                        pairs: pairs.into_iter().collect(),
+                        receipts: state.receipts.drain(..).chain(batch.receipts).collect(),
+                    };
+                    Event::Flushed { height: batch.height }
+                }
+                Effect::Halt { reason } => {
+                    self.halted = Some(reason);
+                    continue;
+                }
+                Effect::Stable { height } => {
+                    self.edge.set_stable(height);
+                    continue;
+                }
+                other => panic!("one replica alone does not {other:?}"),
+            };
+            let mut effects = Vec::new();
+            self.host.step(self.now, event, &mut effects);
+            self.host.flush(self.now, &mut effects);
+            self.host.invariants();
+            queue.extend(effects);
+        }
+    }
+
+    fn ask(&mut self, call: Call) -> Option<Answer> {
+        let frame: Bytes = codec::encode(&Request { id: 7, call }).into();
+        let request = self.edge.client_frames(&[frame]).pop().unwrap().unwrap();
+        let mut effects = Vec::new();
+        self.now.time.0 += 1;
+        self.host.step(self.now, Event::Request { client: 1, request }, &mut effects);
+        self.host.flush(self.now, &mut effects);
+        self.carry_out(effects);
+        let reply = self.replies.pop()?;
+        assert_eq!((reply.id, self.replies.len()), (7, 0));
+        Some(reply.answer)
+    }
+
+    fn submit(&mut self, client: u8, kind: Kind, sequence: u64, body: &[u8]) -> Answer {
+        let chain = self.config.genesis.chain();
+        let body = Bytes::copy_from_slice(body);
+        let transaction = Transaction::sign(&secret(client), &chain, kind, sequence, body);
+        let payload = Payload::of(vec![Item::new(&chain, transaction)]);
+        self.ask(Call::Submit(payload)).expect("an answer")
+    }
+
+    fn receipt(&mut self, client: u8, sequence: u64, body: &[u8]) -> ProvenReceipt {
+        match self.submit(client, Kind::Application, sequence, body) {
+            Answer::Receipt(receipt) => {
+                receipt.verify(&self.config.trust).unwrap();
+                *receipt
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn count(&mut self) -> String {
+        let Some(Answer::Query(answer)) = self.ask(Call::Query(Bytes::from_static(b"count"))) else { panic!() };
+        answer.verify(&Counter::default(), b"count", &self.config.trust).unwrap();
+        String::from_utf8(answer.result.unwrap().0.to_vec()).unwrap()
+    }
+}
+
+fn refusal(answer: Answer) -> (Advice, String) {
+    match answer {
+        Answer::Refused { advice, sentence } => (advice, sentence),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_transaction_executes_once_and_its_receipt_is_proven() {
+    let mut rig = Rig::new();
+    let receipt = rig.receipt(11, 1, b"go");
+    assert_eq!((receipt.receipt.code, receipt.receipt.answer.as_ref()), (code::OK, b"1".as_slice()));
+    // The same again is answered with the same receipt and not executed.
+    assert_eq!(rig.receipt(11, 1, b"go").receipt, receipt.receipt);
+    // Another transaction under the sequence gets the first one's receipt: it shows by the digest.
+    let other = rig.receipt(11, 1, b"other");
+    assert_eq!(other.receipt, receipt.receipt);
+    assert_eq!(rig.count(), "1");
+}
+
+#[test]
+fn sequences_may_come_in_any_order_within_the_window() {
+    let mut rig = Rig::new();
+    for sequence in [3, 1, 2] {
+        assert_eq!(rig.receipt(11, sequence, b"go").receipt.code, code::OK);
+    }
+    assert_eq!(rig.ask(Call::Session(secret(11).public())), Some(Answer::Session(4)));
+    let far = rig.receipt(11, 5000, b"go");
+    assert_eq!(far.receipt.code, code::TOO_FAR_AHEAD);
+    assert_eq!(rig.count(), "3");
+}
+
+#[test]
+fn a_refused_transaction_leaves_no_writes_but_a_receipt_with_a_sentence() {
+    let mut rig = Rig::new();
+    let receipt = rig.receipt(11, 1, b"no");
+    assert_eq!((receipt.receipt.code, receipt.receipt.answer.as_ref()), (101, b"no".as_slice()));
+    assert_eq!(rig.count(), "0");
+    // The sequence is used up.
+    assert_eq!(rig.receipt(11, 1, b"no").receipt, receipt.receipt);
+}
+
+#[test]
+fn what_cannot_execute_is_refused_before_it_is_pooled() {
+    let mut rig = Rig::new();
+    let (advice, sentence) = refusal(rig.submit(99, Kind::Application, 1, b"go"));
+    assert!(advice == Advice::Abandon && sentence.contains("not enrolled"), "{sentence}");
+    let (advice, sentence) = refusal(rig.submit(11, Kind::Application, 1, b""));
+    assert!(advice == Advice::Abandon && sentence.contains("an empty body"), "{sentence}");
+    let (advice, _) = refusal(rig.ask(Call::Receipt { client: secret(11).public(), sequence: 1 }).unwrap());
+    assert_eq!(advice, Advice::Retry);
+    assert_eq!(rig.host.report().pooled, 0);
+}
+
+#[test]
+fn an_operator_enrols_clients_and_nobody_else_does() {
+    let mut rig = Rig::new();
+    let enroll = codec::encode(&SystemAction::Enroll { client: secret(99).public() });
+    let outcome = |answer: Answer| match answer {
+        Answer::Receipt(receipt) => receipt.receipt.code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(outcome(rig.submit(11, Kind::System, 1, &enroll)), code::NOT_OPERATOR);
+    assert_eq!(outcome(rig.submit(20, Kind::System, 1, b"?")), code::MALFORMED);
+    assert_eq!(outcome(rig.submit(20, Kind::System, 2, &enroll)), code::OK);
+    assert_eq!(outcome(rig.submit(10, Kind::System, 1, &enroll)), code::ALREADY_ENROLLED);
+    assert_eq!(rig.receipt(99, 1, b"go").receipt.code, code::OK);
+    let Some(Answer::Query(by)) = rig.ask(Call::Query(Bytes::from_static(b"by"))) else { panic!() };
+    assert_eq!(by.result.unwrap().0.as_ref(), b"b");
+}
+
+#[test]
+fn threat_98_a_bad_signature_and_an_oversized_body_stop_at_the_edge() {
+    let rig = Rig::new();
+    let chain = rig.config.genesis.chain();
+    let frame = |transaction: Transaction| -> Bytes {
+        let payload = Payload::of(vec![Item::new(&chain, transaction)]);
+        codec::encode(&Request { id: 1, call: Call::Submit(payload) }).into()
+    };
+    let good = Transaction::sign(&secret(11), &chain, Kind::Application, 1, Bytes::from_static(b"go"));
+    let mut forged = good.clone();
+    forged.sequence = 2;
+    let elsewhere = Transaction::sign(&secret(11), &Digest([9; 32]), Kind::Application, 1, Bytes::from_static(b"go"));
+    let large = Transaction::sign(&secret(11), &chain, Kind::Application, 1, vec![0; 65 << 10].into());
+    let verdicts = rig.edge.client_frames(&[frame(good), frame(forged), frame(elsewhere), frame(large)]);
+    let why: Vec<String> = verdicts.into_iter().map(|verdict| verdict.err().map_or(String::new(), |e| e.to_string())).collect();
+    assert_eq!(why[0], "");
+    assert!(why[1].contains("does not verify for its client and this network"), "{}", why[1]);
+    assert!(why[2].contains("does not verify for its client and this network"), "{}", why[2]);
+    assert!(why[3].contains("are more than the") , "{}", why[3]);
+}
+
+#[test]
+fn a_restart_executes_again_to_the_same_entries_and_remembers_sessions_and_receipts() {
+    let mut rig = Rig::new();
+    let first = rig.receipt(11, 1, b"go");
+    for sequence in 2..=9 {
+        rig.receipt(11, sequence, b"go");
+    }
+    assert!(rig.state.as_ref().is_some_and(|state| state.height >= 3), "the state went to disk");
+    let tip = *rig.host.entry(rig.host.executed()).unwrap();
+    let mut rig = rig.restart(Counter::default()).unwrap();
+    assert_eq!(rig.host.entry(tip.height), Some(&tip));
+    assert_eq!(rig.count(), "9");
+    assert_eq!(rig.receipt(11, 1, b"go").receipt, first.receipt);
+    assert_eq!(rig.receipt(11, 10, b"go").receipt.answer.as_ref(), b"10");
+}
+
+#[test]
+fn threat_94_a_changed_application_is_noticed_when_it_executes_again() {
+    let mut rig = Rig::with(true, LocalLimits::default());
+    rig.receipt(11, 1, b"go");
+    rig.receipt(11, 2, b"go");
+    let error = rig.restart(Counter { fault: 1 }).err();
+    assert_eq!(error, Some(RecoverError::NotDeterministic(1)));
+}
+
+#[test]
+fn a_damaged_state_is_refused() {
+    let mut rig = Rig::new();
+    for sequence in 1..=6 {
+        rig.receipt(11, sequence, b"go");
+    }
+    let state = rig.state.as_mut().unwrap();
+    let pair = state.pairs.iter_mut().find(|(key, _)| key.ends_with(b"count")).unwrap();
+    pair.1 = Bytes::from_static(b"1000");
+    let error = rig.restart(Counter::default()).err();
+    assert!(matches!(&error, Some(RecoverError::State(why)) if why.to_string().contains("its root is")), "{error:?}");
+}
+
+#[test]
+fn a_replica_that_may_not_vote_signs_nothing() {
+    let mut rig = Rig::with(false, LocalLimits::default());
+    let chain = rig.config.genesis.chain();
+    let transaction = Transaction::sign(&secret(11), &chain, Kind::Application, 1, Bytes::from_static(b"go"));
+    // It executes, but no certificate comes about, and so no receipt.
+    let answer = rig.ask(Call::Submit(Payload::of(vec![Item::new(&chain, transaction)])));
+    assert_eq!(answer, None);
+    assert_eq!((rig.host.executed(), rig.host.report().stable, rig.host.report().votes), (1, 0, false));
+}
+
+#[test]
+fn another_application_or_state_root_is_refused_at_the_start() {
+    let rig = Rig::new();
+    let mut config = rig.config.clone();
+    let mut genesis = (*config.genesis).clone();
+    genesis.state_root = Digest([1; 32]);
+    config.trust = genesis.trust().unwrap();
+    config.genesis = Arc::new(genesis.clone());
+    let error = Rig::start(config.clone(), Counter::default(), vec![], None).err().unwrap().to_string();
+    assert!(error.contains("its state root is") && error.contains("another version"), "{error}");
+    genesis.application.name = "chess".into();
+    config.genesis = Arc::new(genesis);
+    let error = Rig::start(config, Counter::default(), vec![], None).err().unwrap().to_string();
+    assert!(error.contains("\"chess\"") && error.contains("\"counter\""), "{error}");
+}
+
+#[test]
+fn threat_95_a_key_twice_in_the_genesis_is_refused() {
+    let mut genesis = genesis(Limits::default());
+    genesis.replicas.push(ReplicaInfo { address: "b:1".into(), ..genesis.replicas[0].clone() });
+    assert!(genesis.validate().unwrap_err().to_string().contains("has the key of an earlier replica"));
+    genesis.replicas.pop();
+    genesis.organisations[1].clients.push(secret(10).public());
+    assert!(genesis.validate().unwrap_err().to_string().contains("is listed twice"));
+}

@@ -1,0 +1,48 @@
+//! Named figures of a running replica.
+
+use super::driver::Driver;
+use bft_core::host::accounting::Direction;
+use bft_core::machine::StateMachine;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Everything countable, in order of name.
+pub(super) fn gather<A: StateMachine>(driver: &Driver<A>) -> Vec<(String, u64)> {
+    let mut all: Vec<(String, u64)> = Vec::new();
+    let mut put = |name: &str, value: u64| all.push((name.to_owned(), value));
+    let totals = driver.host.totals();
+    put("executed_blocks", totals.blocks);
+    put("executed_transactions", totals.transactions);
+    put("executed_payload_bytes", totals.payload_bytes);
+    let log = driver.log_writer.counters();
+    put("log_appended_bytes", log.appended_bytes.load(Relaxed));
+    put("log_body_bytes", log.payload_bytes.load(Relaxed));
+    put("log_fsyncs", log.fsyncs.load(Relaxed));
+    put("log_fsync_nanos", log.fsync_nanos.load(Relaxed));
+    put("log_segments", log.segments.load(Relaxed));
+    let edge = driver.edge.counts();
+    put("verified_client_signatures", edge.client_signatures.load(Relaxed));
+    put("verified_signatures", edge.signatures.load(Relaxed));
+    put("verified_certificates", edge.certificates.load(Relaxed));
+    put("rejected_frames", edge.rejected.load(Relaxed));
+    let crypto = driver.pool.counts();
+    put("seals", crypto.sealed.load(Relaxed));
+    put("combinations", crypto.combined.load(Relaxed));
+    put("bad_shares", crypto.culprits.load(Relaxed));
+    let net = driver.network.stats();
+    put("clients", net.clients as u64);
+    put("client_received_bytes", net.client_received_bytes);
+    put("client_sent_bytes", net.client_sent_bytes);
+    let dropped = driver.network.peers().iter().flat_map(|peer| peer.classes.iter().map(|c| c.dropped_frames).collect::<Vec<_>>()).sum();
+    put("dropped_frames", dropped);
+    for (sort, traffic) in driver.host.accounting().totals() {
+        let direction = match sort.direction {
+            Direction::Sent => "sent",
+            Direction::Received => "received",
+        };
+        put(&format!("{direction}_messages/{}", sort.kind), traffic.messages);
+        put(&format!("{direction}_bytes/{}", sort.kind), traffic.bytes);
+        put(&format!("{direction}_authenticators/{}", sort.kind), traffic.authenticators);
+    }
+    all.sort();
+    all
+}

@@ -1,0 +1,221 @@
+//! Signatures off the host's thread: verification of what comes in, seals and combinations of what goes out.
+//!
+//! Frames of one sender are checked in the order they came: each sender has a lane, and one job at a time works on a lane. The job
+//! takes what has gathered, so that signatures are verified in batches exactly when there is much to do. All clients share one
+//! lane, for the same reason.
+
+use super::Message;
+use anyhow::Context;
+use bft_core::codec;
+use bft_core::edge::Edge;
+use bft_core::envelope::{Seal, SealWith};
+use bft_core::host::{CombineJob, Event, SealJob};
+use bft_core::request::Request;
+use bft_core::types::ReplicaId;
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+use crypto::{CombineError, IdentitySecret, QuorumSigner, QuorumVerifier};
+use engines::{AnyEngine, AnyMessage};
+use net::{ConnectionId, Frame, Permit};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Frames and bytes that one job takes, at most, so that others get their turn.
+const BATCH_FRAMES: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Where a frame came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    Replica(ReplicaId),
+    Client(ConnectionId),
+}
+
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<(Source, Bytes, Permit)>,
+    busy: bool,
+}
+
+/// See the module's text. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct CryptoPool(Arc<Inner>);
+
+struct Inner {
+    threads: rayon::ThreadPool,
+    edge: Arc<Edge>,
+    quorum: QuorumVerifier,
+    signer: QuorumSigner,
+    identity: IdentitySecret,
+    inbox: Sender<Message>,
+    lanes: Mutex<BTreeMap<Option<ReplicaId>, Lane>>,
+    counts: CryptoCounts,
+}
+
+/// Signing operations, for accounting.
+#[derive(Debug, Default)]
+pub(crate) struct CryptoCounts {
+    pub sealed: AtomicU64,
+    pub combined: AtomicU64,
+    pub culprits: AtomicU64,
+}
+
+impl std::fmt::Debug for CryptoPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CryptoPool").finish_non_exhaustive()
+    }
+}
+
+impl CryptoPool {
+    pub(crate) fn new(
+        edge: Arc<Edge>,
+        quorum: QuorumVerifier,
+        signer: QuorumSigner,
+        identity: IdentitySecret,
+        inbox: Sender<Message>,
+    ) -> anyhow::Result<CryptoPool> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(cores.saturating_sub(1).max(1))
+            .thread_name(|index| format!("crypto-{index}"))
+            .build()
+            .context("cannot start the threads for signatures")?;
+        let lanes = Mutex::default();
+        let counts = CryptoCounts::default();
+        Ok(CryptoPool(Arc::new(Inner { threads, edge, quorum, signer, identity, inbox, lanes, counts })))
+    }
+
+    pub(crate) fn counts(&self) -> &CryptoCounts {
+        &self.0.counts
+    }
+
+    /// Checks a frame and hands it to the host.
+    pub(crate) fn check(&self, source: Source, frame: Frame) {
+        let lane = match source {
+            Source::Replica(replica) => Some(replica),
+            Source::Client(_) => None,
+        };
+        let (bytes, permit) = frame.into_parts();
+        let start = {
+            let mut lanes = self.0.lanes.lock();
+            let lane = lanes.entry(lane).or_default();
+            lane.waiting.push_back((source, bytes, permit));
+            !std::mem::replace(&mut lane.busy, true)
+        };
+        if start {
+            self.work_on(lane);
+        }
+    }
+
+    fn work_on(&self, lane: Option<ReplicaId>) {
+        let inner = Arc::clone(&self.0);
+        self.0.threads.spawn(move || {
+            let batch = {
+                let mut lanes = inner.lanes.lock();
+                let lane = lanes.entry(lane).or_default();
+                let mut bytes = 0;
+                let fitting = lane.waiting.iter().take(BATCH_FRAMES).take_while(|(_, frame, _)| {
+                    bytes += frame.len();
+                    bytes <= BATCH_BYTES
+                });
+                let count = fitting.count().max(1).min(lane.waiting.len());
+                lane.waiting.drain(..count).collect::<Vec<_>>()
+            };
+            match lane {
+                Some(_) => inner.check_replica(batch),
+                None => inner.check_clients(batch),
+            }
+            let more = {
+                let mut lanes = inner.lanes.lock();
+                let lane = lanes.entry(lane).or_default();
+                lane.busy = !lane.waiting.is_empty();
+                lane.busy
+            };
+            if more {
+                CryptoPool(inner).work_on(lane);
+            }
+        });
+    }
+
+    pub(crate) fn seal(&self, job: SealJob) {
+        let inner = Arc::clone(&self.0);
+        self.0.threads.spawn(move || {
+            let seal = match job.with {
+                SealWith::Nothing => Seal::None,
+                SealWith::Share(statement) => Seal::Share(inner.signer.sign(&statement)),
+                SealWith::Signature(statement) => Seal::Signature(inner.identity.sign(&statement.encode())),
+            };
+            inner.counts.sealed.fetch_add(1, Relaxed);
+            inner.send(Event::Sealed { ticket: job.ticket, seal }, None);
+        });
+    }
+
+    pub(crate) fn combine(&self, job: CombineJob) {
+        let inner = Arc::clone(&self.0);
+        self.0.threads.spawn(move || {
+            let result = match inner.quorum.combine(&job.statement, &job.shares) {
+                Ok(certificate) => Ok(certificate),
+                Err(CombineError::Culprits(culprits)) => {
+                    inner.counts.culprits.fetch_add(culprits.len() as u64, Relaxed);
+                    Err(culprits)
+                }
+                // The host combines a quorum or more: were it fewer, nobody would be to blame.
+                Err(CombineError::TooFew { .. }) => Err(Vec::new()),
+            };
+            inner.counts.combined.fetch_add(1, Relaxed);
+            inner.send(Event::Combined { statement: job.statement, result }, None);
+        });
+    }
+
+    /// Reads from the log, off the host's thread.
+    pub(crate) fn read(&self, job: impl FnOnce() -> Result<Event<AnyEngine>, String> + Send + 'static) {
+        let inner = Arc::clone(&self.0);
+        self.0.threads.spawn(move || match job() {
+            Ok(event) => inner.send(event, None),
+            Err(reason) => drop(inner.inbox.send(Message::Failed(reason))),
+        });
+    }
+}
+
+impl Inner {
+    fn send(&self, event: Event<AnyEngine>, permit: Option<Permit>) {
+        // Nobody listens any more once the replica has stopped.
+        let _ = self.inbox.send(Message::Event(Box::new(event), permit));
+    }
+
+    fn check_replica(&self, batch: Vec<(Source, Bytes, Permit)>) {
+        let frames: Vec<(ReplicaId, Bytes)> = batch
+            .iter()
+            .filter_map(|(source, bytes, _)| match source {
+                Source::Replica(from) => Some((*from, bytes.clone())),
+                Source::Client(_) => None,
+            })
+            .collect();
+        let verdicts = self.edge.replica_frames::<AnyMessage>(&frames);
+        for (((from, bytes), verdict), (_, _, permit)) in frames.into_iter().zip(verdicts).zip(batch) {
+            match verdict {
+                Ok(envelope) => self.send(Event::Frame { from, bytes: bytes.len(), envelope }, Some(permit)),
+                Err(bft_core::envelope::Rejection::Stale { .. }) => {}
+                Err(rejection) => tracing::warn!(%from, %rejection, "frame refused"),
+            }
+        }
+    }
+
+    fn check_clients(&self, batch: Vec<(Source, Bytes, Permit)>) {
+        let frames: Vec<Bytes> = batch.iter().map(|(_, bytes, _)| bytes.clone()).collect();
+        let verdicts = self.edge.client_frames(&frames);
+        for ((source, bytes, permit), verdict) in batch.into_iter().zip(verdicts) {
+            let Source::Client(client) = source else { continue };
+            match verdict {
+                Ok(request) => self.send(Event::Request { client: client.0, request }, Some(permit)),
+                Err(rejection) => {
+                    // What does not even decode has no id: its answer carries 0.
+                    let id = codec::decode::<Request>(&bytes, bytes.len()).map_or(0, |request| request.id);
+                    let _ = self.inbox.send(Message::Refused { client, id, rejection: rejection.to_string() });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The thread that owns the host.
+
+use super::Message;
+use super::counters;
+use super::crypto_pool::CryptoPool;
+use bft_core::codec;
+use bft_core::edge::Edge;
+use bft_core::engine;
+use bft_core::host::{Effect, Event, Host};
+use bft_core::machine::StateMachine;
+use bft_core::request::{Advice, Answer, Call, PeerReport, Reply};
+use bft_core::types::{Now, Time, Timestamp};
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use engines::AnyEngine;
+use net::{ConnectionId, Network};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use storage::{DataDir, LogReader, LogWriter, StateWriter};
+use tokio::runtime::Handle;
+
+/// A host with the engine of whichever protocol the genesis names.
+pub(crate) type SimpleHost<A> = Host<AnyEngine, A>;
+
+/// Events taken before the host gets to flush, at most.
+const BURST: usize = 512;
+
+/// How long to sleep when nothing is due.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    pub(crate) fn now(self) -> Now {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now {
+            time: Time(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)),
+            wall: Timestamp(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// Everything that the host's thread holds.
+pub(crate) struct Driver<A> {
+    pub host: SimpleHost<A>,
+    pub pool: CryptoPool,
+    pub network: Network,
+    pub reader: LogReader,
+    pub log_writer: LogWriter,
+    pub state_writer: StateWriter,
+    pub edge: Arc<Edge>,
+    pub clock: Clock,
+    /// Held so that no other process takes the directory.
+    pub directory: DataDir,
+}
+
+impl<A: StateMachine> Driver<A> {
+    /// Runs until it is told to stop; gives the reason if it stopped by itself.
+    pub(crate) fn run(mut self, messages: &Receiver<Message>, first: Vec<Effect>, runtime: &Handle) -> Option<String> {
+        let mut effects = first;
+        let ended = loop {
+            if let Some(reason) = self.carry_out(&mut effects) {
+                break Some(reason);
+            }
+            let now = self.clock.now();
+            let wait = self.host.deadline().map_or(IDLE, |at| at.since(now.time));
+            match messages.recv_timeout(wait) {
+                Ok(message) => {
+                    if let Some(ended) = self.burst(message, messages, &mut effects) {
+                        break ended;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break None,
+            }
+            let now = self.clock.now();
+            self.host.flush(now, &mut effects);
+        };
+        self.stop(runtime);
+        ended
+    }
+
+    /// Takes what has gathered. Gives the end, if it came.
+    #[allow(clippy::option_option)]
+    fn burst(&mut self, first: Message, more: &Receiver<Message>, effects: &mut Vec<Effect>) -> Option<Option<String>> {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(message) = next.take() {
+            match message {
+                Message::Event(event, permit) => {
+                    self.take(*event, effects);
+                    drop(permit);
+                }
+                Message::Refused { client, id, rejection } => {
+                    self.reply(client, id, Answer::Refused { advice: Advice::Abandon, sentence: rejection });
+                }
+                Message::Failed(reason) => return Some(Some(reason)),
+                Message::Stop => return Some(None),
+            }
+            if let Some(reason) = self.carry_out(effects) {
+                return Some(Some(reason));
+            }
+            taken += 1;
+            if taken < BURST {
+                next = more.try_recv().ok();
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, event: Event<AnyEngine>, effects: &mut Vec<Effect>) {
+        if let Event::Request { client, request } = &event
+            && request.call == Call::Status
+        {
+            let answer = Answer::Status(Box::new(self.report()));
+            self.reply(ConnectionId(*client), request.id, answer);
+            return;
+        }
+        self.host.step(self.clock.now(), event, effects);
+    }
+
+    /// The host's report, with what only its surroundings know.
+    fn report(&self) -> bft_core::request::StatusReport {
+        let mut report = self.host.report();
+        report.peers = self
+            .network
+            .peers()
+            .into_iter()
+            .map(|peer| PeerReport {
+                replica: peer.id,
+                address: peer.address,
+                connected: peer.connected,
+                rtt_us: peer.rtt.map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+                last_error: peer.last_error,
+            })
+            .collect();
+        report.counters = counters::gather(self);
+        report
+    }
+
+    fn reply(&self, client: ConnectionId, id: u64, answer: Answer) {
+        self.network.respond(client, codec::encode(&Reply { id, answer }).into());
+    }
+
+    /// Carries out what the host wants, in order. Gives the reason if it has to stop.
+    fn carry_out(&mut self, effects: &mut Vec<Effect>) -> Option<String> {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Append(batch) => {
+                    if let Err(error) = self.log_writer.append(batch) {
+                        return Some(error.to_string());
+                    }
+                }
+                Effect::Seal(job) => self.pool.seal(job),
+                Effect::Combine(job) => self.pool.combine(job),
+                Effect::Send { to, class, frame } => {
+                    // Best effort: what does not fit is counted by the transport.
+                    let _ = self.network.send(to, transport_class(class), frame);
+                }
+                Effect::Reply { client, frame } => {
+                    let _ = self.network.respond(ConnectionId(client), frame);
+                }
+                Effect::ReadChain { to, from, max_bytes } => {
+                    let reader = self.reader.clone();
+                    self.pool.read(move || {
+                        let part = reader.chain(from, max_bytes).map_err(|error| error.to_string())?;
+                        let (entries, certificate, blocks) = (part.entries, part.certificate, part.blocks);
+                        Ok(Event::ChainRead { to, entries, certificate, blocks })
+                    });
+                }
+                Effect::ReadBlocks { to, blocks } => {
+                    let reader = self.reader.clone();
+                    self.pool.read(move || {
+                        let read = |digest| Ok((digest, reader.block(&digest).map_err(|error| error.to_string())?));
+                        let blocks = blocks.into_iter().map(read).collect::<Result<Vec<(_, Option<Bytes>)>, String>>()?;
+                        Ok(Event::BlocksRead { to, blocks })
+                    });
+                }
+                Effect::Flush(batch) => {
+                    if let Err(error) = self.state_writer.commit(batch) {
+                        return Some(error.to_string());
+                    }
+                }
+                Effect::Release { below } => {
+                    if let Err(error) = self.log_writer.release(below) {
+                        return Some(error.to_string());
+                    }
+                }
+                Effect::Stable { height } => self.edge.set_stable(height),
+                Effect::Report(evidence) => tracing::error!(accused = %evidence.accused, ?evidence, "a replica signed two statements that contradict each other"),
+                Effect::Halt { reason } => return Some(reason),
+            }
+        }
+        None
+    }
+
+    /// Ends everything in order: no more frames, then the log, then the state; the lock goes last.
+    fn stop(self, runtime: &Handle) {
+        let Driver { network, log_writer, state_writer, directory, .. } = self;
+        runtime.block_on(network.shutdown());
+        if let Err(error) = log_writer.shutdown() {
+            tracing::error!(%error, "the log did not close cleanly");
+        }
+        if let Err(error) = state_writer.shutdown() {
+            tracing::error!(%error, "the state store did not close cleanly");
+        }
+        drop(directory);
+        tracing::info!("stopped");
+    }
+}
+
+fn transport_class(class: engine::Class) -> net::Class {
+    match class {
+        engine::Class::Vote => net::Class::Vote,
+        engine::Class::Proposal => net::Class::Proposal,
+        engine::Class::Pool => net::Class::Pool,
+        engine::Class::Sync => net::Class::Sync,
+    }
+}

@@ -1,0 +1,291 @@
+//! A running replica: the pure host between threads, sockets and disks.
+//!
+//! One thread owns the host. Everything else reports to it over one channel: the log's writer, the state's writer, a pool of
+//! threads for signatures, and the transport's tasks. The channel has no bound of its own: what is in it is bounded by
+//! the transport's byte budgets per peer and client, whose permits travel with the frames, and by the host's own outstanding jobs.
+
+mod counters;
+mod crypto_pool;
+mod driver;
+mod ports;
+
+use crate::home::{Home, ReplicaConfig, read_genesis};
+use anyhow::{Context, bail};
+use bft_core::committee::Trust;
+use bft_core::edge::Edge;
+use bft_core::genesis::Genesis;
+use bft_core::host::{Effect, Event, HostConfig, LocalLimits, Recovered};
+use bft_core::machine::StateMachine;
+use bft_core::types::ReplicaId;
+use bft_core::codec;
+use crossbeam_channel::Sender;
+use crypto::{IdentitySecret, QuorumSigner, Scheme, TransactionVerifier, keystore};
+use crypto_pool::CryptoPool;
+use driver::{Clock, Driver, SimpleHost};
+use engines::AnyEngine;
+use net::{Hello, Member, NetConfig, Network, Roster};
+use ports::Inbound;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use storage::{DataDir, LogConfig, LogEvent, LogWriter, Origin, StateEvent, StateStore, StateWriter};
+use tokio::runtime::Runtime;
+
+/// What reaches the thread that owns the host.
+pub(crate) enum Message {
+    /// For the host; the permit gives the frame's bytes back to the sender's budget once it is handled.
+    Event(Box<Event<AnyEngine>>, Option<net::Permit>),
+    /// A client's frame did not pass the edge.
+    Refused { client: net::ConnectionId, id: u64, rejection: String },
+    /// Something under the replica failed: it has to stop.
+    Failed(String),
+    /// Somebody asked it to stop.
+    Stop,
+}
+
+/// A replica that runs.
+#[derive(Debug)]
+pub struct Node {
+    inbox: Sender<Message>,
+    thread: JoinHandle<Option<String>>,
+    address: SocketAddr,
+    runtime: Runtime,
+}
+
+/// Starts the replica at `home`.
+///
+/// # Errors
+/// Whatever keeps it from starting, with its remedy.
+pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
+    let config = ReplicaConfig::read(&home.config())?;
+    let genesis = Arc::new(read_genesis(&home.genesis())?);
+    if !engines::is_known(genesis.protocol) {
+        bail!("the genesis names the protocol {}, for which this release has no engine", genesis.protocol);
+    }
+    let trust = genesis.trust().context("the genesis cannot be used")?;
+    let me = ReplicaId(config.replica);
+    let Some(info) = genesis.replicas.get(me.index()) else {
+        bail!(
+            "{} says replica {}, but the genesis has replicas 0 to {}; correct the number",
+            home.config().display(),
+            config.replica,
+            genesis.replicas.len().saturating_sub(1)
+        );
+    };
+    let identity = keystore::read_identity(&home.identity_key())?;
+    check_identity(home, &genesis, me, &identity)?;
+    let signer = read_signer(home, &genesis, me, &identity)?;
+    let mut directory = DataDir::open(home.path(), trust.domain.chain.0, u32::from(me.0))?;
+    let may_vote = directory.origin() == Origin::New;
+    if !may_vote {
+        tracing::warn!("the data directory was not initialised for this replica: it follows the others and does not vote");
+    }
+    let mut log_config = LogConfig::new(trust.domain.chain.0);
+    log_config.segment_bytes = config.segment_bytes;
+    log_config.max_body_bytes = u32::try_from(genesis.limits.frame_bytes()).unwrap_or(u32::MAX);
+    let (log, reader) = directory.open_log(log_config)?;
+    let store = StateStore::open(&directory.state_path())?;
+    let state = store.load()?;
+    let recovered = reader.recover(state.as_ref().map_or(0, |state| state.height))?;
+    let recovered = Recovered { state, records: recovered.records, items: recovered.items };
+
+    let (inbox, messages) = crossbeam_channel::unbounded();
+    let edge = Arc::new(Edge::new(trust.clone(), genesis.limits, TransactionVerifier::Zip215));
+    let pool = CryptoPool::new(Arc::clone(&edge), trust.quorum.clone(), signer, identity.clone(), inbox.clone())?;
+    let host_config = HostConfig {
+        me,
+        genesis: Arc::clone(&genesis),
+        trust: trust.clone(),
+        may_vote,
+        local: local_limits(&config),
+    };
+    let clock = Clock::start();
+    let mut effects: Vec<Effect> = Vec::new();
+    let host = SimpleHost::recover(host_config, app, recovered, clock.now(), &mut effects)?;
+
+    let listen = match config.listen {
+        Some(listen) => listen,
+        None => info
+            .address
+            .to_socket_addrs()
+            .with_context(|| format!("the address {:?} of this replica cannot be resolved; give `listen` in {}", info.address, home.config().display()))?
+            .next()
+            .with_context(|| format!("the address {:?} of this replica resolves to nothing", info.address))?,
+    };
+    let bound = Network::bind(net_config(&genesis, &trust, me, identity, listen)?)?;
+    let address = bound.local_address();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("net")
+        .enable_all()
+        .build()
+        .context("cannot start the network's threads")?;
+    let network = bound.start(Arc::new(Inbound::new(pool.clone(), inbox.clone())), runtime.handle())?;
+    let log_writer = LogWriter::spawn(log, notify_log(inbox.clone()))?;
+    let state_writer = StateWriter::spawn(store, notify_state(inbox.clone()))?;
+    let driver = Driver { host, pool, network, reader, log_writer, state_writer, edge, clock, directory };
+    let handle = runtime.handle().clone();
+    let thread = std::thread::Builder::new()
+        .name("host".into())
+        .spawn(move || driver.run(&messages, effects, &handle))
+        .context("cannot start the host's thread")?;
+    tracing::info!(replica = %me, %address, chain = %trust.domain.chain, votes = may_vote, "started");
+    Ok(Node { inbox, thread, address, runtime })
+}
+
+impl Node {
+    /// Where it listens.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for SIGTERM, SIGINT, or the replica's own end; stops cleanly.
+    ///
+    /// # Errors
+    /// Why the replica stopped by itself.
+    pub fn wait(self) -> anyhow::Result<()> {
+        let inbox = self.inbox.clone();
+        self.runtime.spawn(async move {
+            if let Err(error) = stop_signal().await {
+                tracing::warn!(%error, "signals cannot be handled; end the process to stop the replica");
+                return;
+            }
+            // Nobody listens any more if the replica has stopped by itself.
+            let _ = inbox.send(Message::Stop);
+        });
+        self.join()
+    }
+
+    /// Stops cleanly.
+    ///
+    /// # Errors
+    /// Why the replica had stopped by itself before.
+    pub fn stop(self) -> anyhow::Result<()> {
+        // Nobody listens any more if the replica has stopped by itself.
+        let _ = self.inbox.send(Message::Stop);
+        self.join()
+    }
+
+    fn join(self) -> anyhow::Result<()> {
+        let Node { thread, runtime, .. } = self;
+        let ended = thread.join();
+        runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+        match ended {
+            Ok(None) => Ok(()),
+            Ok(Some(reason)) => bail!("the replica stopped: {reason}"),
+            Err(_) => bail!("the replica's thread panicked: an invariant of its own is broken; keep the data directory for inspection"),
+        }
+    }
+}
+
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn check_identity(home: &Home, genesis: &Genesis, me: ReplicaId, identity: &IdentitySecret) -> anyhow::Result<()> {
+    let (ours, expected) = (identity.public(), genesis.replicas[me.index()].identity);
+    if ours == expected {
+        return Ok(());
+    }
+    let path = home.identity_key();
+    match genesis.replicas.iter().position(|replica| replica.identity == ours) {
+        Some(other) => bail!(
+            "{} is the key of replica {other} ({ours}), but this is replica {} ({expected}); put every key into its own home",
+            path.display(),
+            me.0
+        ),
+        None => bail!(
+            "{} holds the key {ours}, which is not in the genesis; replica {} has {expected}: use that key, or the genesis made with this one",
+            path.display(),
+            me.0
+        ),
+    }
+}
+
+fn read_signer(home: &Home, genesis: &Genesis, me: ReplicaId, identity: &IdentitySecret) -> anyhow::Result<QuorumSigner> {
+    match (genesis.scheme, &genesis.threshold) {
+        (Scheme::Ed25519, _) => Ok(QuorumSigner::Ed25519(identity.clone())),
+        (Scheme::Threshold, None) => bail!("the genesis has the threshold scheme and no threshold keys"),
+        (Scheme::Threshold, Some(keys)) => {
+            let share = keystore::read_threshold(&home.threshold_key(), bft_core::genesis::FIRST_EPOCH, keys)?;
+            if share.replica() != me {
+                bail!(
+                    "{} is the share of replica {}, but this is replica {}; put every share into its own home",
+                    home.threshold_key().display(),
+                    share.replica().0,
+                    me.0
+                );
+            }
+            Ok(QuorumSigner::Threshold(share))
+        }
+    }
+}
+
+fn local_limits(config: &ReplicaConfig) -> LocalLimits {
+    LocalLimits {
+        pool_bytes: config.pool_bytes,
+        // Three quarters: the writer's frames and the segment's own header fit in the rest.
+        segment_bytes: usize::try_from(config.segment_bytes / 4 * 3).unwrap_or(usize::MAX),
+        flush_heights: config.flush_heights,
+        retain_blocks: config.retain_blocks,
+        ..LocalLimits::default()
+    }
+}
+
+fn net_config(
+    genesis: &Genesis,
+    trust: &Trust,
+    me: ReplicaId,
+    secret: IdentitySecret,
+    listen: SocketAddr,
+) -> anyhow::Result<NetConfig> {
+    let members = genesis.replicas.iter().zip(trust.committee.members());
+    let roster = Roster::new(
+        members.map(|(replica, id)| (id, Member { identity: replica.identity, address: replica.address.clone() })),
+    )?;
+    let hello = Hello {
+        version: u16::from(codec::VERSION),
+        chain: trust.domain.chain,
+        epoch: trust.domain.epoch,
+        protocol: trust.domain.protocol,
+        fault_model: trust.domain.fault_model,
+        replica: me,
+    };
+    let mut config = NetConfig::new(secret, listen, roster, hello);
+    let frame = genesis.limits.frame_bytes();
+    for class in [net::Class::Proposal, net::Class::Sync, net::Class::Pool, net::Class::Vote] {
+        let limits = config.limits.class_mut(class);
+        limits.frame_bytes = limits.frame_bytes.max(frame);
+        limits.queue_bytes = limits.queue_bytes.max(2 * frame);
+        limits.inbound_bytes = limits.inbound_bytes.max(2 * frame);
+    }
+    let transaction = genesis.limits.transaction_bytes as usize + 4096;
+    let clients = &mut config.limits.clients;
+    clients.frame_bytes = clients.frame_bytes.max(transaction);
+    clients.inbound_bytes = clients.inbound_bytes.max(2 * transaction);
+    Ok(config)
+}
+
+fn notify_log(inbox: Sender<Message>) -> impl FnMut(LogEvent) + Send + 'static {
+    move |event| {
+        let message = match event {
+            LogEvent::Durable { sequence } => Message::Event(Box::new(Event::Durable { sequence }), None),
+            LogEvent::Failed(error) => Message::Failed(error.to_string()),
+        };
+        let _ = inbox.send(message);
+    }
+}
+
+fn notify_state(inbox: Sender<Message>) -> impl FnMut(StateEvent) + Send + 'static {
+    move |event| {
+        let message = match event {
+            StateEvent::Flushed { height } => Message::Event(Box::new(Event::Flushed { height }), None),
+            StateEvent::Failed(error) => Message::Failed(error.to_string()),
+        };
+        let _ = inbox.send(message);
+    }
+}
