@@ -1,5 +1,5 @@
 //! Load generator and figures of Quorate.
 
 pub mod consortium;
-//pub mod load;
+pub mod load;
 pub mod process;

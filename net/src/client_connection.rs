@@ -64,6 +64,12 @@ pub struct ClientConnection {
     writer: JoinHandle<()>,
 }
 
+impl std::fmt::Debug for ClientConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientConnection").field("remote", &self.remote_address()).finish_non_exhaustive()
+    }
+}
+
 impl ClientConnection {
     /// Connects to `address` (`host:port`), which must be the replica that owns the key `expected`. Done when the replica
     /// has said that it serves this connection. Must be called within a tokio runtime.

@@ -75,9 +75,11 @@ impl Pbft {
             return;
         }
         if view > self.view || !self.active {
-            // threat 8: a proposal of a view not entered yet waits; one a slot, of the highest view.
+            // threat 8: a proposal of a view not entered yet waits; one a slot, of the nearest view, so that the leader of a
+            // view far away cannot keep others out.
+            let mine = self.view;
             if let Some(slot) = self.slot(height)
-                && slot.early.as_ref().is_none_or(|early| early.view < view)
+                && slot.early.as_ref().is_none_or(|early| early.view < mine || view < early.view)
             {
                 slot.early = Some(Early { view, block, share });
             }
@@ -86,7 +88,7 @@ impl Pbft {
         let digest = block.digest();
         self.cast(from, Vote { view, height, block: digest }, share, out);
         if height > self.committed
-            && rules::is_as_planned(self.plan.get(&height), &digest)
+            && rules::is_as_planned(self.plan.get(&height), self.plan_top, height, &digest)
             && let Some(slot) = self.slot(height)
             && slot.accepted_in(view).is_none()
         {
@@ -129,10 +131,12 @@ impl Pbft {
         to_all(Message::Prepare(vote), out);
     }
 
-    pub(crate) fn try_votes(&mut self, out: &mut Out) {
+    /// Takes up what the window kept back.
+    fn try_votes(&mut self, now: Time, out: &mut Out) {
         let heights: Vec<Height> = self.slots.range(..=self.limit()).map(|(height, _)| *height).collect();
         for height in heights {
             self.try_vote(height, out);
+            self.try_prepared(now, height, out);
         }
     }
 
@@ -171,11 +175,12 @@ impl Pbft {
         if !self.active {
             return;
         }
-        let (committed, planned) = (self.committed, self.plan.get(&height).copied());
+        let (committed, planned, plan_top) = (self.committed, self.plan.get(&height).copied(), self.plan_top);
+        let limit = self.limit();
         let Some(slot) = self.slots.get_mut(&height) else { return };
         let Some(block) = slot.accepted_in(view) else {
             let believed = slot.prepared_by(view).into_iter().find(|(block, from)| {
-                from.len() >= believable && rules::is_as_planned(planned.as_ref(), block)
+                from.len() >= believable && rules::is_as_planned(planned.as_ref(), plan_top, height, block)
             });
             if let Some((block, from)) = believed.filter(|_| height > committed) {
                 if slot.bodies.contains_key(&block) {
@@ -188,7 +193,8 @@ impl Pbft {
             return;
         };
         let done = slot.prepared.as_ref().is_some_and(|prepared| prepared.vote.view == view);
-        if done || slot.combining == Some(view) {
+        // What is not to be voted on yet is not to be committed either, and would make a view-change that others refuse.
+        if done || slot.combining == Some(view) || height > limit {
             return;
         }
         let shares = slot.shares(view, &block);
@@ -275,7 +281,7 @@ impl Pbft {
         }
     }
 
-    pub(crate) fn on_executed(&mut self, entry: LedgerEntry, out: &mut Out) {
+    pub(crate) fn on_executed(&mut self, now: Time, entry: LedgerEntry, out: &mut Out) {
         self.executed = self.executed.max(entry.height);
         if entry.height > self.committed {
             // Block sync went ahead of agreement here.
@@ -292,7 +298,7 @@ impl Pbft {
             self.next_height = self.next_height.max(entry.height + 1);
             self.commit_ready(out);
         }
-        self.try_votes(out);
+        self.try_votes(now, out);
     }
 
     pub(crate) fn on_stable(&mut self, now: Time, checkpoint: CheckpointCertificate, out: &mut Out) {
@@ -309,7 +315,7 @@ impl Pbft {
         self.commit_ready(out);
         // Planned heights that were out of reach may have come within it.
         self.accept_planned(now, out);
-        self.try_votes(out);
+        self.try_votes(now, out);
     }
 
     /// Bodies that were fetched.

@@ -47,7 +47,8 @@ pub struct Pbft {
     pub(crate) changes: BTreeMap<ReplicaId, SignedViewChange>,
     /// The last view-change of its own. Kept as it was said, whatever happens afterwards.
     pub(crate) own_change: Option<ViewChange>,
-    /// New-views that wait for view-changes they name: one of each leader, so that a liar's hides no other.
+    /// New-views that wait for view-changes they name: one from each sender, so that what a liar made or passed on hides no
+    /// other, and the missing view-changes are asked of somebody who should have them.
     pub(crate) pending: BTreeMap<ReplicaId, PendingNewView>,
     /// Why it is in the last view it entered.
     pub(crate) proof: Option<NewViewProof>,
@@ -64,10 +65,10 @@ pub struct Pbft {
 pub(crate) struct PendingNewView {
     pub new_view: NewView,
     pub signature: Signature,
-    /// Who sent it, and so has what it names.
-    pub from: ReplicaId,
     /// Fetched for it alone.
     pub found: BTreeMap<ReplicaId, SignedViewChange>,
+    /// What it lacks was asked for; the resend timer asks again.
+    pub asked: bool,
 }
 
 /// What an engine's part writes to.
@@ -91,7 +92,7 @@ impl Engine for Pbft {
             // The resend timer asks again while the block is missing.
             Input::FetchFailed { blocks: _ } => {}
             Input::Combined { statement, result } => self.on_combined(now, statement, result, out),
-            Input::Executed { entry, epoch_ends_at: _ } => self.on_executed(entry, out),
+            Input::Executed { entry, epoch_ends_at: _ } => self.on_executed(now, entry, out),
             Input::Stable { checkpoint } | Input::Restored { checkpoint } => self.on_stable(now, checkpoint, out),
             Input::Timeout(Timer::Progress) => self.on_progress_timeout(now, out),
             Input::Timeout(Timer::NewView) => self.on_new_view_timeout(now, out),

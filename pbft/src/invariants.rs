@@ -10,7 +10,7 @@ impl Pbft {
         assert!(self.active || self.own_change.as_ref().is_some_and(|change| change.view == self.view));
         let reach = stable + self.config.limits.stable_window() + self.config.limits.window;
         let members = self.config.committee.replicas;
-        assert!(self.changes.len() <= members);
+        assert!(self.changes.len() <= members && self.pending.len() <= members, "one view-change and new-view a sender");
         for (height, slot) in &self.slots {
             assert!(*height > stable && *height <= reach, "slot {height} is outside the window");
             assert!(slot.prepares.len() <= members && slot.commits.len() <= members, "one vote a signer");

@@ -17,6 +17,9 @@ impl Pbft {
         if !self.active && let Some(change) = self.own_change.clone() {
             to_all(Message::ViewChange(change), out);
         }
+        for pending in self.pending.values_mut() {
+            pending.asked = false;
+        }
         self.try_enter(now, out);
         let missing: Vec<Digest> = self
             .slots

@@ -18,9 +18,13 @@ pub fn may_prepare(voted: Option<&Vote>, view: View, block: &Digest) -> bool {
     voted.is_none_or(|voted| voted.view < view || (voted.view == view && voted.block == *block))
 }
 
-/// Whether to accept `block` at a height whose block this view's plan may have fixed (4.4).
-pub fn is_as_planned(planned: Option<&Digest>, block: &Digest) -> bool {
-    planned.is_none_or(|planned| planned == block)
+/// Whether to accept `block` at `height` in a view whose plan fixed every height up to `top` (4.4): those that the plan leaves
+/// out are under its checkpoint, and nothing is agreed on there again.
+pub fn is_as_planned(planned: Option<&Digest>, top: Height, height: Height, block: &Digest) -> bool {
+    match planned {
+        Some(planned) => planned == block,
+        None => height > top,
+    }
 }
 
 /// Whether a certificate takes the place of the one held for its height: of several, the one of the highest view counts (4.4).

@@ -82,41 +82,48 @@ impl Pbft {
         signature: Signature,
         out: &mut Out,
     ) {
-        let leader = self.config.committee.in_turn(new_view.view);
         let late = new_view.view < self.view || (new_view.view == self.view && self.active);
-        let known = self.pending.get(&leader).is_some_and(|held| held.new_view.view >= new_view.view);
+        let known = self.pending.get(&from).is_some_and(|held| held.new_view.view >= new_view.view);
         if late || known {
             return;
         }
-        let pending = PendingNewView { new_view, signature, from, found: BTreeMap::new() };
-        self.pending.insert(leader, pending);
+        self.pending.insert(from, PendingNewView { new_view, signature, found: BTreeMap::new(), asked: false });
         self.try_enter(now, out);
     }
 
     /// Enters the highest view whose new-view is here with every view-change it names.
     pub(crate) fn try_enter(&mut self, now: Time, out: &mut Out) {
+        if self.pending.is_empty() {
+            return;
+        }
         let mut ready: Option<NewViewProof> = None;
         let mut liars = Vec::new();
-        for (leader, pending) in &self.pending {
-            let PendingNewView { new_view, signature, from, found } = pending;
-            let find = |(replica, digest): &(ReplicaId, Digest)| {
-                let known = [self.changes.get(replica), found.get(replica)];
-                known.into_iter().flatten().find(|signed| signed.change.digest() == *digest).cloned()
-            };
+        // Also what this replica itself began with, should an author have gone on since.
+        let begun = self.begun.iter().flat_map(|proof| &proof.changes);
+        let found = self.pending.values().flat_map(|pending| pending.found.values());
+        let known: BTreeMap<(ReplicaId, Digest), &SignedViewChange> =
+            self.changes.values().chain(begun).chain(found).map(|s| ((s.author, s.change.digest()), s)).collect();
+        let mut asked = Vec::new();
+        for (from, PendingNewView { new_view, signature, found: _, asked: before }) in &self.pending {
+            let find = |source: &(ReplicaId, Digest)| known.get(source).map(|signed| (*signed).clone());
             let changes: Vec<SignedViewChange> = new_view.sources.iter().filter_map(find).collect();
             if changes.len() < new_view.sources.len() {
-                let missing = new_view.sources.iter().filter(|source| find(source).is_none()).copied().collect();
-                if *from != self.config.me {
+                let missing = new_view.sources.iter().filter(|source| !known.contains_key(source)).copied().collect();
+                if *from != self.config.me && !before {
                     to_one(*from, Message::FetchViewChanges(new_view.view, missing), out);
+                    asked.push(*from);
                 }
             } else if changes.iter().any(|signed| signed.change.view != new_view.view) {
                 // threat 5: a new-view counts for nothing but the view-changes it names.
-                liars.push(*leader);
+                liars.push(*from);
             } else if ready.as_ref().is_none_or(|ready| ready.new_view.view < new_view.view) {
                 ready = Some(NewViewProof { new_view: new_view.clone(), signature: Some(*signature), changes });
             }
         }
-        self.pending.retain(|leader, _| !liars.contains(leader));
+        for (from, pending) in &mut self.pending {
+            pending.asked |= asked.contains(from);
+        }
+        self.pending.retain(|from, _| !liars.contains(from));
         if let Some(proof) = ready {
             self.enter(now, proof, out);
         }
@@ -158,10 +165,6 @@ impl Pbft {
         self.plan_top = top;
         for (height, slot) in &mut self.slots {
             let planned = self.plan.get(height).copied();
-            assert!(
-                slot.committed.is_none_or(|committed| planned.is_none_or(|planned| planned == committed)),
-                "the plan names another block than the committed one at height {height}: more than f replicas lie"
-            );
             slot.refused.clear();
             slot.combining = None;
             if *height > top {
@@ -179,6 +182,10 @@ impl Pbft {
         let (view, committed, epoch) = (self.view, self.committed, self.config.domain.epoch);
         for (height, digest) in self.plan.clone() {
             let Some(slot) = self.slot(height).filter(|slot| slot.accepted_in(view).is_none()) else { continue };
+            // A new-view that comes late may plan what a later view, seen only through its commits, has decided otherwise.
+            if slot.committed.is_some_and(|decided| decided != digest) {
+                continue;
+            }
             let null = Block::null(epoch, height);
             if height > committed && null.digest() == digest {
                 slot.bodies.insert(digest, null);
@@ -218,7 +225,8 @@ impl Pbft {
         wanted: &[(ReplicaId, Digest)],
         out: &mut Out,
     ) {
-        let proven = self.proof.iter().filter(|proof| proof.new_view.view == view).flat_map(|proof| &proof.changes);
+        let proofs = self.proof.iter().chain(&self.begun);
+        let proven = proofs.filter(|proof| proof.new_view.view == view).flat_map(|proof| &proof.changes);
         let known: Vec<&SignedViewChange> = proven.chain(self.changes.values()).collect();
         for (author, digest) in wanted {
             let found = known.iter().find(|signed| signed.author == *author && signed.change.digest() == *digest);

@@ -1,1 +1,6 @@
 //! The product: a replica with its threads, sockets and disks, and the command line.
+
+pub mod cli;
+pub mod demo;
+pub mod home;
+pub mod node;

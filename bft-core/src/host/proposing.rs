@@ -65,8 +65,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// Tells the engine since when something waits to be ordered, if that changed.
     pub(super) fn update_work(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let open_tip = self.tip_is_open().then_some(self.executed_at);
-        let oldest = self.pool.oldest().into_iter().chain(open_tip).min();
+        // An executed tip without a certificate is work too: where too few replicas have executed it to certify it, those that
+        // have must not rest, or nobody would help the others to it.
+        let uncertified = self.ledger.tip().height > self.stable.height();
+        let oldest = self.pool.oldest().into_iter().chain(uncertified.then_some(self.executed_at)).min();
         if oldest != self.work {
             self.work = oldest;
             self.feed(now, Input::Work { oldest }, effects);

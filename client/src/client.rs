@@ -1,0 +1,391 @@
+//! The client.
+
+use crate::config::ClientConfig;
+use crate::error::{Attempts, ClientError, SubmitError};
+use crate::exchange::{Exchange, Failed, Verdict};
+use crate::proof::Verifier;
+use crate::sequences::Sequences;
+use crate::stats::{ClientStats, Counters, count};
+use crate::tally::{Fate, Tally};
+use bft_core::committee::Trust;
+use bft_core::machine::StateMachine;
+use bft_core::receipt::{ProvenReceipt, Receipt};
+use bft_core::request::{Advice, Answer, Call, ProvenAnswer, StatusReport};
+use bft_core::transaction::{Item, Kind, Payload, Transaction};
+use bft_core::types::Height;
+use bytes::Bytes;
+use crypto::{ClientKey, ClientSecret, Digest, ReplicaId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+/// A client of one network. Cheap to clone; clones share sequences and connections, and may be used from many tasks at once.
+///
+/// Dropping the last clone ends the connections. Dropping the future of a submission gives up the wait, not the transaction:
+/// its outcome is unknown.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    secret: ClientSecret,
+    chain: Digest,
+    body_bytes: usize,
+    session_patience: Duration,
+    verifier: Verifier,
+    exchange: Arc<Exchange>,
+    sequences: Sequences,
+    in_flight: Semaphore,
+    counters: Arc<Counters>,
+    /// The highest state that a proof was seen for. Queries do not go back behind it.
+    seen: AtomicU64,
+}
+
+impl Client {
+    /// Connects, and learns the client's next sequence.
+    ///
+    /// The next sequence is asked of a quorum of replicas, and is the middle one of their answers: with at most f liars it lies
+    /// between two honest answers. When only some answer within [`ClientConfig::session_patience`], it is the middle of
+    /// those, the lower one of two. A wrong one costs time, never safety: a used sequence does not execute twice.
+    ///
+    /// # Errors
+    /// If the genesis is not valid, or no replica answers.
+    pub async fn connect(config: ClientConfig) -> Result<Client, ClientError> {
+        let trust = config.genesis.trust()?;
+        let first = match config.first_replica {
+            Some(replica) if !trust.committee.contains(replica) => return Err(ClientError::NoSuchReplica(replica)),
+            Some(replica) => replica,
+            None => trust.committee.in_turn(getrandom::u64().unwrap_or_default()),
+        };
+        let counters = Arc::new(Counters::default());
+        let exchange = Arc::new(Exchange::new(&config, counters.clone(), first));
+        let next = learn_session(&exchange, &trust, config.secret.public(), config.session_patience).await?;
+        let in_flight = config.in_flight();
+        Ok(Client(Arc::new(Inner {
+            chain: trust.domain.chain,
+            secret: config.secret,
+            body_bytes: config.genesis.limits.transaction_bytes as usize,
+            session_patience: config.session_patience,
+            verifier: Verifier::new(trust, counters.clone()),
+            exchange,
+            sequences: Sequences::new(next, in_flight as u64),
+            in_flight: Semaphore::new(in_flight),
+            counters,
+            seen: AtomicU64::new(0),
+        })))
+    }
+
+    /// The key that signs.
+    pub fn key(&self) -> ClientKey {
+        self.0.secret.public()
+    }
+
+    /// What proofs are checked with.
+    pub fn trust(&self) -> &Trust {
+        &self.0.verifier.trust
+    }
+
+    /// The replica that new requests go to.
+    pub fn replica(&self) -> ReplicaId {
+        self.0.exchange.at()
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> ClientStats {
+        self.0.counters.read()
+    }
+
+    /// Signs a transaction under the next sequence, for [`Client::submit_transaction`]. Store it before submitting, if its
+    /// outcome must be found out even after a crash.
+    ///
+    /// Submit it soon: a sequence that more than the session window of later ones have left behind never executes.
+    pub fn sign(&self, kind: Kind, body: Bytes) -> Transaction {
+        self.sign_with(self.0.sequences.sign(), kind, body)
+    }
+
+    fn sign_with(&self, sequence: u64, kind: Kind, body: Bytes) -> Transaction {
+        Transaction::sign(&self.0.secret, &self.0.chain, kind, sequence, body)
+    }
+
+    /// Signs a transaction and submits it until its receipt is proven. Waits while as many are in flight as the session window
+    /// allows.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]; [`SubmitError::Unknown`] is not a failure.
+    pub async fn submit(&self, kind: Kind, body: Bytes) -> Result<ProvenReceipt, SubmitError> {
+        self.check_length(&body)?;
+        let _place = self.0.in_flight.acquire().await.map_err(|_| SubmitError::Closed)?;
+        loop {
+            let held = self.0.sequences.take().await;
+            let transaction = self.sign_with(held.sequence, kind, body.clone());
+            match self.pursue(transaction).await {
+                // An earlier life of this client used the sequence. Nobody else knows this transaction's successor yet, and
+                // this one can never execute: signing anew is safe here, and only here.
+                Err(SubmitError::SequenceTaken { .. }) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Submits a transaction that was signed earlier, by this client or another: the safe way to find out an unknown outcome.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit_transaction(&self, transaction: Transaction) -> Result<ProvenReceipt, SubmitError> {
+        self.check_length(&transaction.body)?;
+        let _place = self.0.in_flight.acquire().await.map_err(|_| SubmitError::Closed)?;
+        // Another client's sequences are not ours to order.
+        let own = transaction.client == self.key();
+        let _held = if own { Some(self.0.sequences.enter(transaction.sequence).await) } else { None };
+        self.pursue(transaction).await
+    }
+
+    fn check_length(&self, body: &Bytes) -> Result<(), SubmitError> {
+        let (length, limit) = (body.len(), self.0.body_bytes);
+        if length <= limit { Ok(()) } else { Err(SubmitError::TooLong { length, limit }) }
+    }
+
+    async fn pursue(&self, transaction: Transaction) -> Result<ProvenReceipt, SubmitError> {
+        let inner = &*self.0;
+        let item = Item::new(&inner.chain, transaction);
+        let (digest, transaction) = (item.digest, Box::new(item.transaction.clone()));
+        let call = Call::Submit(Payload::of(vec![item]));
+        let mut tally = Tally::new(&inner.verifier, digest);
+        match inner.exchange.ask(call, |from, answer| tally.judge(from, answer)).await {
+            Ok(Fate::Proven(proven)) => {
+                inner.seen.fetch_max(proven.certificate.height(), SeqCst);
+                Ok(*proven)
+            }
+            Ok(Fate::Refused(replica, sentence)) => {
+                Err(SubmitError::Refused { advice: Advice::Abandon, sentence, replica })
+            }
+            Ok(Fate::Forgotten(sentence)) => Err(SubmitError::Forgotten { transaction, sentence }),
+            Ok(Fate::Taken) => Err(SubmitError::SequenceTaken { transaction }),
+            Err(Failed { sent: true, waited, last, .. }) => {
+                count(&inner.counters.unknown);
+                Err(SubmitError::Unknown { transaction, waited, last })
+            }
+            Err(Failed { closed: true, .. }) => Err(SubmitError::Closed),
+            Err(Failed { last, .. }) => Err(SubmitError::Unreachable(last)),
+        }
+    }
+
+    /// The receipt of a client's earlier transaction, which need not be at hand.
+    ///
+    /// The proof shows that the receipt is in the ledger. That it belongs to this client and sequence is what f + 1 replicas
+    /// say. With the transaction at hand, [`Client::submit_transaction`] proves more.
+    ///
+    /// # Errors
+    /// [`SubmitError::Refused`] with [`Advice::Retry`] when a quorum has not executed the sequence, with
+    /// [`Advice::AskAnother`] when a quorum no longer keeps the receipt.
+    pub async fn receipt(&self, client: ClientKey, sequence: u64) -> Result<ProvenReceipt, SubmitError> {
+        let inner = &*self.0;
+        let committee = inner.verifier.trust.committee;
+        let mut shown: Vec<(Receipt, BTreeSet<ReplicaId>)> = Vec::new();
+        let mut refusals: BTreeMap<ReplicaId, Advice> = BTreeMap::new();
+        let judge = |from: ReplicaId, answer: Answer| match answer {
+            Answer::Receipt(proven) => {
+                if let Err(error) = inner.verifier.receipt(&proven) {
+                    return Verdict::Lie(error.to_string());
+                }
+                refusals.remove(&from);
+                let place = shown.iter().position(|(receipt, _)| *receipt == proven.receipt);
+                let place = place.unwrap_or_else(|| {
+                    shown.push((proven.receipt.clone(), BTreeSet::new()));
+                    shown.len() - 1
+                });
+                shown[place].1.insert(from);
+                if shown[place].1.len() >= committee.believable() {
+                    Verdict::Done(Ok(proven))
+                } else {
+                    Verdict::Elsewhere(format!("it showed a receipt of transaction {}", proven.receipt.transaction))
+                }
+            }
+            Answer::Refused { advice, sentence } => {
+                refusals.insert(from, advice);
+                let enough = match advice {
+                    Advice::Abandon => committee.believable(),
+                    Advice::Retry | Advice::AskAnother => committee.quorum(),
+                };
+                if refusals.values().filter(|other| **other == advice).count() >= enough {
+                    Verdict::Done(Err(SubmitError::Refused { advice, sentence, replica: from }))
+                } else {
+                    Verdict::Elsewhere(sentence)
+                }
+            }
+            Answer::Query(_) | Answer::Session(_) | Answer::Status(_) => other_question(),
+        };
+        match inner.exchange.ask(Call::Receipt { client, sequence }, judge).await {
+            Ok(Ok(proven)) => {
+                inner.seen.fetch_max(proven.certificate.height(), SeqCst);
+                Ok(*proven)
+            }
+            Ok(Err(refused)) => Err(refused),
+            Err(Failed { closed: true, .. }) => Err(SubmitError::Closed),
+            Err(Failed { sent: true, waited, last, .. }) => Err(SubmitError::NoReceipt { waited, last }),
+            Err(Failed { last, .. }) => Err(SubmitError::Unreachable(last)),
+        }
+    }
+
+    /// Asks the application, and checks that the answer follows from certified state. Gives the answer, or the application's own
+    /// refusal, with the height of that state.
+    ///
+    /// A state older than one that this client has seen proven is not accepted, so that its own receipts are visible to it.
+    ///
+    /// # Errors
+    /// If no replica gives an answer that holds.
+    pub async fn query<A: StateMachine>(
+        &self,
+        app: &A,
+        request: &[u8],
+    ) -> Result<(Result<Bytes, (u32, String)>, Height), ClientError> {
+        let inner = &*self.0;
+        let trust = &inner.verifier.trust;
+        let seen = inner.seen.load(SeqCst);
+        let mut abandoned = BTreeSet::new();
+        let judge = |from: ReplicaId, answer: Answer| match answer {
+            Answer::Query(answer) => match answer.verify(app, request, trust) {
+                Err(error) => Verdict::Lie(error.to_string()),
+                Ok(()) if answer.certificate.height() < seen => {
+                    Verdict::Later(format!("its state is of height {}, behind {seen}", answer.certificate.height()))
+                }
+                Ok(()) => Verdict::Done(Ok(answer)),
+            },
+            Answer::Refused { advice: Advice::Retry, sentence } => Verdict::Later(sentence),
+            Answer::Refused { advice: Advice::AskAnother, sentence } => Verdict::Elsewhere(sentence),
+            Answer::Refused { advice: Advice::Abandon, sentence } => {
+                abandoned.insert(from);
+                if abandoned.len() >= trust.committee.believable() {
+                    Verdict::Done(Err(ClientError::Refused { sentence, replica: from }))
+                } else {
+                    Verdict::Elsewhere(sentence)
+                }
+            }
+            Answer::Receipt(_) | Answer::Session(_) | Answer::Status(_) => other_question(),
+        };
+        let call = Call::Query(Bytes::copy_from_slice(request));
+        let ProvenAnswer { result, certificate, .. } = *inner.exchange.ask(call, judge).await.map_err(no_answer)??;
+        inner.seen.fetch_max(certificate.height(), SeqCst);
+        Ok((result.map(|bytes| bytes.0), certificate.height()))
+    }
+
+    /// The lowest sequence of a client that has not executed, as [`Client::connect`] learns its own. Not proven.
+    ///
+    /// # Errors
+    /// If no replica answers.
+    pub async fn session(&self, client: ClientKey) -> Result<u64, ClientError> {
+        let inner = &*self.0;
+        learn_session(&inner.exchange, &inner.verifier.trust, client, inner.session_patience).await
+    }
+
+    /// What one replica says of itself. Not proven. It has [`ClientConfig::answer_timeout`]; no other replica is asked.
+    ///
+    /// # Errors
+    /// Why that replica did not answer.
+    pub async fn status(&self, replica: ReplicaId) -> Result<StatusReport, ClientError> {
+        let inner = &*self.0;
+        if !inner.verifier.trust.committee.contains(replica) {
+            return Err(ClientError::NoSuchReplica(replica));
+        }
+        let started = Instant::now();
+        match inner.exchange.ask_one(replica, Call::Status).await.map_err(no_answer)? {
+            Answer::Status(report) if report.replica == replica && report.chain == inner.chain => Ok(*report),
+            Answer::Refused { sentence, .. } => Err(ClientError::Refused { sentence, replica }),
+            Answer::Status(_) | Answer::Receipt(_) | Answer::Query(_) | Answer::Session(_) => {
+                count(&inner.counters.lies);
+                let last = Attempts([(replica, "its answer is not about itself".to_owned())].into());
+                Err(ClientError::NoAnswer { waited: started.elapsed(), last })
+            }
+        }
+    }
+
+    /// Ends all connections, giving the replicas a moment to notice, for all clones. Requests under way end: a transaction that
+    /// was sent, as [`SubmitError::Unknown`].
+    pub async fn close(self) {
+        self.0.exchange.board.close();
+        self.0.in_flight.close();
+        self.0.exchange.links.close().await;
+    }
+}
+
+fn other_question<T>() -> Verdict<T> {
+    Verdict::Lie("it answered another question".into())
+}
+
+fn no_answer(failed: Failed) -> ClientError {
+    let Failed { sent, waited, last, closed } = failed;
+    match (closed, sent) {
+        (true, _) => ClientError::Closed,
+        (false, true) => ClientError::NoAnswer { waited, last },
+        (false, false) => ClientError::Unreachable(last),
+    }
+}
+
+/// The middle of what a quorum of replicas say, or of what some of them say in time.
+async fn learn_session(
+    exchange: &Arc<Exchange>,
+    trust: &Trust,
+    client: ClientKey,
+    patience: Duration,
+) -> Result<u64, ClientError> {
+    let started = Instant::now();
+    let wanted = trust.committee.quorum();
+    let mut order = std::iter::successors(Some(exchange.at()), |at| Some(exchange.after(*at))).take(trust.committee.replicas);
+    let mut asked = JoinSet::new();
+    let mut ask_next = |asked: &mut JoinSet<_>| {
+        if let Some(replica) = order.next() {
+            let exchange = exchange.clone();
+            asked.spawn(async move { (replica, exchange.ask_one(replica, Call::Session(client)).await) });
+        }
+    };
+    for _ in 0..wanted {
+        ask_next(&mut asked);
+    }
+    let mut answers = Vec::new();
+    let mut last = Attempts::default();
+    let (mut sent, mut closed) = (false, false);
+    let settle = started + patience;
+    let hedge = (patience / 4).max(Duration::from_millis(1));
+    let mut check = started + hedge;
+    while answers.len() < wanted {
+        tokio::select! {
+            outcome = asked.join_next() => match outcome {
+                Some(Ok((_, Ok(Answer::Session(next))))) => answers.push(next),
+                Some(Ok((replica, outcome))) => {
+                    let why = match outcome {
+                        Ok(Answer::Refused { sentence, .. }) => sentence,
+                        Ok(Answer::Session(_) | Answer::Receipt(_) | Answer::Query(_) | Answer::Status(_)) => {
+                            "it answered another question".to_owned()
+                        }
+                        Err(failed) => {
+                            sent |= failed.sent;
+                            closed |= failed.closed;
+                            failed.last.to_string()
+                        }
+                    };
+                    last.0.insert(replica, why);
+                    ask_next(&mut asked);
+                }
+                Some(Err(error)) => tracing::error!(%error, "asking for the session failed"),
+                None => break,
+            },
+            () = sleep_until(check) => {
+                if !answers.is_empty() && Instant::now() >= settle {
+                    break;
+                }
+                ask_next(&mut asked);
+                check += hedge;
+            }
+        }
+    }
+    answers.sort_unstable();
+    // Of two the lower: a sequence that is too low turns out to be taken, one that is too high goes nowhere.
+    match answers.get(answers.len().saturating_sub(1) / 2) {
+        Some(next) => Ok(*next),
+        None => Err(no_answer(Failed { sent, waited: started.elapsed(), last, closed })),
+    }
+}

@@ -1,0 +1,258 @@
+//! One request, from replica to replica, until somebody answers it.
+
+use crate::config::ClientConfig;
+use crate::error::Attempts;
+use crate::links::Links;
+use crate::stats::{Counters, count};
+use crate::switchboard::{Event, Switchboard};
+use bft_core::codec;
+use bft_core::request::{Answer, Call, Request};
+use bytes::Bytes;
+use crypto::ReplicaId;
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::SeqCst};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// Requests for patience in a row before another replica is tried.
+const PATIENCE: u32 = 3;
+
+/// What an answer is worth.
+#[derive(Debug)]
+pub(crate) enum Verdict<T> {
+    /// It settles the request.
+    Done(T),
+    /// It does not hold. The replica is left, and its connection ended.
+    Lie(String),
+    /// It holds, but is about something else. The replica is left; what others wait for there may still come.
+    Mismatch(String),
+    /// The replica asks for patience.
+    Later(String),
+    /// Another replica has to be asked, without a fault of this one.
+    Elsewhere(String),
+}
+
+/// A request without an outcome.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// Whether it may have reached a replica.
+    pub sent: bool,
+    /// Since it began.
+    pub waited: Duration,
+    /// What the replicas did.
+    pub last: Attempts,
+    /// Whether the client was closed meanwhile.
+    pub closed: bool,
+}
+
+/// How requests reach replicas.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub links: Links,
+    pub board: Arc<Switchboard>,
+    pub counters: Arc<Counters>,
+    replicas: u16,
+    /// The replica that new requests go to.
+    at: AtomicU16,
+    answer_timeout: Duration,
+    give_up: Duration,
+    retry_first: Duration,
+    retry_cap: Duration,
+}
+
+/// Why a replica is not waited for any longer.
+enum Move {
+    /// It is of no use: all requests leave it.
+    FailOver,
+    /// This request alone goes to the next one.
+    Next,
+    /// It asked for patience.
+    Later,
+}
+
+impl Exchange {
+    pub fn new(config: &ClientConfig, counters: Arc<Counters>, first: ReplicaId) -> Exchange {
+        let board = Arc::new(Switchboard::new(config.answer_bytes(), counters.clone()));
+        let replicas = u16::try_from(config.genesis.replicas.len()).expect("the genesis is validated");
+        Exchange {
+            links: Links::new(config.clone(), board.clone()),
+            board,
+            counters,
+            replicas,
+            at: AtomicU16::new(first.0),
+            answer_timeout: config.answer_timeout,
+            give_up: config.give_up,
+            retry_first: config.retry_first,
+            retry_cap: config.retry_cap,
+        }
+    }
+
+    /// The replica that new requests go to.
+    pub fn at(&self) -> ReplicaId {
+        ReplicaId(self.at.load(SeqCst))
+    }
+
+    /// The replica after `replica`, round robin.
+    pub fn after(&self, replica: ReplicaId) -> ReplicaId {
+        ReplicaId((replica.0 + 1) % self.replicas)
+    }
+
+    /// Moves new requests away from a replica, unless another request has done so already.
+    fn leave(&self, replica: ReplicaId) {
+        let moved = self.at.compare_exchange(replica.0, self.after(replica).0, SeqCst, SeqCst);
+        if moved.is_ok() {
+            count(&self.counters.fail_overs);
+        }
+    }
+
+    /// Asks until `judge` finds an answer that settles it. The same bytes go to each replica.
+    pub async fn ask<T>(
+        &self,
+        call: Call,
+        mut judge: impl FnMut(ReplicaId, Answer) -> Verdict<T>,
+    ) -> Result<T, Failed> {
+        let started = Instant::now();
+        let deadline = started + self.give_up;
+        let sent = AtomicBool::new(false);
+        let mut last = Attempts::default();
+        let failed = |last: Attempts, closed: bool| {
+            Err(Failed { sent: sent.load(SeqCst), waited: started.elapsed(), last, closed })
+        };
+        let Some(mut ticket) = self.board.open() else { return failed(last, true) };
+        let frame = Bytes::from(codec::encode(&Request { id: ticket.id, call }));
+        let mut target = self.at();
+        let mut pace = Pace::default();
+        let mut pause = Duration::ZERO;
+        loop {
+            let attempt = self.attempt(target, &frame, pause, &sent);
+            tokio::pin!(attempt);
+            let moved = loop {
+                tokio::select! {
+                    event = ticket.events.recv() => match event {
+                        Some(Event::Reply(from, answer)) => {
+                            let (why, moved) = match judge(from, answer) {
+                                Verdict::Done(value) => return Ok(value),
+                                Verdict::Lie(why) => {
+                                    count(&self.counters.lies);
+                                    tracing::warn!(replica = %from, why, "a reply does not hold");
+                                    self.leave(from);
+                                    self.links.retire(from);
+                                    (why, Move::FailOver)
+                                }
+                                Verdict::Mismatch(why) => {
+                                    count(&self.counters.lies);
+                                    (why, Move::FailOver)
+                                }
+                                Verdict::Later(why) => (why, Move::Later),
+                                Verdict::Elsewhere(why) => (why, Move::Next),
+                            };
+                            last.0.insert(from, why);
+                            if from == target {
+                                break moved;
+                            }
+                        }
+                        Some(Event::Lost(from, why)) => {
+                            if from == target {
+                                last.0.insert(from, why);
+                                break Move::FailOver;
+                            }
+                        }
+                        Some(Event::Closed) | None => return failed(last, true),
+                    },
+                    why = &mut attempt => {
+                        last.0.insert(target, why);
+                        break Move::FailOver;
+                    }
+                    () = sleep_until(deadline) => return failed(last, false),
+                }
+            };
+            (target, pause) = self.next(target, moved, &mut pace);
+        }
+    }
+
+    /// Where to go next, and after what pause.
+    fn next(&self, from: ReplicaId, moved: Move, pace: &mut Pace) -> (ReplicaId, Duration) {
+        match moved {
+            Move::FailOver => self.leave(from),
+            Move::Next => {}
+            Move::Later => {
+                count(&self.counters.retries);
+                pace.later += 1;
+                let stay = !pace.later.is_multiple_of(PATIENCE);
+                if stay {
+                    return (from, self.pause(pace));
+                }
+                // Busy or unwilling, others may serve better.
+                self.leave(from);
+                return (self.after(from), self.pause(pace));
+            }
+        }
+        pace.moves += 1;
+        // Once around without an answer: asking at once again would only be noise.
+        let pause = if pace.moves.is_multiple_of(self.replicas) { self.pause(pace) } else { Duration::ZERO };
+        (self.after(from), pause)
+    }
+
+    fn pause(&self, pace: &mut Pace) -> Duration {
+        let whole = self.retry_first.saturating_mul(1 << pace.pauses.min(16)).min(self.retry_cap);
+        pace.pauses += 1;
+        jitter(whole)
+    }
+
+    /// Sends, and waits as long as a replica has. Gives the reason to leave it.
+    async fn attempt(&self, to: ReplicaId, frame: &Bytes, pause: Duration, sent: &AtomicBool) -> String {
+        sleep(pause).await;
+        let send_and_wait = async {
+            if let Err(why) = self.links.send(to, frame.clone()).await {
+                return why;
+            }
+            sent.store(true, SeqCst);
+            pending().await
+        };
+        let silent = || format!("no answer within {} ms", self.answer_timeout.as_millis());
+        timeout(self.answer_timeout, send_and_wait).await.unwrap_or_else(|_| silent())
+    }
+
+    /// Asks exactly one replica, once.
+    pub async fn ask_one(&self, replica: ReplicaId, call: Call) -> Result<Answer, Failed> {
+        let started = Instant::now();
+        let sent = AtomicBool::new(false);
+        let failed = |why: String, closed: bool| Failed {
+            sent: sent.load(SeqCst),
+            waited: started.elapsed(),
+            last: Attempts([(replica, why)].into()),
+            closed,
+        };
+        let Some(mut ticket) = self.board.open() else { return Err(failed("closed".into(), true)) };
+        let frame = Bytes::from(codec::encode(&Request { id: ticket.id, call }));
+        let attempt = self.attempt(replica, &frame, Duration::ZERO, &sent);
+        tokio::pin!(attempt);
+        loop {
+            tokio::select! {
+                event = ticket.events.recv() => match event {
+                    Some(Event::Reply(from, answer)) if from == replica => return Ok(answer),
+                    Some(Event::Lost(from, why)) if from == replica => return Err(failed(why, false)),
+                    Some(Event::Reply(..) | Event::Lost(..)) => {}
+                    Some(Event::Closed) | None => return Err(failed("closed".into(), true)),
+                },
+                why = &mut attempt => return Err(failed(why, false)),
+            }
+        }
+    }
+}
+
+/// How far a request has come.
+#[derive(Default)]
+struct Pace {
+    moves: u16,
+    later: u32,
+    pauses: u32,
+}
+
+/// Between half and one and a half of `whole`.
+fn jitter(whole: Duration) -> Duration {
+    // Without entropy all clients pause alike, which is no more than unkind.
+    let random = getrandom::u32().unwrap_or(1 << 31);
+    whole / 2 + whole.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}

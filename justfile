@@ -1,0 +1,38 @@
+# Shortcuts; CONTRIBUTING.md has the same commands without `just`.
+
+# List the recipes.
+default:
+    @just --list
+
+# Everything that must hold before a commit. Changes no file.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test --workspace
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    @if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: the bans were checked by bft-core/tests/dependencies.rs"; fi
+
+# Format, and apply what clippy can mend by itself.
+fix:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+# Replay one simulated run and print every event.
+sim SEED:
+    cargo run --release -p sim -- --protocol pbft --seeds {{SEED}} --trace
+
+# Simulate the seeds A up to and not including B.
+swarm A B:
+    cargo run --release -p sim -- --protocol pbft --seeds {{A}}..{{B}}
+
+# Four replicas on this machine and one proven transaction.
+demo:
+    cargo run --release -- demo
+
+# Load on four local replicas, with the figures of README.md.
+bench:
+    cargo run --release -- bench load --quick
+
+# Write the Test column of docs/threats.md anew from the names of the tests.
+threats:
+    UPDATE_THREATS=1 cargo test -p bft-core --test threat_table

@@ -1,0 +1,137 @@
+//! The command line: what every command takes, and how it ends.
+//!
+//! Results go to standard output, everything else to standard error. The exit code is 0 when what was asked for was done, 1
+//! for an error, 2 for a command line that is not understood, [`REFUSED`] for a transaction that the network refused, and
+//! [`UNKNOWN`] for one whose outcome is not known.
+
+mod files;
+mod genesis;
+mod hexadecimal;
+mod init;
+mod keygen;
+mod network;
+mod output;
+pub(crate) mod query;
+mod start;
+pub(crate) mod status;
+mod tx;
+pub(crate) mod verify;
+
+pub(crate) use files::{ReceiptFile, read_receipt, write_json};
+pub(crate) use network::{connect_as_stranger, connect_patiently, on_runtime};
+pub(crate) use output::print;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Exit code: the network has refused the transaction, for good and provably.
+pub const REFUSED: u8 = 3;
+/// Exit code: it is not known what became of the transaction; `tx retry` is safe.
+pub const UNKNOWN: u8 = 4;
+
+const FIRST_STEPS: &str = "\
+First steps:
+  quorate demo                                   a consortium of four on this machine, with a crash in the middle
+  quorate demo --keep                            the same, left running to play with
+
+A network of your own:
+  quorate keygen member --organisation north-bank --address host-a:7000 --home ./a      (each member)
+  quorate genesis --network pilot --member a/member.json --member b/member.json ... --app-config ledger.toml \\
+      --scheme ed25519 --out genesis.json                                                (one for all)
+  quorate init --home ./a --genesis genesis.json --replica 0                            (each member)
+  quorate start --home ./a                                                               (each member)
+
+Logs go to standard error; QUORATE_LOG=debug (or net=debug,warn) says how much.
+Exit codes: 0 done, 1 error, 2 usage, 3 transaction refused, 4 outcome of a transaction unknown.";
+
+/// Byzantine fault tolerant replication for a consortium: replicas, clients and proofs.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, after_help = FIRST_STEPS, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Keygen(keygen::Arguments),
+    Genesis(genesis::Arguments),
+    Init(init::Arguments),
+    Start(start::Arguments),
+    Tx(tx::Arguments),
+    Query(query::Arguments),
+    Status(status::Arguments),
+    Verify(verify::Arguments),
+    Demo(crate::demo::Arguments),
+}
+
+/// The program, on the process's own arguments.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+/// The program.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command,
+        Err(error) => {
+            // A closed pipe is the only thing that can go wrong, and nobody would read about it.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    begin_logging(&command);
+    let done = match command {
+        Command::Keygen(arguments) => keygen::run(arguments),
+        Command::Genesis(arguments) => genesis::run(arguments),
+        Command::Init(arguments) => init::run(arguments),
+        Command::Start(arguments) => start::run(arguments),
+        Command::Tx(arguments) => tx::run(arguments),
+        Command::Query(arguments) => query::run(arguments),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Demo(arguments) => crate::demo::run(arguments),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            output::complain(&format!("error: {}", output::causes(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin_logging(command: &Command) {
+    let default = if matches!(command, Command::Start(_)) { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // Fails only if a caller of this library has set up logging of its own, which then stands.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_an_example() {
+        for command in Arguments::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("quorate {name}")), "{name} has no example");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What came of it.
+
+use super::load::{Load, Sample};
+use super::replicas::{Agreement, Crash};
+use bft_core::types::Height;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Everything that is reported.
+pub(super) struct Report<'a> {
+    pub load: &'a Load,
+    pub begun: Instant,
+    pub crash: &'a Crash,
+    pub cpu: Duration,
+    pub agreement: &'a Agreement,
+    pub supply: Supply,
+    pub proof: Option<Proof>,
+}
+
+/// Money, by verified queries.
+pub(super) struct Supply {
+    pub issued: u64,
+    pub outstanding: u64,
+    pub held: u64,
+    pub height: Height,
+}
+
+/// A receipt that was verified from files alone.
+pub(super) struct Proof {
+    pub text: String,
+    pub bytes: u64,
+}
+
+impl Report<'_> {
+    /// Whether everything held that the demo promises.
+    pub(super) fn holds(&self) -> bool {
+        let Supply { issued, outstanding, held, .. } = self.supply;
+        self.load.failures.is_empty() && self.proof.is_some() && issued == outstanding && outstanding == held
+    }
+}
+
+/// The longest time without a receipt after the crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outage {
+    from: Instant,
+    to: Instant,
+}
+
+impl Outage {
+    /// `proven_at` ascends.
+    fn of(crash: Instant, proven_at: impl Iterator<Item = Instant>) -> Outage {
+        let mut longest = Outage { from: crash, to: crash };
+        let mut last = crash;
+        for at in proven_at.filter(|at| *at > crash) {
+            if at - last > longest.to - longest.from {
+                longest = Outage { from: last, to: at };
+            }
+            last = at;
+        }
+        longest
+    }
+
+    /// Whether the transaction would have been served in the outage.
+    fn touches(&self, sample: &Sample) -> bool {
+        sample.due <= self.to && sample.proven_at > self.from
+    }
+}
+
+/// The smallest value that at least `percent` of all do not exceed (nearest rank).
+fn percentile(ascending: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (ascending.len() * percent).div_ceil(100);
+    ascending.get(rank.saturating_sub(1)).copied()
+}
+
+fn latencies<'a>(samples: impl Iterator<Item = &'a Sample>) -> String {
+    let mut all: Vec<Duration> = samples.map(|sample| sample.proven_at.saturating_duration_since(sample.due)).collect();
+    all.sort_unstable();
+    let ms = |percent| percentile(&all, percent).map_or_else(|| "-".to_owned(), |d| format!("{:.1}", d.as_secs_f64() * 1e3));
+    format!("p50 {} ms, p99 {} ms ({} transactions)", ms(50), ms(99), all.len())
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { load, begun, crash, cpu, agreement, supply, proof } = self;
+        let Load { samples, failures } = load;
+        let outage = Outage::of(crash.at, samples.iter().map(|sample| sample.proven_at));
+        let seconds = samples.last().map_or(0.0, |last| (last.proven_at - *begun).as_secs_f64());
+        let each = |total: f64| if samples.is_empty() { 0.0 } else { total / samples.len() as f64 };
+        let mark = |holds: bool| if holds { "ok  " } else { "FAIL" };
+        let Supply { issued, outstanding, held, height } = supply;
+
+        writeln!(f, "\nfigures (every transaction signed, verified, on disk at a quorum, and proven to its client)")?;
+        writeln!(f, "  throughput   {:.0} transactions/s over {seconds:.1} s, as offered", if seconds > 0.0 { samples.len() as f64 / seconds } else { 0.0 })?;
+        writeln!(f, "  latency      {}", latencies(samples.iter().filter(|s| !outage.touches(s))))?;
+        writeln!(f, "  in outage    {}", latencies(samples.iter().filter(|s| outage.touches(s))))?;
+        writeln!(f, "  outage       {:.0} ms without a receipt after the leader {} was killed; it was away for {:.1} s", (outage.to - outage.from).as_secs_f64() * 1e3, crash.replica, crash.away.as_secs_f64())?;
+        writeln!(f, "  processor    {:.0} µs a transaction, user and system, all replicas together", each(cpu.as_secs_f64() * 1e6))?;
+
+        writeln!(f, "\nchecks")?;
+        writeln!(f, "  {} {} transactions executed and proven, {} not", mark(failures.is_empty()), samples.len(), failures.len())?;
+        for failure in failures.iter().take(5) {
+            writeln!(f, "         {failure}")?;
+        }
+        writeln!(f, "  {} one state on all {} replicas at height {}: root {}", mark(true), agreement.replicas, agreement.height, agreement.root)?;
+        writeln!(f, "  {} money: {issued} issued, {outstanding} outstanding, {held} in accounts (proven at height {height})", mark(issued == outstanding && outstanding == held))?;
+        match proof {
+            None => writeln!(f, "  {} no receipt to verify", mark(false)),
+            Some(Proof { text, bytes }) => {
+                writeln!(f, "  {} a receipt, saved as {bytes} bytes of JSON, read back, and verified from the genesis alone:", mark(true))?;
+                write!(f, "\n{text}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let all: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!(percentile(&all, 50), Some(Duration::from_millis(100)));
+        assert_eq!(percentile(&all, 99), Some(Duration::from_millis(198)));
+        assert_eq!(percentile(&all[..1], 99), Some(Duration::from_millis(1)));
+        assert_eq!(percentile(&[], 50), None);
+    }
+
+    #[test]
+    fn the_outage_is_the_longest_silence_after_the_crash() {
+        let crash = Instant::now();
+        let at = |ms: u64| crash + Duration::from_millis(ms);
+        let outage = Outage::of(crash, [at(0), at(10), at(900), at(950)].into_iter());
+        assert_eq!(outage, Outage { from: at(10), to: at(900) });
+        assert_eq!(Outage::of(crash, [].into_iter()), Outage { from: crash, to: crash });
+    }
+}

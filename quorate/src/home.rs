@@ -1,0 +1,181 @@
+//! A replica's home directory and the files in it.
+//!
+//! ```text
+//! HOME/genesis.json    what the members agreed on, the same everywhere
+//! HOME/replica.toml    which replica this is, and its own choices
+//! HOME/identity.key    its Ed25519 key (mode 0600)
+//! HOME/threshold.key   its share of the group's key, for the threshold scheme (mode 0600)
+//! HOME/data/           log, state, lock
+//! ```
+
+use bft_core::genesis::{Genesis, GenesisError};
+use bft_core::host::LocalLimits;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct Home(PathBuf);
+
+/// A file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Not readable or writable.
+    #[error("{path}: {error}; {remedy}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Not in the format.
+    #[error("{path} cannot be read: {why}; it is half-written or edited, take it again from where it was made")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        why: String,
+    },
+    /// A genesis that cannot start a network.
+    #[error("{path}: {error}")]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: GenesisError,
+    },
+}
+
+impl Home {
+    /// The home at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Home {
+        Home(path.into())
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What the members agreed on.
+    pub fn genesis(&self) -> PathBuf {
+        self.0.join("genesis.json")
+    }
+
+    /// The replica's own choices.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("replica.toml")
+    }
+
+    /// Its Ed25519 key.
+    pub fn identity_key(&self) -> PathBuf {
+        self.0.join("identity.key")
+    }
+
+    /// Its share of the group's key.
+    pub fn threshold_key(&self) -> PathBuf {
+        self.0.join("threshold.key")
+    }
+}
+
+/// A replica's own choices. Everything but `replica` has a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaConfig {
+    /// Its place in the genesis, from 0.
+    pub replica: u16,
+    /// Where it listens; its address in the genesis if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// Bytes of pooled transactions.
+    #[serde(default = "default_pool_bytes")]
+    pub pool_bytes: usize,
+    /// Bytes of a log segment.
+    #[serde(default = "default_segment_bytes")]
+    pub segment_bytes: u64,
+    /// The state goes to disk at the first checkpoint this many heights after the last time.
+    #[serde(default = "default_flush_heights")]
+    pub flush_heights: u64,
+    /// Blocks this far below the stable height are kept for replicas that catch up; all of them if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retain_blocks: Option<u64>,
+}
+
+fn default_pool_bytes() -> usize {
+    LocalLimits::default().pool_bytes
+}
+
+fn default_segment_bytes() -> u64 {
+    64 << 20
+}
+
+fn default_flush_heights() -> u64 {
+    LocalLimits::default().flush_heights
+}
+
+impl ReplicaConfig {
+    /// Defaults for a replica.
+    pub fn new(replica: u16) -> ReplicaConfig {
+        ReplicaConfig {
+            replica,
+            listen: None,
+            pool_bytes: default_pool_bytes(),
+            segment_bytes: default_segment_bytes(),
+            flush_heights: default_flush_heights(),
+            retain_blocks: None,
+        }
+    }
+
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// If it is not readable or not one.
+    pub fn read(path: &Path) -> Result<ReplicaConfig, HomeError> {
+        toml::from_str(&read(path)?).map_err(|error| malformed(path, &error))
+    }
+
+    /// Writes it, commented.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), HomeError> {
+        let text = toml::to_string(self).map_err(|error| malformed(path, &error))?;
+        write(path, &format!("# A replica's own choices; see `quorate start --help`.\n{text}"))
+    }
+}
+
+/// Reads and validates a genesis file.
+///
+/// # Errors
+/// If it is not readable, not one, or cannot start a network.
+pub fn read_genesis(path: &Path) -> Result<Genesis, HomeError> {
+    let genesis: Genesis = serde_json::from_str(&read(path)?).map_err(|error| malformed(path, &error))?;
+    genesis.validate().map_err(|error| HomeError::Genesis { path: path.to_owned(), error })?;
+    Ok(genesis)
+}
+
+/// Writes a genesis file.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_genesis(path: &Path, genesis: &Genesis) -> Result<(), HomeError> {
+    let text = serde_json::to_string_pretty(genesis).map_err(|error| malformed(path, &error))?;
+    write(path, &format!("{text}\n"))
+}
+
+fn malformed(path: &Path, error: &dyn std::fmt::Display) -> HomeError {
+    HomeError::Format { path: path.to_owned(), why: error.to_string() }
+}
+
+fn read(path: &Path) -> Result<String, HomeError> {
+    let remedy = "give the path of a file made by `quorate genesis` or `quorate init`";
+    std::fs::read_to_string(path).map_err(|error| HomeError::Io { path: path.to_owned(), error, remedy })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), HomeError> {
+    let remedy = "check that the directory exists and is writable";
+    std::fs::write(path, text).map_err(|error| HomeError::Io { path: path.to_owned(), error, remedy })
+}
