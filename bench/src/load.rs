@@ -360,8 +360,7 @@ async fn catch_up(watch: &Client, load: &Load, processes: &mut [ReplicaProcess])
     let (behind, ahead) = (processes[victim].replica(), processes[observer].replica());
     let mut heights: BTreeMap<&str, (u64, u64, Instant)> = BTreeMap::new();
     let deadline = Instant::now() + SOON;
-    loop {
-        ensure!(Instant::now() < deadline, "the restarted replica does not catch up");
+    while Instant::now() < deadline {
         let (Ok(slow), Ok(fast)) = (watch.status(behind).await, watch.status(ahead).await) else {
             pause(Duration::from_millis(5)).await;
             continue;
@@ -374,7 +373,9 @@ async fn catch_up(watch: &Client, load: &Load, processes: &mut [ReplicaProcess])
         }
         pause(Duration::from_millis(5)).await;
     }
-    let (first, last) = (heights["first"], heights["last"]);
+    let (Some(first), Some(last)) = (heights.get("first"), heights.get("last")) else {
+        bail!("the restarted replica does not answer");
+    };
     let seconds = last.2.duration_since(first.2).as_secs_f64().max(1e-3);
     let caught_up = (last.0 - first.0) as f64 / seconds;
     let live = ((last.1 - first.1) as f64 / seconds).max(1e-3);

@@ -57,7 +57,9 @@ impl Client {
     pub async fn connect(config: ClientConfig) -> Result<Client, ClientError> {
         let trust = config.genesis.trust()?;
         let first = match config.first_replica {
-            Some(replica) if !trust.committee.contains(replica) => return Err(ClientError::NoSuchReplica(replica)),
+            Some(replica) if !trust.committee.contains(replica) => {
+                return Err(ClientError::NoSuchReplica(replica));
+            }
             Some(replica) => replica,
             None => trust.committee.in_turn(getrandom::u64().unwrap_or_default()),
         };
@@ -91,7 +93,7 @@ impl Client {
 
     /// The replica that new requests go to.
     pub fn replica(&self) -> ReplicaId {
-        self.0.exchange.at()
+        self.0.exchange.route.at()
     }
 
     /// What was counted so far.
@@ -202,7 +204,10 @@ impl Client {
                 if shown[place].1.len() >= committee.believable() {
                     Verdict::Done(Ok(proven))
                 } else {
-                    Verdict::Elsewhere(format!("it showed a receipt of transaction {}", proven.receipt.transaction))
+                    Verdict::Elsewhere(format!(
+                        "it showed a receipt of transaction {}",
+                        proven.receipt.transaction
+                    ))
                 }
             }
             Answer::Refused { advice, sentence } => {
@@ -250,9 +255,10 @@ impl Client {
         let judge = |from: ReplicaId, answer: Answer| match answer {
             Answer::Query(answer) => match answer.verify(app, request, trust) {
                 Err(error) => Verdict::Lie(error.to_string()),
-                Ok(()) if answer.certificate.height() < seen => {
-                    Verdict::Later(format!("its state is of height {}, behind {seen}", answer.certificate.height()))
-                }
+                Ok(()) if answer.certificate.height() < seen => Verdict::Later(format!(
+                    "its state is of height {}, behind {seen}",
+                    answer.certificate.height()
+                )),
                 Ok(()) => Verdict::Done(Ok(answer)),
             },
             Answer::Refused { advice: Advice::Retry, sentence } => Verdict::Later(sentence),
@@ -268,7 +274,8 @@ impl Client {
             Answer::Receipt(_) | Answer::Session(_) | Answer::Status(_) => other_question(),
         };
         let call = Call::Query(Bytes::copy_from_slice(request));
-        let ProvenAnswer { result, certificate, .. } = *inner.exchange.ask(call, judge).await.map_err(no_answer)??;
+        let ProvenAnswer { result, certificate, .. } =
+            *inner.exchange.ask(call, judge).await.map_err(no_answer)??;
         inner.seen.fetch_max(certificate.height(), SeqCst);
         Ok((result.map(|bytes| bytes.0), certificate.height()))
     }
@@ -334,7 +341,8 @@ async fn learn_session(
 ) -> Result<u64, ClientError> {
     let started = Instant::now();
     let wanted = trust.committee.quorum();
-    let mut order = std::iter::successors(Some(exchange.at()), |at| Some(exchange.after(*at))).take(trust.committee.replicas);
+    let mut order = std::iter::successors(Some(exchange.route.at()), |at| Some(exchange.route.after(*at)))
+        .take(trust.committee.replicas);
     let mut asked = JoinSet::new();
     let mut ask_next = |asked: &mut JoinSet<_>| {
         if let Some(replica) = order.next() {

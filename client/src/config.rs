@@ -51,11 +51,4 @@ impl ClientConfig {
     pub fn in_flight(&self) -> usize {
         (self.genesis.limits.session_window as usize / 2).max(1)
     }
-
-    pub(crate) fn transport(&self) -> ClientOptions {
-        let mut options = ClientOptions { connect_timeout: self.answer_timeout, ..ClientOptions::default() };
-        options.limits.frame_bytes = self.answer_bytes();
-        options.limits.queue_bytes = options.limits.queue_bytes.max(2 * options.limits.frame_bytes);
-        options
-    }
 }

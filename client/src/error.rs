@@ -60,7 +60,10 @@ pub enum ClientError {
 /// Why a transaction has no proven receipt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// f + 1 replicas refuse it: it was not taken in, and will not execute unless it is submitted again.
+    /// f + 1 replicas refuse it, so one honest replica has not taken it in. That is their word, not a proof: a faulty replica
+    /// that was given the bytes may keep them and have them ordered, should they become valid (a client that is enrolled
+    /// later), and a replica that lags behind may refuse what others take. Where it matters, submit the same transaction
+    /// again rather than a new one.
     #[error("refused: {sentence}")]
     Refused {
         /// What they advise: [`Advice::Abandon`] for a transaction at fault, [`Advice::Retry`] for a receipt that does not

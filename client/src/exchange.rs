@@ -3,6 +3,7 @@
 use crate::config::ClientConfig;
 use crate::error::Attempts;
 use crate::links::Links;
+use crate::route::Route;
 use crate::stats::{Counters, count};
 use crate::switchboard::{Event, Switchboard};
 use bft_core::codec;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use crypto::ReplicaId;
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -52,9 +53,7 @@ pub(crate) struct Exchange {
     pub links: Links,
     pub board: Arc<Switchboard>,
     pub counters: Arc<Counters>,
-    replicas: u16,
-    /// The replica that new requests go to.
-    at: AtomicU16,
+    pub route: Arc<Route>,
     answer_timeout: Duration,
     give_up: Duration,
     retry_first: Duration,
@@ -75,34 +74,16 @@ impl Exchange {
     pub fn new(config: &ClientConfig, counters: Arc<Counters>, first: ReplicaId) -> Exchange {
         let board = Arc::new(Switchboard::new(config.answer_bytes(), counters.clone()));
         let replicas = u16::try_from(config.genesis.replicas.len()).expect("the genesis is validated");
+        let route = Arc::new(Route::new(first, replicas, counters.clone()));
         Exchange {
-            links: Links::new(config.clone(), board.clone()),
+            links: Links::new(config, board.clone(), route.clone()),
             board,
             counters,
-            replicas,
-            at: AtomicU16::new(first.0),
+            route,
             answer_timeout: config.answer_timeout,
             give_up: config.give_up,
             retry_first: config.retry_first,
             retry_cap: config.retry_cap,
-        }
-    }
-
-    /// The replica that new requests go to.
-    pub fn at(&self) -> ReplicaId {
-        ReplicaId(self.at.load(SeqCst))
-    }
-
-    /// The replica after `replica`, round robin.
-    pub fn after(&self, replica: ReplicaId) -> ReplicaId {
-        ReplicaId((replica.0 + 1) % self.replicas)
-    }
-
-    /// Moves new requests away from a replica, unless another request has done so already.
-    fn leave(&self, replica: ReplicaId) {
-        let moved = self.at.compare_exchange(replica.0, self.after(replica).0, SeqCst, SeqCst);
-        if moved.is_ok() {
-            count(&self.counters.fail_overs);
         }
     }
 
@@ -121,7 +102,7 @@ impl Exchange {
         };
         let Some(mut ticket) = self.board.open() else { return failed(last, true) };
         let frame = Bytes::from(codec::encode(&Request { id: ticket.id, call }));
-        let mut target = self.at();
+        let mut target = self.route.at();
         let mut pace = Pace::default();
         let mut pause = Duration::ZERO;
         loop {
@@ -136,7 +117,7 @@ impl Exchange {
                                 Verdict::Lie(why) => {
                                     count(&self.counters.lies);
                                     tracing::warn!(replica = %from, why, "a reply does not hold");
-                                    self.leave(from);
+                                    self.route.leave(from);
                                     self.links.retire(from);
                                     (why, Move::FailOver)
                                 }
@@ -174,7 +155,7 @@ impl Exchange {
     /// Where to go next, and after what pause.
     fn next(&self, from: ReplicaId, moved: Move, pace: &mut Pace) -> (ReplicaId, Duration) {
         match moved {
-            Move::FailOver => self.leave(from),
+            Move::FailOver => self.route.leave(from),
             Move::Next => {}
             Move::Later => {
                 count(&self.counters.retries);
@@ -184,14 +165,14 @@ impl Exchange {
                     return (from, self.pause(pace));
                 }
                 // Busy or unwilling, others may serve better.
-                self.leave(from);
-                return (self.after(from), self.pause(pace));
+                self.route.leave(from);
+                return (self.route.after(from), self.pause(pace));
             }
         }
         pace.moves += 1;
         // Once around without an answer: asking at once again would only be noise.
-        let pause = if pace.moves.is_multiple_of(self.replicas) { self.pause(pace) } else { Duration::ZERO };
-        (self.after(from), pause)
+        let pause = if self.route.is_round(pace.moves) { self.pause(pace) } else { Duration::ZERO };
+        (self.route.after(from), pause)
     }
 
     fn pause(&self, pace: &mut Pace) -> Duration {

@@ -10,7 +10,7 @@
 //! - [`SubmitError::Unknown`]: it may or may not execute. Submit **the same** transaction again, with
 //!   [`Client::submit_transaction`]; a sequence executes at most once, so this is safe however often it is done. Signing
 //!   the same intent anew is not: both could execute.
-//! - [`SubmitError::Refused`]: f + 1 replicas will not take it, and none of the others showed that it executed.
+//! - [`SubmitError::Refused`]: f + 1 replicas will not take it, and nobody showed that it executed.
 //!
 //! # Failing over
 //! All requests share one replica. It is left when it cannot be reached, ends the connection, stays silent for
@@ -34,6 +34,7 @@ mod error;
 mod exchange;
 mod links;
 mod proof;
+mod route;
 mod sequences;
 mod stats;
 mod switchboard;

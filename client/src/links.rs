@@ -1,13 +1,15 @@
 //! Connections: at most one per replica, made when first needed.
 
 use crate::config::ClientConfig;
+use crate::route::Route;
 use crate::switchboard::Switchboard;
 use bft_core::genesis::ReplicaInfo;
 use bytes::Bytes;
 use crypto::ReplicaId;
-use net::ClientConnection;
+use net::{ClientConnection, ClientOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -16,9 +18,10 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Links {
     slots: Vec<Slot>,
-    /// Made anew for every connection, without its secret: each has a TLS key of its own.
-    config: ClientConfig,
+    connect_timeout: Duration,
+    answer_bytes: usize,
     board: Arc<Switchboard>,
+    route: Arc<Route>,
 }
 
 #[derive(Debug)]
@@ -56,10 +59,17 @@ impl Drop for Link {
 }
 
 impl Links {
-    pub fn new(config: ClientConfig, board: Arc<Switchboard>) -> Links {
+    pub fn new(config: &ClientConfig, board: Arc<Switchboard>, route: Arc<Route>) -> Links {
         let slots = config.genesis.replicas.iter().zip(config.genesis.committee().members());
-        let slots = slots.map(|(info, replica)| Slot { replica, info: info.clone(), state: Mutex::default() });
-        Links { slots: slots.collect(), config, board }
+        let slots =
+            slots.map(|(info, replica)| Slot { replica, info: info.clone(), state: Mutex::default() });
+        Links {
+            slots: slots.collect(),
+            connect_timeout: config.answer_timeout,
+            answer_bytes: config.answer_bytes(),
+            board,
+            route,
+        }
     }
 
     /// Sends a frame to a replica, over the connection at hand or a new one.
@@ -82,7 +92,7 @@ impl Links {
         {
             return Err(why.clone());
         }
-        match ClientConnection::connect(&slot.info.address, slot.info.identity, self.config.transport()).await {
+        match ClientConnection::connect(&slot.info.address, slot.info.identity, self.transport()).await {
             Ok(connection) => {
                 let link = Arc::new(self.start(slot.replica, connection));
                 state.link = Some(link.clone());
@@ -96,10 +106,19 @@ impl Links {
         }
     }
 
+    /// Made anew for every connection: each has a TLS key of its own.
+    fn transport(&self) -> ClientOptions {
+        let mut options = ClientOptions { connect_timeout: self.connect_timeout, ..ClientOptions::default() };
+        options.limits.frame_bytes = self.answer_bytes;
+        options.limits.queue_bytes = options.limits.queue_bytes.max(2 * self.answer_bytes);
+        options
+    }
+
     fn start(&self, replica: ReplicaId, connection: ClientConnection) -> Link {
         let connection = Arc::new(connection);
         let ended = Arc::new(AtomicBool::new(false));
-        let (source, board, flag) = (connection.clone(), self.board.clone(), ended.clone());
+        let (source, flag) = (connection.clone(), ended.clone());
+        let (board, route) = (self.board.clone(), self.route.clone());
         let reader = tokio::spawn(async move {
             let why = loop {
                 match source.recv().await {
@@ -114,6 +133,8 @@ impl Links {
             };
             flag.store(true, SeqCst);
             tracing::debug!(%replica, why, "the connection is of no more use");
+            // Also when nothing waits there: the next request would wait for a connection that may never be made.
+            route.leave(replica);
             board.lost(replica, &why);
         });
         Link { connection, ended, reader }

@@ -59,7 +59,11 @@ impl<'a> Tally<'a> {
             Answer::Refused { advice: Advice::Retry, sentence } => Verdict::Later(sentence),
             Answer::Refused { advice: Advice::Abandon, sentence } => {
                 let believed = self.claim(from, Claim::Abandon, self.believable());
-                if believed { Verdict::Done(Fate::Refused(from, sentence)) } else { Verdict::Elsewhere(sentence) }
+                if believed {
+                    Verdict::Done(Fate::Refused(from, sentence))
+                } else {
+                    Verdict::Elsewhere(sentence)
+                }
             }
             Answer::Refused { advice: Advice::AskAnother, sentence } => {
                 // A quorum, not f + 1: an honest replica that keeps more may still have the receipt.
@@ -88,7 +92,10 @@ impl<'a> Tally<'a> {
         if settled && self.claim(from, Claim::Taken, self.believable()) {
             return Verdict::Done(Fate::Taken);
         }
-        Verdict::Mismatch(format!("it showed the receipt of another transaction, {}", proven.receipt.transaction))
+        Verdict::Mismatch(format!(
+            "it showed the receipt of another transaction, {}",
+            proven.receipt.transaction
+        ))
     }
 
     fn believable(&self) -> usize {

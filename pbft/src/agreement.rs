@@ -30,12 +30,17 @@ impl Pbft {
         }
         self.tokens += 1;
         self.wanted = Some((self.tokens, !in_flight));
-        let wait = if in_flight { Duration::from_millis(self.config.limits.batch_ms) } else { Duration::ZERO };
+        let wait =
+            if in_flight { Duration::from_millis(self.config.limits.batch_ms) } else { Duration::ZERO };
         let uncommitted = (self.committed + 1..self.next_height).filter_map(|height| {
             let slot = self.slots.get(&height)?;
             self.plan.get(&height).copied().or_else(|| slot.voted.map(|vote| vote.block))
         });
-        out.push(Output::NeedPayload { token: self.tokens, uncommitted: uncommitted.collect(), deadline: now + wait });
+        out.push(Output::NeedPayload {
+            token: self.tokens,
+            uncommitted: uncommitted.collect(),
+            deadline: now + wait,
+        });
     }
 
     /// As leader: proposes a block at the next height.

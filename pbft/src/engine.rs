@@ -93,7 +93,9 @@ impl Engine for Pbft {
             Input::FetchFailed { blocks: _ } => {}
             Input::Combined { statement, result } => self.on_combined(now, statement, result, out),
             Input::Executed { entry, epoch_ends_at: _ } => self.on_executed(now, entry, out),
-            Input::Stable { checkpoint } | Input::Restored { checkpoint } => self.on_stable(now, checkpoint, out),
+            Input::Stable { checkpoint } | Input::Restored { checkpoint } => {
+                self.on_stable(now, checkpoint, out)
+            }
             Input::Timeout(Timer::Progress) => self.on_progress_timeout(now, out),
             Input::Timeout(Timer::NewView) => self.on_new_view_timeout(now, out),
             Input::Timeout(Timer::Resend) => self.on_resend(now, out),
@@ -104,7 +106,8 @@ impl Engine for Pbft {
 
     fn records(&self) -> Vec<Record> {
         let entered = self.proof.iter().map(|proof| Record::NewView(proof.clone()));
-        let left = self.own_change.iter().filter(|change| change.view >= self.view).cloned().map(Record::ViewChange);
+        let left =
+            self.own_change.iter().filter(|change| change.view >= self.view).cloned().map(Record::ViewChange);
         let votes = self.slots.values().filter_map(|slot| slot.voted).map(Record::Prepare);
         let prepared = self.slots.values().filter_map(|slot| slot.prepared.clone()).map(Record::Prepared);
         let begun = self.begun.iter().cloned().map(Record::NewView);
@@ -135,7 +138,9 @@ impl Pbft {
     fn on_message(&mut self, now: Time, from: ReplicaId, sealed: Sealed<Message>, out: &mut Out) {
         let Sealed { message, seal } = sealed;
         match (message, seal) {
-            (Message::PrePrepare(proposal), Seal::Share(share)) => self.on_pre_prepare(now, from, proposal, share, out),
+            (Message::PrePrepare(proposal), Seal::Share(share)) => {
+                self.on_pre_prepare(now, from, proposal, share, out)
+            }
             (Message::Prepare(vote), Seal::Share(share)) => self.on_prepare(now, from, vote, share, out),
             (Message::Commit(vote), Seal::Share(share)) => self.on_commit(from, vote, share, out),
             (Message::ViewChange(change), Seal::Signature(signature)) => {
@@ -145,7 +150,9 @@ impl Pbft {
                 self.on_new_view(now, from, new_view, signature, out);
             }
             (Message::Status(status), _) => self.on_status(from, status, out),
-            (Message::FetchViewChanges(view, wanted), _) => self.on_fetch_view_changes(from, view, &wanted, out),
+            (Message::FetchViewChanges(view, wanted), _) => {
+                self.on_fetch_view_changes(from, view, &wanted, out)
+            }
             (Message::Relay(relay), _) => self.on_relay(now, from, relay, out),
             (
                 Message::PrePrepare(_)
@@ -203,7 +210,8 @@ impl Pbft {
         let Some(slot) = self.slots.get(&height) else { return Vec::new() };
         let Some(block) = slot.accepted_in(self.view) else { return Vec::new() };
         let commits: Vec<ReplicaId> = slot.committed_by().remove(&(self.view, block)).unwrap_or_default();
-        let prepares: Vec<ReplicaId> = slot.shares(self.view, &block).into_iter().map(|(from, _)| from).collect();
+        let prepares: Vec<ReplicaId> =
+            slot.shares(self.view, &block).into_iter().map(|(from, _)| from).collect();
         let height = Some(height);
         if prepares.len() < needed {
             vec![WaitsFor { what: "prepares", height, from: prepares, needed }]
@@ -213,7 +221,12 @@ impl Pbft {
     }
 
     /// Reports two statements that contradict each other.
-    pub(crate) fn accuse(accused: ReplicaId, first: (Statement, Share), second: (Statement, Share), out: &mut Out) {
+    pub(crate) fn accuse(
+        accused: ReplicaId,
+        first: (Statement, Share),
+        second: (Statement, Share),
+        out: &mut Out,
+    ) {
         let sealed = |(statement, share)| (statement, Seal::Share(share));
         let evidence = bft_core::engine::Evidence { accused, first: sealed(first), second: sealed(second) };
         out.push(Output::Report(evidence));

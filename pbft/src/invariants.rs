@@ -10,7 +10,10 @@ impl Pbft {
         assert!(self.active || self.own_change.as_ref().is_some_and(|change| change.view == self.view));
         let reach = stable + self.config.limits.stable_window() + self.config.limits.window;
         let members = self.config.committee.replicas;
-        assert!(self.changes.len() <= members && self.pending.len() <= members, "one view-change and new-view a sender");
+        assert!(
+            self.changes.len() <= members && self.pending.len() <= members,
+            "one view-change and new-view a sender"
+        );
         for (height, slot) in &self.slots {
             assert!(*height > stable && *height <= reach, "slot {height} is outside the window");
             assert!(slot.prepares.len() <= members && slot.commits.len() <= members, "one vote a signer");
@@ -20,8 +23,13 @@ impl Pbft {
             }
             if let Some(prepared) = &slot.prepared {
                 assert!(prepared.vote.view <= self.view && prepared.vote.height == *height);
-                let voted = slot.voted.is_some_and(|vote| vote.view > prepared.vote.view || vote.block == prepared.vote.block);
-                assert!(voted || slot.voted.is_none_or(|vote| vote.view < prepared.vote.view), "prepared what it did not vote for");
+                let voted = slot
+                    .voted
+                    .is_some_and(|vote| vote.view > prepared.vote.view || vote.block == prepared.vote.block);
+                assert!(
+                    voted || slot.voted.is_none_or(|vote| vote.view < prepared.vote.view),
+                    "prepared what it did not vote for"
+                );
             }
             if let Some((view, block)) = slot.accepted {
                 assert!(view <= self.view);

@@ -67,6 +67,7 @@ mod view_change;
 
 pub use engine::{Pbft, Timer};
 pub use message::{
-    COMMIT, Message, NEW_VIEW, NewView, PREPARE, PrePrepare, Prepared, Relay, Status, VIEW_CHANGE, ViewChange, Vote,
+    COMMIT, Message, NEW_VIEW, NewView, PREPARE, PrePrepare, Prepared, Relay, Status, VIEW_CHANGE,
+    ViewChange, Vote,
 };
 pub use record::{NewViewProof, Record, SignedViewChange};

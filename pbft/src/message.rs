@@ -86,7 +86,7 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Relay {
     /// A view-change.
-    ViewChange(ReplicaId, ViewChange, Signature),
+    ViewChange(ReplicaId, Box<ViewChange>, Signature),
     /// A new-view, of its view's leader.
     NewView(NewView, Signature),
 }
@@ -164,7 +164,9 @@ fn check_view_change(
     }
     for Prepared { vote, .. } in &change.prepared {
         if vote.height <= low || vote.height > high {
-            return invalid("a prepared certificate of a view-change is outside the window above its checkpoint");
+            return invalid(
+                "a prepared certificate of a view-change is outside the window above its checkpoint",
+            );
         }
         if vote.view >= change.view {
             return invalid("a prepared certificate of a view-change is not of an earlier view");
@@ -179,7 +181,11 @@ fn check_view_change(
     Ok(Obligations { certificates, signatures, ..Obligations::default() })
 }
 
-fn check_new_view(new_view: &NewView, signature: Signature, context: &CheckContext) -> Result<Obligations, Rejection> {
+fn check_new_view(
+    new_view: &NewView,
+    signature: Signature,
+    context: &CheckContext,
+) -> Result<Obligations, Rejection> {
     if new_view.view == 0 {
         return invalid("view 0 needs no new-view");
     }
@@ -274,7 +280,9 @@ impl bft_core::engine::Message for Message {
         let leads = |view: View| context.committee.in_turn(view) == from;
         let has_share = matches!(seal, Seal::Share(_));
         match self {
-            Message::PrePrepare(proposal) if !leads(proposal.view) => invalid("a pre-prepare not from its view's leader"),
+            Message::PrePrepare(proposal) if !leads(proposal.view) => {
+                invalid("a pre-prepare not from its view's leader")
+            }
             Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_) if !has_share => {
                 invalid("a vote without a share")
             }
@@ -283,12 +291,16 @@ impl bft_core::engine::Message for Message {
             }
             Message::Prepare(_) | Message::Commit(_) => Ok(Obligations::default()),
             Message::ViewChange(change) => check_view_change(from, change, signature_of(seal)?, context),
-            Message::NewView(new_view) if !leads(new_view.view) => invalid("a new-view not from its view's leader"),
+            Message::NewView(new_view) if !leads(new_view.view) => {
+                invalid("a new-view not from its view's leader")
+            }
             Message::NewView(new_view) => check_new_view(new_view, signature_of(seal)?, context),
             Message::Relay(Relay::ViewChange(author, change, signature)) => {
                 check_view_change(*author, change, *signature, context)
             }
-            Message::Relay(Relay::NewView(new_view, signature)) => check_new_view(new_view, *signature, context),
+            Message::Relay(Relay::NewView(new_view, signature)) => {
+                check_new_view(new_view, *signature, context)
+            }
             Message::FetchViewChanges(_, wanted) if wanted.len() > context.committee.replicas => {
                 invalid("more view-changes wanted than there are members")
             }
@@ -303,7 +315,8 @@ impl bft_core::engine::Message for Message {
         };
         match self {
             Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_) | Message::NewView(_) => 1,
-            Message::ViewChange(body) | Message::Relay(Relay::ViewChange(_, body, _)) => 1 + change(body),
+            Message::ViewChange(body) => 1 + change(body),
+            Message::Relay(Relay::ViewChange(_, body, _)) => 1 + change(body),
             Message::Relay(Relay::NewView(..)) => 1,
             Message::Status(_) | Message::FetchViewChanges(..) => 0,
         }

@@ -47,7 +47,9 @@ impl bft_core::engine::Record for Record {
             Record::Prepare(vote) => vec![vote.statement(PREPARE, domain)],
             Record::Prepared(prepared) => vec![prepared.vote.statement(COMMIT, domain)],
             Record::ViewChange(change) => vec![change.statement(domain)],
-            Record::NewView(NewViewProof { new_view, signature: None, .. }) => vec![new_view.statement(domain)],
+            Record::NewView(NewViewProof { new_view, signature: None, .. }) => {
+                vec![new_view.statement(domain)]
+            }
             Record::NewView(_) => Vec::new(),
         }
     }

@@ -37,7 +37,9 @@ impl Pbft {
         }
         for block in blocks {
             let (height, digest) = (block.header.height, block.digest());
-            if height > tip.height && let Some(slot) = engine.slot(height) {
+            if height > tip.height
+                && let Some(slot) = engine.slot(height)
+            {
                 slot.stored.insert(digest);
                 slot.bodies.insert(digest, block);
             }
@@ -83,7 +85,8 @@ impl Pbft {
     /// Takes up the view where it was left, and says again what was promised.
     fn resume(&mut self, now: Time, out: &mut Out) {
         if let Some(proof) = self.proof.as_ref().filter(|_| self.active) {
-            let plan = rules::plan(proof.changes.iter().map(|signed| &signed.change)).expect("a quorum is not empty");
+            let plan = rules::plan(proof.changes.iter().map(|signed| &signed.change))
+                .expect("a quorum is not empty");
             self.lay_out(&plan);
         }
         if !self.active {
@@ -120,13 +123,19 @@ impl Pbft {
         let Some(slot) = self.slots.get_mut(&height) else { return };
         let Some(vote) = slot.voted else { return };
         if height > committed {
-            assert!(slot.bodies.contains_key(&vote.block), "a vote implies a durable block, at height {height}");
+            assert!(
+                slot.bodies.contains_key(&vote.block),
+                "a vote implies a durable block, at height {height}"
+            );
             slot.since = Some(now);
         }
         slot.accepted = Some((view, vote.block));
         let body = slot.bodies.get(&vote.block).filter(|_| leads && height > plan_top).cloned();
         let prepared = slot.prepared.as_ref().filter(|prepared| prepared.vote.view == view).map(|p| p.vote);
-        to_all(body.map_or(Message::Prepare(vote), |block| Message::PrePrepare(PrePrepare { view, block })), out);
+        to_all(
+            body.map_or(Message::Prepare(vote), |block| Message::PrePrepare(PrePrepare { view, block })),
+            out,
+        );
         if let Some(vote) = prepared {
             to_all(Message::Commit(vote), out);
         }

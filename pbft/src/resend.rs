@@ -14,7 +14,9 @@ impl Pbft {
     pub(crate) fn on_resend(&mut self, now: Time, out: &mut Out) {
         self.timing.resend = None;
         to_all(Message::Status(self.own_status()), out);
-        if !self.active && let Some(change) = self.own_change.clone() {
+        if !self.active
+            && let Some(change) = self.own_change.clone()
+        {
             to_all(Message::ViewChange(change), out);
         }
         for pending in self.pending.values_mut() {
@@ -32,7 +34,8 @@ impl Pbft {
         for block in missing {
             fetch(self.others(), block, out);
         }
-        let heights: Vec<Height> = self.slots.range(self.committed + 1..).map(|(height, _)| *height).collect();
+        let heights: Vec<Height> =
+            self.slots.range(self.committed + 1..).map(|(height, _)| *height).collect();
         for height in heights {
             self.try_prepared(now, height, out);
         }
@@ -87,7 +90,8 @@ impl Pbft {
                 }
                 None => to_one(to, Message::Prepare(vote), out),
             }
-            if let Some(prepared) = slot.prepared.as_ref().filter(|prepared| prepared.vote.view == self.view) {
+            if let Some(prepared) = slot.prepared.as_ref().filter(|prepared| prepared.vote.view == self.view)
+            {
                 to_one(to, Message::Commit(prepared.vote), out);
             }
         }

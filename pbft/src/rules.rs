@@ -62,13 +62,15 @@ pub fn plan<'a>(changes: impl Iterator<Item = &'a ViewChange> + Clone) -> Option
     let stable = &changes.clone().max_by_key(|change| change.stable.height())?.stable;
     let mut highest: BTreeMap<Height, &Vote> = BTreeMap::new();
     for Prepared { vote, .. } in changes.flat_map(|change| &change.prepared) {
-        if vote.height > stable.height() && highest.get(&vote.height).is_none_or(|held| held.view < vote.view) {
+        if vote.height > stable.height() && highest.get(&vote.height).is_none_or(|held| held.view < vote.view)
+        {
             highest.insert(vote.height, vote);
         }
     }
     let top = highest.last_key_value().map_or(stable.height(), |(height, _)| *height);
-    let blocks =
-        (stable.height() + 1..=top).map(|height| (height, highest.get(&height).map(|vote| vote.block))).collect();
+    let blocks = (stable.height() + 1..=top)
+        .map(|height| (height, highest.get(&height).map(|vote| vote.block)))
+        .collect();
     Some(Plan { stable: stable.clone(), blocks })
 }
 
@@ -108,7 +110,8 @@ mod tests {
 
     fn planned(changes: &[ViewChange]) -> (Height, Vec<(Height, Option<u8>)>) {
         let plan = plan(changes.iter()).expect("there are view-changes");
-        let blocks = plan.blocks.iter().map(|(height, block)| (*height, block.map(|block| block.0[0]))).collect();
+        let blocks =
+            plan.blocks.iter().map(|(height, block)| (*height, block.map(|block| block.0[0]))).collect();
         (plan.stable.height(), blocks)
     }
 

@@ -59,9 +59,10 @@ impl Slot {
 
     /// Shares cast for `block` in `view` by replicas whose shares are not known to be bad.
     pub fn shares(&self, view: View, block: &Digest) -> Vec<(ReplicaId, Share)> {
-        let matching = self.prepares.iter().filter(|(from, cast)| {
-            cast.view == view && cast.block == *block && !self.refused.contains(from)
-        });
+        let matching = self
+            .prepares
+            .iter()
+            .filter(|(from, cast)| cast.view == view && cast.block == *block && !self.refused.contains(from));
         matching.map(|(from, cast)| (*from, cast.share.clone())).collect()
     }
 

@@ -51,11 +51,11 @@ impl Pbft {
             self.timing.failed = 0;
         }
         let timeout = self.timing.timeout(self.config.limits.view_timeout());
-        let progress =
-            waiting.filter(|_| self.active).map(|since| since.max(self.timing.entered) + timeout);
+        let progress = waiting.filter(|_| self.active).map(|since| since.max(self.timing.entered) + timeout);
         let quorum = !self.active && self.have_left() >= self.quorum();
         let new_view = quorum.then(|| self.timing.new_view.unwrap_or(now + timeout));
-        let resend = waiting.map(|_| self.timing.resend.unwrap_or(now + self.config.limits.view_timeout() / 4));
+        let resend =
+            waiting.map(|_| self.timing.resend.unwrap_or(now + self.config.limits.view_timeout() / 4));
         set(Timer::Progress, &mut self.timing.progress, progress, out);
         set(Timer::NewView, &mut self.timing.new_view, new_view, out);
         set(Timer::Resend, &mut self.timing.resend, resend, out);

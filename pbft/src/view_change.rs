@@ -1,6 +1,6 @@
 //! View change and new view (the paper's 4.4).
 
-use crate::engine::{Out, PendingNewView, Pbft, fetch, to_all, to_one};
+use crate::engine::{Out, Pbft, PendingNewView, fetch, to_all, to_one};
 use crate::message::{Message, NewView, Relay, ViewChange};
 use crate::record::{NewViewProof, Record, SignedViewChange};
 use crate::rules;
@@ -33,12 +33,17 @@ impl Pbft {
     }
 
     pub(crate) fn on_view_change(&mut self, now: Time, signed: SignedViewChange, out: &mut Out) {
-        let known = self.changes.get(&signed.author).is_some_and(|held| held.change.view >= signed.change.view);
+        let known =
+            self.changes.get(&signed.author).is_some_and(|held| held.change.view >= signed.change.view);
         if !known {
             self.changes.insert(signed.author, signed);
             let me = self.config.me;
-            let others: BTreeMap<ReplicaId, View> =
-                self.changes.iter().filter(|(id, _)| **id != me).map(|(id, s)| (*id, s.change.view)).collect();
+            let others: BTreeMap<ReplicaId, View> = self
+                .changes
+                .iter()
+                .filter(|(id, _)| **id != me)
+                .map(|(id, s)| (*id, s.change.view))
+                .collect();
             if let Some(view) = rules::view_to_join(&others, self.view, self.config.committee.believable()) {
                 self.start_view_change(now, view, out);
             }
@@ -65,7 +70,8 @@ impl Pbft {
         if !leads || begun || self.changes_for_view().len() < self.quorum() {
             return;
         }
-        let changes: Vec<SignedViewChange> = self.changes_for_view().into_iter().take(self.quorum()).cloned().collect();
+        let changes: Vec<SignedViewChange> =
+            self.changes_for_view().into_iter().take(self.quorum()).cloned().collect();
         let sources = changes.iter().map(|signed| (signed.author, signed.change.digest())).collect();
         let new_view = NewView { view: self.view, sources };
         let proof = NewViewProof { new_view: new_view.clone(), signature: None, changes };
@@ -87,7 +93,8 @@ impl Pbft {
         if late || known {
             return;
         }
-        self.pending.insert(from, PendingNewView { new_view, signature, found: BTreeMap::new(), asked: false });
+        self.pending
+            .insert(from, PendingNewView { new_view, signature, found: BTreeMap::new(), asked: false });
         self.try_enter(now, out);
     }
 
@@ -101,14 +108,20 @@ impl Pbft {
         // Also what this replica itself began with, should an author have gone on since.
         let begun = self.begun.iter().flat_map(|proof| &proof.changes);
         let found = self.pending.values().flat_map(|pending| pending.found.values());
-        let known: BTreeMap<(ReplicaId, Digest), &SignedViewChange> =
-            self.changes.values().chain(begun).chain(found).map(|s| ((s.author, s.change.digest()), s)).collect();
+        let known: BTreeMap<(ReplicaId, Digest), &SignedViewChange> = self
+            .changes
+            .values()
+            .chain(begun)
+            .chain(found)
+            .map(|s| ((s.author, s.change.digest()), s))
+            .collect();
         let mut asked = Vec::new();
         for (from, PendingNewView { new_view, signature, found: _, asked: before }) in &self.pending {
             let find = |source: &(ReplicaId, Digest)| known.get(source).map(|signed| (*signed).clone());
             let changes: Vec<SignedViewChange> = new_view.sources.iter().filter_map(find).collect();
             if changes.len() < new_view.sources.len() {
-                let missing = new_view.sources.iter().filter(|source| !known.contains_key(source)).copied().collect();
+                let missing =
+                    new_view.sources.iter().filter(|source| !known.contains_key(source)).copied().collect();
                 if *from != self.config.me && !before {
                     to_one(*from, Message::FetchViewChanges(new_view.view, missing), out);
                     asked.push(*from);
@@ -117,7 +130,8 @@ impl Pbft {
                 // threat 5: a new-view counts for nothing but the view-changes it names.
                 liars.push(*from);
             } else if ready.as_ref().is_none_or(|ready| ready.new_view.view < new_view.view) {
-                ready = Some(NewViewProof { new_view: new_view.clone(), signature: Some(*signature), changes });
+                ready =
+                    Some(NewViewProof { new_view: new_view.clone(), signature: Some(*signature), changes });
             }
         }
         for (from, pending) in &mut self.pending {
@@ -139,7 +153,8 @@ impl Pbft {
         self.pending.retain(|_, pending| pending.new_view.view > view);
         self.timing.enter(now);
         out.push(Output::Persist { record: Some(Record::NewView(proof.clone())), block: None });
-        let plan = rules::plan(proof.changes.iter().map(|signed| &signed.change)).expect("a quorum is not empty");
+        let plan =
+            rules::plan(proof.changes.iter().map(|signed| &signed.change)).expect("a quorum is not empty");
         self.proof = Some(proof);
         if plan.stable.height() > self.stable.height() {
             out.push(Output::Lagging { checkpoint: plan.stable.clone() });
@@ -181,7 +196,9 @@ impl Pbft {
         }
         let (view, committed, epoch) = (self.view, self.committed, self.config.domain.epoch);
         for (height, digest) in self.plan.clone() {
-            let Some(slot) = self.slot(height).filter(|slot| slot.accepted_in(view).is_none()) else { continue };
+            let Some(slot) = self.slot(height).filter(|slot| slot.accepted_in(view).is_none()) else {
+                continue;
+            };
             // A new-view that comes late may plan what a later view, seen only through its commits, has decided otherwise.
             if slot.committed.is_some_and(|decided| decided != digest) {
                 continue;
@@ -229,9 +246,14 @@ impl Pbft {
         let proven = proofs.filter(|proof| proof.new_view.view == view).flat_map(|proof| &proof.changes);
         let known: Vec<&SignedViewChange> = proven.chain(self.changes.values()).collect();
         for (author, digest) in wanted {
-            let found = known.iter().find(|signed| signed.author == *author && signed.change.digest() == *digest);
+            let found =
+                known.iter().find(|signed| signed.author == *author && signed.change.digest() == *digest);
             if let Some(SignedViewChange { author, change, signature }) = found {
-                to_one(from, Message::Relay(Relay::ViewChange(*author, change.clone(), *signature)), out);
+                to_one(
+                    from,
+                    Message::Relay(Relay::ViewChange(*author, Box::new(change.clone()), *signature)),
+                    out,
+                );
             }
         }
     }
@@ -239,7 +261,7 @@ impl Pbft {
     pub(crate) fn on_relay(&mut self, now: Time, from: ReplicaId, relay: Relay, out: &mut Out) {
         match relay {
             Relay::ViewChange(author, change, signature) => {
-                self.take_wanted(&SignedViewChange { author, change, signature });
+                self.take_wanted(&SignedViewChange { author, change: *change, signature });
                 self.try_enter(now, out);
             }
             Relay::NewView(new_view, signature) => self.on_new_view(now, from, new_view, signature, out),
@@ -249,7 +271,8 @@ impl Pbft {
     /// Keeps a view-change for the new-views that name it, even where its author has gone on since.
     fn take_wanted(&mut self, signed: &SignedViewChange) {
         let source = (signed.author, signed.change.digest());
-        for pending in self.pending.values_mut().filter(|pending| pending.new_view.sources.contains(&source)) {
+        for pending in self.pending.values_mut().filter(|pending| pending.new_view.sources.contains(&source))
+        {
             pending.found.insert(signed.author, signed.clone());
         }
     }

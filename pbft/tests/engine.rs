@@ -3,7 +3,8 @@
 use bft_core::block::Block;
 use bft_core::committee::{Committee, StatementDomain};
 use bft_core::engine::{
-    CheckContext, Draft, Engine, EngineConfig, Evidence, Input, Message as _, Outbox, Output, Recipients, Start,
+    CheckContext, Draft, Engine, EngineConfig, Evidence, Input, Message as _, Outbox, Output, Recipients,
+    Start,
 };
 use bft_core::envelope::{Rejection, Seal, SealWith, Sealed};
 use bft_core::genesis::Limits;
@@ -16,8 +17,8 @@ use crypto::{
     ReplicaId, Share, Signature, Statement, StatementKind,
 };
 use pbft::{
-    COMMIT, Message, NewView, NewViewProof, PREPARE, Pbft, PrePrepare, Prepared, Record, Relay, SignedViewChange,
-    Status, Timer, ViewChange, Vote,
+    COMMIT, Message, NewView, NewViewProof, PREPARE, Pbft, PrePrepare, Prepared, Record, Relay,
+    SignedViewChange, Status, Timer, ViewChange, Vote,
 };
 use std::time::Duration;
 
@@ -37,7 +38,16 @@ fn limits() -> Limits {
 fn entry(height: Height, block: Digest) -> LedgerEntry {
     let zero = Digest::ZERO;
     let (epoch, state_root) = (1, Some(zero));
-    LedgerEntry { epoch, height, block, time: height, receipts_root: zero, state_root, next_epoch: None, previous: zero }
+    LedgerEntry {
+        epoch,
+        height,
+        block,
+        time: height,
+        receipts_root: zero,
+        state_root,
+        next_epoch: None,
+        previous: zero,
+    }
 }
 
 fn quorum_keys() -> (QuorumVerifier, Vec<QuorumSigner>) {
@@ -107,7 +117,13 @@ fn seal(from: u16, message: &Message) -> Seal {
 }
 
 fn start() -> Start<Pbft> {
-    Start { tip: entry(0, Digest::ZERO), tip_header: None, stable: checkpoint(0), records: vec![], blocks: vec![] }
+    Start {
+        tip: entry(0, Digest::ZERO),
+        tip_header: None,
+        stable: checkpoint(0),
+        records: vec![],
+        blocks: vec![],
+    }
 }
 
 /// PBFT's outputs, comparable: `Output` can be compared where its engine can, and there is none of this one to compare.
@@ -152,7 +168,8 @@ impl Replica {
     }
 
     fn recover(me: u16, start: Start<Pbft>) -> (Replica, Vec<Said>) {
-        let config = EngineConfig { me: ReplicaId(me), committee: COMMITTEE, domain: DOMAIN, limits: limits() };
+        let config =
+            EngineConfig { me: ReplicaId(me), committee: COMMITTEE, domain: DOMAIN, limits: limits() };
         let mut out = Outbox::default();
         let engine = Pbft::recover(config, start, Time(0), &mut out);
         engine.invariants();
@@ -221,7 +238,10 @@ impl Replica {
 }
 
 fn plain(outputs: impl IntoIterator<Item = Output<Pbft>>) -> Vec<Said> {
-    outputs.into_iter().map(|output| output.widen(|message| message, |record| record, |timer| timer)).collect()
+    outputs
+        .into_iter()
+        .map(|output| output.widen(|message| message, |record| record, |timer| timer))
+        .collect()
 }
 
 fn persist(record: Record) -> Said {
@@ -342,7 +362,10 @@ fn threat_8_a_later_view_s_proposal_waits_and_the_nearest_view_s_is_kept() {
     assert_eq!(replica.propose(1, 1, &a), [], "near");
     assert_eq!(replica.propose(1, 5, &b), [], "further again");
     let said = replica.enter(&changes);
-    assert_eq!(said[1..], [persist_with(Record::Prepare(vote(1, &a)), &a), to_all(Message::Prepare(vote(1, &a)))]);
+    assert_eq!(
+        said[1..],
+        [persist_with(Record::Prepare(vote(1, &a)), &a), to_all(Message::Prepare(vote(1, &a)))]
+    );
 }
 
 // threat 11
@@ -431,7 +454,10 @@ fn losing_patience_says_what_is_prepared() {
     replica.hear(3, Message::Prepare(word));
     replica.combined(word.statement(PREPARE, &DOMAIN));
     let change = change(1, 0, &[prepared(0, &a)]);
-    assert_eq!(replica.time_out(), [persist(Record::ViewChange(change.clone())), to_all(Message::ViewChange(change))]);
+    assert_eq!(
+        replica.time_out(),
+        [persist(Record::ViewChange(change.clone())), to_all(Message::ViewChange(change))]
+    );
     // It takes no part in the view it left.
     assert_eq!(replica.propose(0, 0, &block(2, "b")), []);
 }
@@ -542,7 +568,7 @@ fn missing_view_changes_are_asked_of_whoever_sent_the_new_view() {
     let SignedViewChange { author, change, signature: of_change } = signed(0, &empty);
     let proof = NewViewProof { new_view: word, signature: Some(signature), changes: changes.to_vec() };
     assert_eq!(
-        replica.hear(1, Message::Relay(Relay::ViewChange(author, change, of_change))),
+        replica.hear(1, Message::Relay(Relay::ViewChange(author, Box::new(change), of_change))),
         [persist(Record::NewView(proof))]
     );
 }
@@ -558,7 +584,7 @@ fn who_has_entered_gives_the_view_changes_it_entered_with() {
     let SignedViewChange { author, change, signature } = signed(0, &empty);
     assert_eq!(
         replica.hear(2, Message::FetchViewChanges(1, wanted)),
-        [to_one(2, Message::Relay(Relay::ViewChange(author, change, signature)))]
+        [to_one(2, Message::Relay(Relay::ViewChange(author, Box::new(change), signature)))]
     );
 }
 
@@ -671,8 +697,12 @@ fn the_resend_timer_says_how_far_it_is_and_asks_for_what_is_missing() {
 // threat 4, 8, 68
 #[test]
 fn threat_4_malformed_messages_do_not_pass_the_edge() {
-    let context =
-        CheckContext { domain: DOMAIN, committee: COMMITTEE, limits: limits(), genesis_entry: checkpoint(0).entry };
+    let context = CheckContext {
+        domain: DOMAIN,
+        committee: COMMITTEE,
+        limits: limits(),
+        genesis_entry: checkpoint(0).entry,
+    };
     let check = |from: u16, message: Message, seal: Seal| message.check(ReplicaId(from), &seal, &context);
     let refused = |from: u16, message: Message| {
         let seal = seal(from, &message);
@@ -692,7 +722,11 @@ fn threat_4_malformed_messages_do_not_pass_the_edge() {
     let unproven = CheckpointCertificate { proof: None, ..checkpoint(9) };
     refused(1, Message::ViewChange(ViewChange { view: 1, stable: unproven, prepared: vec![] }));
     let source = |id: u16| (ReplicaId(id), Digest::ZERO);
-    for sources in [vec![source(0), source(1)], vec![source(0), source(0), source(1)], vec![source(0), source(1), source(9)]] {
+    for sources in [
+        vec![source(0), source(1)],
+        vec![source(0), source(0), source(1)],
+        vec![source(0), source(1), source(9)],
+    ] {
         refused(1, Message::NewView(NewView { view: 1, sources }));
     }
     let sources = vec![source(0), source(1), source(2)];
@@ -704,7 +738,7 @@ fn threat_4_malformed_messages_do_not_pass_the_edge() {
     let due = check(3, relay, Seal::None).expect("well formed");
     assert_eq!(due.signatures[0].0, ReplicaId(1));
     let stolen = signed(2, &change(1, 0, &[prepared(0, &a)]));
-    let relay = Message::Relay(Relay::ViewChange(ReplicaId(3), stolen.change, stolen.signature));
+    let relay = Message::Relay(Relay::ViewChange(ReplicaId(3), Box::new(stolen.change), stolen.signature));
     let due = check(1, relay, Seal::None).expect("well formed");
     assert_eq!((due.signatures[0].0, due.certificates.len()), (ReplicaId(3), 1));
 }
@@ -716,7 +750,8 @@ fn a_vote_is_said_again_and_no_other() {
     let (a, b) = (block(1, "a"), block(1, "b"));
     let word = vote(0, &a);
     let records = vec![Record::Prepare(word)];
-    let (mut replica, said) = Replica::recover(1, Start { records: records.clone(), blocks: vec![a.clone()], ..start() });
+    let (mut replica, said) =
+        Replica::recover(1, Start { records: records.clone(), blocks: vec![a.clone()], ..start() });
     assert_eq!(said, [to_all(Message::Prepare(word))]);
     assert_eq!(replica.engine.records(), records);
     // threat 21: the leader says something else now.

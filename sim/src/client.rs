@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How long a client waits before it tries another replica.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How far sequences may run ahead of the lowest without a receipt: further, and replicas would pass that one over.
+pub const SESSION_WINDOW: u32 = 64;
+
 /// A transaction without a receipt.
 #[derive(Clone, Debug)]
 struct Open {
@@ -50,12 +53,18 @@ impl Client {
 
     /// Whether it may submit another one.
     pub fn is_free(&self) -> bool {
-        self.open.len() < self.depth
+        let lowest = self.open.keys().next().copied().unwrap_or(self.next);
+        self.open.len() < self.depth && self.next - lowest < u64::from(SESSION_WINDOW)
     }
 
     /// Transactions without a receipt.
     pub fn outstanding(&self) -> usize {
         self.open.len()
+    }
+
+    /// Sequences without a receipt.
+    pub fn open(&self) -> Vec<u64> {
+        self.open.keys().copied().collect()
     }
 
     /// Submits a new transaction; gives its sequence and the frame.

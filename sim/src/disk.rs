@@ -127,7 +127,9 @@ impl Disk {
 
     /// Entries from `from` to the next certified height, the certificate, and blocks that fit.
     pub fn chain(&self, from: Height, max_bytes: usize) -> (Vec<Bytes>, Option<Bytes>, Vec<Bytes>) {
-        let Some((to, certificate)) = self.certificates.range(from..).next() else { return Default::default() };
+        let Some((to, certificate)) = self.certificates.range(from..).next() else {
+            return Default::default();
+        };
         let certificate = self.items[*certificate].body.clone();
         let found: Vec<&LogItem> = self.entries.range(from..=*to).map(|(_, at)| &self.items[*at]).collect();
         if found.len() as u64 != to - from + 1 {

@@ -18,4 +18,4 @@ pub mod replica;
 pub mod scenario;
 pub mod world;
 
-pub use scenario::{Outcome, Scenario, Tally, run};
+pub use scenario::{Canary, Outcome, Scenario, Tally, run};

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Simulates whole committees: each seed is one run with its own faults, liars and load.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -50,8 +53,8 @@ fn main() -> ExitCode {
     let mut failed = Vec::new();
     let seeds = arguments.seeds.clone();
     for seed in seeds.clone() {
-        let scenario =
-            Scenario { seed, protocol, replicas: arguments.replicas, behaviour: None, trace: arguments.trace };
+        let (replicas, trace) = (arguments.replicas, arguments.trace);
+        let scenario = Scenario { protocol, replicas, trace, ..Scenario::of_seed(seed) };
         let result = std::panic::catch_unwind(|| run(&scenario));
         let why = match result {
             Ok(outcome) => {
@@ -66,7 +69,10 @@ fn main() -> ExitCode {
         if let Some(why) = why {
             let replicas = arguments.replicas.map_or(String::new(), |n| format!(" --replicas {n}"));
             println!("seed {seed}: {why}");
-            println!("  again: cargo run --release -p sim -- --protocol {}{replicas} --seeds {seed} --trace", arguments.protocol);
+            println!(
+                "  again: cargo run --release -p sim -- --protocol {}{replicas} --seeds {seed} --trace",
+                arguments.protocol
+            );
             failed.push(seed);
         }
     }
@@ -77,8 +83,15 @@ fn summarise(arguments: &Arguments, total: &Tally, failed: &[u64], started: Inst
     let seeds = arguments.seeds.end.saturating_sub(arguments.seeds.start);
     let seconds = started.elapsed().as_secs_f64();
     let per_minute = seeds as f64 / seconds * 60.0;
-    println!("{seeds} seeds, {} failed; {:.1} hours simulated in {seconds:.1} s: {per_minute:.0} seeds a minute", failed.len(), total.simulated_ms as f64 / 3.6e6);
-    println!("{} events, {} heights, {} transactions, {} view changes", total.events, total.heights, total.transactions, total.views);
+    println!(
+        "{seeds} seeds, {} failed; {:.1} hours simulated in {seconds:.1} s: {per_minute:.0} seeds a minute",
+        failed.len(),
+        total.simulated_ms as f64 / 3.6e6
+    );
+    println!(
+        "{} events, {} heights, {} transactions, {} view changes",
+        total.events, total.heights, total.transactions, total.views
+    );
     for (kind, count) in &total.faults {
         println!("  {count:>10} {kind}");
     }

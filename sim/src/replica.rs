@@ -26,6 +26,8 @@ pub struct Replica {
     pub disk: Disk,
     /// Rewrites what it says.
     pub liar: Option<Liar>,
+    /// Whether the checkers take it for honest although it lies: a canary.
+    pub counts_as_honest: bool,
     /// Counts starts: events of an earlier life are dropped.
     pub life: u32,
     /// Executed heights already shown to the checker.
@@ -52,6 +54,7 @@ impl Replica {
             edge,
             disk: Disk::default(),
             liar: None,
+            counts_as_honest: false,
             life: 0,
             shown: 0,
             syncing: false,
@@ -72,7 +75,8 @@ impl Replica {
         self.trace.lock().expect("one thread").clear();
         let app = Registers { trace: Trace::clone(&self.trace) };
         let flushed = recovered.state.as_ref().map_or(0, |state| state.height);
-        let host = SimHost::recover(self.config.clone(), app, recovered, now, effects).expect("a synced disk recovers");
+        let host = SimHost::recover(self.config.clone(), app, recovered, now, effects)
+            .expect("a synced disk recovers");
         self.shown = flushed;
         self.host = Some(host);
     }
@@ -88,7 +92,7 @@ impl Replica {
 
     /// Whether what it does counts for the checkers.
     pub fn is_honest(&self) -> bool {
-        self.liar.is_none()
+        self.liar.is_none() || self.counts_as_honest
     }
 
     /// Its keys, for a liar.

@@ -3,11 +3,12 @@
 use crate::adversary::{Behaviour, Liar, LiarConfig};
 use crate::app::Registers;
 use crate::checker::Violation;
-use crate::client::Client;
+use crate::client::{Client, SESSION_WINDOW};
 use crate::network::{Network, Weather};
 use crate::random::Random;
 use crate::replica::Replica;
 use crate::world::{Fault, World};
+use bft_core::committee::Trust;
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{HostConfig, LocalLimits, genesis_state};
 use bft_core::types::{Digest, ReplicaId, Time};
@@ -34,8 +35,33 @@ pub struct Scenario {
     pub replicas: Option<usize>,
     /// What the liars do, if not the seed's choice.
     pub behaviour: Option<Behaviour>,
+    /// A rule to break, to see that the checkers notice.
+    pub canary: Option<Canary>,
     /// Print what happens.
     pub trace: bool,
+}
+
+impl Scenario {
+    /// Everything is the seed's choice, but for the engine: PBFT.
+    pub fn of_seed(seed: u64) -> Scenario {
+        Scenario {
+            seed,
+            protocol: ProtocolTag::PBFT,
+            replicas: None,
+            behaviour: None,
+            canary: None,
+            trace: false,
+        }
+    }
+}
+
+/// A deliberately broken rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Canary {
+    /// The checkers take liars for honest.
+    LiarsCountAsHonest,
+    /// Quorums of the crash model among replicas that lie: two need not share an honest replica.
+    SmallQuorums,
 }
 
 /// What happened in a run.
@@ -103,14 +129,19 @@ fn play(world: &mut World) -> Result<(), Violation> {
     let deadline = world.now + RECOVERY;
     if !world.run(deadline, served)? {
         let done: Vec<u64> = world.clients.iter().map(|client| client.done).collect();
-        let what = format!("clients had {asked:?} receipts when the network healed and have {done:?} now; heights {:?}", world.heights());
+        let what = format!(
+            "clients had {asked:?} receipts when the network healed and have {done:?} now; heights {:?}",
+            world.heights()
+        );
         return Err(Violation { rule: "after healing, new transactions commit within a bound", what });
     }
     world.load = false;
     let deadline = world.now + RECOVERY;
-    let quiet = |world: &World| world.is_settled() && world.clients.iter().all(|client| client.outstanding() == 0);
+    let quiet =
+        |world: &World| world.is_settled() && world.clients.iter().all(|client| client.outstanding() == 0);
     if !world.run(deadline, quiet)? {
-        let what = format!("heights {:?}", world.heights());
+        let open: Vec<Vec<u64>> = world.clients.iter().map(Client::open).collect();
+        let what = format!("heights {:?}; sequences without a receipt, by client: {open:?}", world.heights());
         return Err(Violation { rule: "without load, replicas come to the same certified height", what });
     }
     world.checker.finished(&world.heights())
@@ -133,7 +164,8 @@ fn tally(world: &World) -> Tally {
             *faults.entry(format!("lies: {:?}", liar.behaviour())).or_default() += liar.lies;
         }
     }
-    let views = world.replicas.iter().filter_map(|replica| replica.host.as_ref()).map(|host| host.engine_view());
+    let views =
+        world.replicas.iter().filter_map(|replica| replica.host.as_ref()).map(|host| host.engine_view());
     Tally {
         events: world.events,
         simulated_ms: world.now.0 / 1_000_000,
@@ -146,12 +178,17 @@ fn tally(world: &World) -> Tally {
 
 fn build(scenario: &Scenario, random: &mut Random) -> World {
     let n = scenario.replicas.unwrap_or_else(|| [4, 4, 4, 4, 5, 7, 10][random.index(7)]);
-    let secrets: Vec<ClientSecret> = (0..random.between(1, 4)).map(|_| ClientSecret::from_seed(seed(random))).collect();
+    let secrets: Vec<ClientSecret> =
+        (0..random.between(1, 4)).map(|_| ClientSecret::from_seed(seed(random))).collect();
     let identities: Vec<IdentitySecret> = (0..n).map(|_| IdentitySecret::from_seed(seed(random))).collect();
     let genesis = Arc::new(genesis(scenario.protocol, &identities, &secrets, random));
-    let quorum = genesis.committee().quorum();
+    let mut committee = genesis.committee();
+    if scenario.canary == Some(Canary::SmallQuorums) {
+        committee.fault_model = FaultModel::Crash;
+    }
+    let quorum = committee.quorum();
     let (verifier, signers) = QuorumVerifier::simulated(seed(random), n, quorum);
-    let trust = genesis.trust_with(verifier);
+    let trust = Trust { committee, ..genesis.trust_with(verifier) };
     let local = LocalLimits {
         pool_bytes: 1 << 20,
         segment_bytes: 1 << 14,
@@ -177,6 +214,7 @@ fn build(scenario: &Scenario, random: &mut Random) -> World {
         let (signer, identity) = replica.keys();
         let behaviour =
             scenario.behaviour.unwrap_or_else(|| Behaviour::ALL[random.index(Behaviour::ALL.len())]);
+        replica.counts_as_honest = scenario.canary == Some(Canary::LiarsCountAsHonest);
         replica.liar = Some(Liar::new(LiarConfig {
             behaviour,
             random: random.fork(),
@@ -212,7 +250,12 @@ fn seed(random: &mut Random) -> [u8; 32] {
     seed
 }
 
-fn genesis(protocol: ProtocolTag, identities: &[IdentitySecret], clients: &[ClientSecret], random: &mut Random) -> Genesis {
+fn genesis(
+    protocol: ProtocolTag,
+    identities: &[IdentitySecret],
+    clients: &[ClientSecret],
+    random: &mut Random,
+) -> Genesis {
     let window = random.between(2, 10);
     let limits = Limits {
         transaction_bytes: 256,
@@ -222,7 +265,7 @@ fn genesis(protocol: ProtocolTag, identities: &[IdentitySecret], clients: &[Clie
         checkpoint_ms: 50,
         view_timeout_ms: 500,
         batch_ms: 5,
-        session_window: 64,
+        session_window: SESSION_WINDOW,
         receipt_heights: 200,
         clock_skew_ms: 5000,
     };
@@ -252,7 +295,8 @@ fn genesis(protocol: ProtocolTag, identities: &[IdentitySecret], clients: &[Clie
         organisations: organisations.collect(),
         threshold: None,
     };
-    let (_, root) = genesis_state(&Registers::default(), &genesis).expect("the registers accept any configuration");
+    let (_, root) =
+        genesis_state(&Registers::default(), &genesis).expect("the registers accept any configuration");
     genesis.state_root = root;
     genesis.validate().expect("the simulation makes valid networks");
     genesis

@@ -39,7 +39,8 @@ fn run(world: &mut World<Pbft>, crashing: Option<ReplicaId>) {
             world.restart(replica);
             world.work(true);
         }
-        let waiting: Vec<_> = world.links.iter().filter(|(_, link)| !link.is_empty()).map(|(ends, _)| *ends).collect();
+        let waiting: Vec<_> =
+            world.links.iter().filter(|(_, link)| !link.is_empty()).map(|(ends, _)| *ends).collect();
         if waiting.is_empty() {
             let proposed = !trouble && world.ids().into_iter().any(|id| world.propose(id, "more"));
             assert!(proposed || world.fire_next(), "nothing is left to happen, with the goal not reached");

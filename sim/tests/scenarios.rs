@@ -12,16 +12,25 @@ use std::path::Path;
 
 fn say(world: &World<Pbft>, message: &Message) -> String {
     let change = |change: &ViewChange| {
-        let prepared = |Prepared { vote, .. }: &Prepared| format!(" {}@{}:{}", vote.height, vote.view, world.name(&vote.block));
+        let prepared = |Prepared { vote, .. }: &Prepared| {
+            format!(" {}@{}:{}", vote.height, vote.view, world.name(&vote.block))
+        };
         let prepared: String = change.prepared.iter().map(prepared).collect();
-        format!("view-change {} stable {} prepared{}", change.view, change.stable.height(), if prepared.is_empty() { " -" } else { &prepared })
+        format!(
+            "view-change {} stable {} prepared{}",
+            change.view,
+            change.stable.height(),
+            if prepared.is_empty() { " -" } else { &prepared }
+        )
     };
     let sources = |view: &pbft::NewView| {
         let ids: Vec<String> = view.sources.iter().map(|(id, _)| id.to_string()).collect();
         format!("new-view {} of {}", view.view, ids.join(" "))
     };
     match message {
-        Message::PrePrepare(p) => format!("pre-prepare {}@{}:{}", p.block.header.height, p.view, world.name(&p.block.digest())),
+        Message::PrePrepare(p) => {
+            format!("pre-prepare {}@{}:{}", p.block.header.height, p.view, world.name(&p.block.digest()))
+        }
         Message::Prepare(v) => format!("prepare {}@{}:{}", v.height, v.view, world.name(&v.block)),
         Message::Commit(v) => format!("commit {}@{}:{}", v.height, v.view, world.name(&v.block)),
         Message::ViewChange(c) => change(c),
@@ -58,10 +67,15 @@ impl Describe for Pbft {
                 let names: Vec<String> = blocks.iter().map(|block| world.name(block)).collect();
                 Some(format!("{id} fetches {}", names.join(" ")))
             }
-            Event::Output(id, Output::Lagging { checkpoint }) => Some(format!("{id} lags behind {}", checkpoint.height())),
+            Event::Output(id, Output::Lagging { checkpoint }) => {
+                Some(format!("{id} lags behind {}", checkpoint.height()))
+            }
             Event::Output(id, Output::Advise { to }) => Some(format!("{id} advises {to}")),
             Event::Output(id, Output::Report(evidence)) => Some(format!("{id} accuses {}", evidence.accused)),
-            Event::Output(_, Output::Persist { .. } | Output::Combine { .. } | Output::NeedPayload { .. }) => None,
+            Event::Output(
+                _,
+                Output::Persist { .. } | Output::Combine { .. } | Output::NeedPayload { .. },
+            ) => None,
             Event::Output(_, Output::SetTimer { .. } | Output::CancelTimer(_)) => None,
             Event::Delivered(..) => None,
             Event::Refused(from, to, why) => Some(format!("{to} refuses what {from} says: {why}")),

@@ -229,7 +229,7 @@ impl Default for LocalLimits {
             segment_bytes: 48 << 20,
             flush_heights: 64,
             retain_blocks: None,
-            sync_bytes: 1 << 20,
+            sync_bytes: 2 << 20,
         }
     }
 }

@@ -135,9 +135,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// A stretch of the certified chain. The edge has checked that it links up to its certificate.
     pub(super) fn on_chain(&mut self, now: Time, from: ReplicaId, part: &ChainPart, effects: &mut Vec<Effect>) {
-        if !self.chain_sync.answered(from) {
-            return;
-        }
+        self.chain_sync.answered(from);
         let Some(certificate) = &part.certificate else {
             self.chain_sync.useless(now);
             return;

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// How long normal operation may take to reach a certified height before the chain is fetched.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a replica asked has to answer before the next one is asked.
-const ANSWER: Duration = Duration::from_millis(500);
+/// How long a replica asked has to answer before the next one is asked. An answer that comes later is taken all the same.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// Block fetches in progress, at most. Full: further wishes are refused, and the engine asks again.
 const MAX_FETCHES: usize = 1024;
@@ -63,13 +63,9 @@ impl ChainSync {
         Some(peer)
     }
 
-    /// `from` answered. Gives whether it was asked.
-    pub fn answered(&mut self, from: ReplicaId) -> bool {
-        let asked = self.asked.is_some_and(|(peer, _)| peer == from);
-        if asked {
-            self.asked = None;
-        }
-        asked
+    /// `from` answered: the next question need not wait for it any longer.
+    pub fn answered(&mut self, from: ReplicaId) {
+        self.asked.take_if(|(peer, _)| *peer == from);
     }
 
     /// The answer was of no use: the next question goes to another replica, a little later.

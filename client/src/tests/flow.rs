@@ -19,7 +19,8 @@ fn body() -> Bytes {
 
 #[tokio::test]
 async fn a_submission_ends_in_its_proven_receipt() {
-    let replicas = Replicas::start(Setup::default(), |chain, _, _, request| Act::Answer(chain.receipt_for(request, 0)));
+    let replicas =
+        Replicas::start(Setup::default(), |chain, _, _, request| Act::Answer(chain.receipt_for(request, 0)));
     let client = replicas.client().await;
     for sequence in 1..=3 {
         let proven = within("a receipt", client.submit(Kind::Application, body())).await.unwrap();
@@ -37,7 +38,9 @@ async fn a_submission_ends_in_its_proven_receipt() {
 
 #[tokio::test]
 async fn a_proven_refusal_is_an_outcome() {
-    let replicas = Replicas::start(Setup::default(), |chain, _, _, request| Act::Answer(chain.receipt_for(request, 123)));
+    let replicas = Replicas::start(Setup::default(), |chain, _, _, request| {
+        Act::Answer(chain.receipt_for(request, 123))
+    });
     let client = replicas.client().await;
     let proven = within("a receipt", client.submit(Kind::Application, body())).await.unwrap();
     assert_eq!(proven.receipt.code, 123);
@@ -53,8 +56,9 @@ async fn a_receipt_that_settles_nothing_needs_a_second_replica() {
     let proven = within("a receipt", client.submit(Kind::Application, body())).await.unwrap();
     assert_eq!(proven.receipt.code, code::OK);
 
-    let replicas =
-        Replicas::start(Setup::default(), |chain, _, _, request| Act::Answer(chain.receipt_for(request, code::STALE)));
+    let replicas = Replicas::start(Setup::default(), |chain, _, _, request| {
+        Act::Answer(chain.receipt_for(request, code::STALE))
+    });
     let client = replicas.client().await;
     let proven = within("a receipt", client.submit(Kind::Application, body())).await.unwrap();
     assert_eq!((proven.receipt.code, replicas.asked()), (code::STALE, vec![0, 1]));
@@ -96,7 +100,7 @@ async fn no_more_are_in_flight_than_half_the_session_window() {
             if gate.load(SeqCst) { Act::Answer(chain.receipt_for(request, 0)) } else { Act::Silence }
         },
     );
-    let client = replicas.client().await;
+    let client = replicas.client_with(|config| config.answer_timeout = Duration::from_millis(300)).await;
     let mut tasks = JoinSet::new();
     for _ in 0..40 {
         let client = client.clone();
@@ -120,10 +124,14 @@ async fn sequences_do_not_run_ahead_of_the_lowest_in_flight() {
         Setup { limits: Limits { session_window: 16, ..Limits::default() }, ..Setup::default() },
         move |chain, _, _, request| {
             let first = chain.item(request).unwrap().transaction.sequence == 1;
-            if first && !gate.load(SeqCst) { Act::Silence } else { Act::Answer(chain.receipt_for(request, 0)) }
+            if first && !gate.load(SeqCst) {
+                Act::Silence
+            } else {
+                Act::Answer(chain.receipt_for(request, 0))
+            }
         },
     );
-    let client = replicas.client().await;
+    let client = replicas.client_with(|config| config.answer_timeout = Duration::from_millis(300)).await;
     let mut tasks = JoinSet::new();
     for _ in 0..20 {
         let client = client.clone();

@@ -47,9 +47,10 @@ const LIES: usize = 10;
 async fn threat_89_f_lying_replies_are_never_accepted() {
     for which in 0..LIES {
         // n = 7, f = 2: the first two lie, in the same way.
-        let replicas = Replicas::start(Setup { replicas: 7, ..Setup::default() }, move |chain, me, _, request| {
-            if me.0 < 2 { lie(chain, request, which) } else { Act::Answer(chain.receipt_for(request, 0)) }
-        });
+        let replicas =
+            Replicas::start(Setup { replicas: 7, ..Setup::default() }, move |chain, me, _, request| {
+                if me.0 < 2 { lie(chain, request, which) } else { Act::Answer(chain.receipt_for(request, 0)) }
+            });
         let client = replicas.client().await;
         let receipt = within("a receipt", client.submit(Kind::Application, body())).await.unwrap();
         receipt.verify(&replicas.chain.trust).unwrap();
@@ -62,11 +63,12 @@ async fn threat_89_f_lying_replies_are_never_accepted() {
 #[tokio::test]
 async fn threat_89_with_lies_alone_the_outcome_is_unknown() {
     for which in [0, 2, 7, 9] {
-        let replicas = Replicas::start(Setup::default(), move |chain, _, _, request| lie(chain, request, which));
-        let client = replicas.client_with(|config| config.give_up = Duration::from_millis(300)).await;
+        let replicas =
+            Replicas::start(Setup::default(), move |chain, _, _, request| lie(chain, request, which));
+        let client = replicas.client_with(|config| config.give_up = Duration::from_millis(700)).await;
         let outcome = within("the end", client.submit(Kind::Application, body())).await;
         assert!(matches!(outcome, Err(SubmitError::Unknown { .. })), "lie {which}: {outcome:?}");
-        assert!(client.stats().lies >= 4, "lie {which}");
+        assert!(client.stats().lies >= 2, "lie {which}");
     }
 }
 
@@ -85,18 +87,21 @@ async fn abandon_is_believed_from_f_plus_1_only() {
     });
     let client = replicas
         .client_with(|config| {
-            config.answer_timeout = Duration::from_millis(40);
-            config.give_up = Duration::from_millis(400);
+            config.answer_timeout = Duration::from_millis(300);
+            config.give_up = Duration::from_secs(3);
         })
         .await;
     let outcome = within("the end", client.submit(Kind::Application, body())).await;
     assert!(matches!(outcome, Err(SubmitError::Unknown { .. })), "{outcome:?}");
     assert!(replicas.asked().iter().filter(|replica| **replica == 0).count() >= 2);
 
-    let replicas = Replicas::start(Setup::default(), |_, _, _, _| Act::Answer(refused(Advice::Abandon, "not enrolled")));
+    let replicas =
+        Replicas::start(Setup::default(), |_, _, _, _| Act::Answer(refused(Advice::Abandon, "not enrolled")));
     let client = replicas.client().await;
     match within("the end", client.submit(Kind::Application, body())).await {
-        Err(SubmitError::Refused { advice: Advice::Abandon, sentence, .. }) => assert_eq!(sentence, "not enrolled"),
+        Err(SubmitError::Refused { advice: Advice::Abandon, sentence, .. }) => {
+            assert_eq!(sentence, "not enrolled")
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(replicas.asked(), [0, 1]);
@@ -120,15 +125,32 @@ async fn a_sequence_that_another_transaction_used_is_left_for_the_next_one() {
 #[tokio::test]
 async fn ask_another_is_followed_and_a_quorum_of_it_is_the_end() {
     let replicas = Replicas::start(Setup::default(), |chain, me, _, request| {
-        Act::Answer(if me.0 < 2 { refused(Advice::AskAnother, "gone") } else { chain.receipt_for(request, 0) })
+        Act::Answer(if me.0 < 2 {
+            refused(Advice::AskAnother, "gone")
+        } else {
+            chain.receipt_for(request, 0)
+        })
     });
     let client = replicas.client().await;
     within("a receipt", client.submit(Kind::Application, body())).await.unwrap();
     assert_eq!(replicas.asked(), [0, 1, 2]);
 
-    let replicas = Replicas::start(Setup::default(), |_, _, _, _| Act::Answer(refused(Advice::AskAnother, "gone")));
+    let replicas =
+        Replicas::start(Setup::default(), |_, _, _, _| Act::Answer(refused(Advice::AskAnother, "gone")));
     let client = replicas.client().await;
     let outcome = within("the end", client.submit(Kind::Application, body())).await;
     assert!(matches!(outcome, Err(SubmitError::Forgotten { .. })), "{outcome:?}");
     assert_eq!(replicas.asked(), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn the_next_sequence_lies_between_two_honest_answers() {
+    for (sessions, expected) in
+        [([u64::MAX, 5, 5, 5], 5), ([1, 7, 7, 7], 7), ([9, 8, 0, 0], 8), ([0, 0, 0, 0], 1)]
+    {
+        let setup = Setup { sessions: sessions.to_vec(), ..Setup::default() };
+        let replicas = Replicas::start(setup, |_, _, _, _| Act::Silence);
+        let client = replicas.client_with(|config| config.session_patience = Duration::from_secs(10)).await;
+        assert_eq!(client.sign(Kind::Application, body()).sequence, expected, "{sessions:?}");
+    }
 }

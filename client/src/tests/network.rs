@@ -10,16 +10,18 @@ use bft_core::request::{Advice, Answer, Call, Reply, Request};
 use bft_core::transaction::{Item, Kind, Transaction};
 use bytes::Bytes;
 use crypto::{
-    ClientKey, ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, ReplicaId, Scheme, Share, merkle,
+    ClientKey, ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, ReplicaId, Scheme, Share,
+    merkle,
 };
 use net::{Bound, Class, ConnectionId, Frame, Handler, Hello, Member, NetConfig, Network, Roster};
 use std::future::Future;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 /// No condition may take longer.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for `future`; fails with `what` at the deadline.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -72,7 +74,13 @@ impl Chain {
 
     /// An entry that follows nothing in particular.
     pub fn entry(&self, height: u64, receipts_root: Digest) -> LedgerEntry {
-        LedgerEntry { height, receipts_root, state_root: None, previous: Digest([9; 32]), ..self.trust.genesis_entry }
+        LedgerEntry {
+            height,
+            receipts_root,
+            state_root: None,
+            previous: Digest([9; 32]),
+            ..self.trust.genesis_entry
+        }
     }
 
     /// The receipts of one block, each with its proof under a certificate two heights above.
@@ -104,11 +112,21 @@ impl Chain {
     /// The proven receipt of the transaction submitted.
     pub fn receipt_for(&self, request: &Request, code: u32) -> Answer {
         let transaction = self.item(request).expect("a submission").digest;
-        Answer::Receipt(Box::new(self.prove(Receipt { transaction, code, answer: Bytes::from_static(b"done") })))
+        Answer::Receipt(Box::new(self.prove(Receipt {
+            transaction,
+            code,
+            answer: Bytes::from_static(b"done"),
+        })))
     }
 
     pub fn sign(&self, secret: &ClientSecret, sequence: u64, body: &'static [u8]) -> Transaction {
-        Transaction::sign(secret, &self.trust.domain.chain, Kind::Application, sequence, Bytes::from_static(body))
+        Transaction::sign(
+            secret,
+            &self.trust.domain.chain,
+            Kind::Application,
+            sequence,
+            Bytes::from_static(body),
+        )
     }
 }
 
@@ -129,6 +147,8 @@ pub enum Act {
     Answer(Answer),
     /// Whatever bytes.
     Raw(Bytes),
+    /// An answer that comes when somebody says so.
+    When(Arc<Notify>, Answer),
     Silence,
 }
 
@@ -140,6 +160,7 @@ struct Scripted {
     me: ReplicaId,
     chain: Arc<Chain>,
     script: Arc<Script>,
+    session: u64,
     network: Mutex<Weak<Network>>,
     seen: Arc<Mutex<Vec<(ReplicaId, Bytes)>>>,
 }
@@ -153,7 +174,7 @@ impl Handler for Scripted {
     fn client_frame(&self, client: ConnectionId, frame: Frame) {
         let request: Request = codec::decode(&frame, 1 << 20).unwrap();
         let act = match request.call {
-            Call::Session(_) => Act::Answer(Answer::Session(1)),
+            Call::Session(_) => Act::Answer(Answer::Session(self.session)),
             _ => {
                 let before = {
                     let mut seen = self.seen.lock().unwrap();
@@ -164,13 +185,21 @@ impl Handler for Scripted {
                 (self.script)(&self.chain, self.me, before, &request)
             }
         };
-        let bytes = match act {
-            Act::Answer(answer) => codec::encode(&Reply { id: request.id, answer }).into(),
-            Act::Raw(bytes) => bytes,
-            Act::Silence => return,
-        };
-        let network = self.network.lock().unwrap().upgrade().expect("the network runs");
-        network.respond(client, bytes);
+        let network = self.network.lock().unwrap().clone();
+        let respond = move |bytes| network.upgrade().map(|network| network.respond(client, bytes));
+        let reply = |answer| Bytes::from(codec::encode(&Reply { id: request.id, answer }));
+        match act {
+            Act::Answer(answer) => drop(respond(reply(answer))),
+            Act::Raw(bytes) => drop(respond(bytes)),
+            Act::When(said, answer) => {
+                let bytes = reply(answer);
+                tokio::spawn(async move {
+                    said.notified().await;
+                    respond(bytes);
+                });
+            }
+            Act::Silence => {}
+        }
     }
 }
 
@@ -189,11 +218,19 @@ pub struct Setup {
     pub dead: Vec<u8>,
     /// Replicas whose key in the genesis is another than the one they have.
     pub impostors: Vec<u8>,
+    /// What each says of every client's session.
+    pub sessions: Vec<u64>,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { replicas: 4, limits: Limits::default(), dead: vec![], impostors: vec![] }
+        Setup {
+            replicas: 4,
+            limits: Limits::default(),
+            dead: vec![],
+            impostors: vec![],
+            sessions: vec![1; 7],
+        }
     }
 }
 
@@ -260,6 +297,7 @@ impl Replicas {
                 me: ReplicaId(id.into()),
                 chain: chain.clone(),
                 script: script.clone(),
+                session: setup.sessions[usize::from(id)],
                 network: Mutex::default(),
                 seen: seen.clone(),
             });
@@ -271,13 +309,12 @@ impl Replicas {
         Replicas { chain, seen, networks }
     }
 
-    /// Short times, beginning at replica 0.
+    /// Times that a busy machine keeps, beginning at replica 0.
     pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new(self.chain.genesis.clone(), secret());
         config.first_replica = Some(ReplicaId(0));
-        config.answer_timeout = Duration::from_millis(400);
-        config.session_patience = Duration::from_millis(100);
-        config.give_up = Duration::from_secs(10);
+        config.answer_timeout = Duration::from_secs(2);
+        config.session_patience = Duration::from_secs(1);
         config
     }
 
@@ -288,7 +325,15 @@ impl Replicas {
     pub async fn client_with(&self, adjust: impl FnOnce(&mut ClientConfig)) -> Client {
         let mut config = self.config();
         adjust(&mut config);
-        within("connecting", Client::connect(config)).await.unwrap()
+        let connecting = async {
+            loop {
+                // With short times, a busy machine may need another try.
+                if let Ok(client) = Client::connect(config.clone()).await {
+                    return client;
+                }
+            }
+        };
+        within("connecting", connecting).await
     }
 
     /// Frames that the script was asked about: who got them, and their bytes.

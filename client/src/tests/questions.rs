@@ -36,7 +36,8 @@ impl StateMachine for Reader {
 /// What a replica with this value under "k" answers, from a certified state of `height`.
 fn answer(chain: &Chain, request: &Request, height: u64, value: &'static str) -> ProvenAnswer {
     let Call::Query(asked) = &request.call else { panic!("not a query: {request:?}") };
-    let tree = Tree::default().update([(full_key(Space::Application, b"k"), Some(Bytes::from(value)))].into_iter());
+    let tree =
+        Tree::default().update([(full_key(Space::Application, b"k"), Some(Bytes::from(value)))].into_iter());
     let key = full_key(Space::Application, asked);
     let (found, proof) = tree.prove(&key);
     let entry = LedgerEntry { state_root: Some(tree.root()), ..chain.entry(height, merkle::root(&[])) };
@@ -66,14 +67,19 @@ async fn a_query_is_answered_with_proof_or_elsewhere() {
 
 #[tokio::test]
 async fn a_query_never_goes_back_behind_what_was_seen() {
-    let replicas = Replicas::start(Setup::default(), |chain, me, _, request| {
+    let mut replicas = Replicas::start(Setup::default(), |chain, me, _, request| {
         let (height, value) = if me.0 == 0 { (20, "new") } else { (19, "old") };
         Act::Answer(Answer::Query(Box::new(answer(chain, request, height, value))))
     });
-    let client = replicas.client_with(|config| config.give_up = Duration::from_millis(300)).await;
+    let client = replicas
+        .client_with(|config| {
+            config.answer_timeout = Duration::from_millis(500);
+            config.give_up = Duration::from_secs(2);
+        })
+        .await;
     assert_eq!(within("an answer", client.query(&Reader, b"k")).await.unwrap().1, 20);
-    let mut replicas = replicas;
     replicas.stop(0).await;
+    until("the end is noticed", || client.replica() == ReplicaId(1)).await;
     let error = within("the end", client.query(&Reader, b"k")).await.unwrap_err();
     assert!(matches!(error, ClientError::NoAnswer { .. }), "{error}");
     assert!(error.to_string().contains("behind 20"), "{error}");
@@ -92,7 +98,8 @@ async fn a_query_is_refused_by_f_plus_1_only() {
     let found = within("an answer", client.query(&Reader, b"k")).await.unwrap();
     assert_eq!(found, (Ok(Bytes::from_static(b"value")), 20));
 
-    let replicas = Replicas::start(Setup::default(), |_, _, _, _| Act::Answer(refused(Advice::Abandon, "no")));
+    let replicas =
+        Replicas::start(Setup::default(), |_, _, _, _| Act::Answer(refused(Advice::Abandon, "no")));
     let client = replicas.client().await;
     let error = within("the end", client.query(&Reader, b"k")).await.unwrap_err();
     assert!(matches!(error, ClientError::Refused { .. }), "{error}");
@@ -110,7 +117,8 @@ async fn the_receipt_of_a_sequence_is_what_f_plus_1_show() {
     let proven = within("a receipt", client.receipt(secret().public(), 5)).await.unwrap();
     assert_eq!((proven.receipt, replicas.asked()), (receipt(2), vec![0, 1, 2]));
 
-    let replicas = Replicas::start(Setup::default(), |_, _, _, _| Act::Answer(refused(Advice::Retry, "not executed")));
+    let replicas =
+        Replicas::start(Setup::default(), |_, _, _, _| Act::Answer(refused(Advice::Retry, "not executed")));
     let client = replicas.client().await;
     let outcome = within("the end", client.receipt(secret().public(), 5)).await;
     assert!(matches!(outcome, Err(SubmitError::Refused { advice: Advice::Retry, .. })), "{outcome:?}");

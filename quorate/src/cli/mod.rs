@@ -17,7 +17,7 @@ pub(crate) mod status;
 mod tx;
 pub(crate) mod verify;
 
-pub(crate) use files::{ReceiptFile, read_receipt, write_json};
+pub(crate) use files::{ReceiptFile, SavedTransaction, read_receipt, write_json};
 pub(crate) use network::{connect_as_stranger, connect_patiently, on_runtime};
 pub(crate) use output::print;
 
@@ -66,6 +66,26 @@ enum Command {
     Status(status::Arguments),
     Verify(verify::Arguments),
     Demo(crate::demo::Arguments),
+    /// Measures a network of processes on this machine.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// What is measured.
+#[derive(Debug, clap::Subcommand)]
+enum Bench {
+    /// Throughput, latency and cost under a closed loop of signed ledger transactions.
+    ///
+    /// Starts replica processes on this machine, saturates them, and prints what a transaction costs: CPU time of all
+    /// replicas, log bytes and syncs, bytes between replicas, memory, and how fast a restarted replica catches up.
+    ///
+    /// Example: quorate bench load --quick
+    Load(bench::load::LoadArguments),
+}
+
+fn load(arguments: &bench::load::LoadArguments) -> anyhow::Result<ExitCode> {
+    bench::load::run(arguments, std::env::current_exe()?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The program, on the process's own arguments.
@@ -94,6 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(arguments) => status::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Demo(arguments) => crate::demo::run(arguments),
+        Command::Bench(Bench::Load(arguments)) => load(&arguments),
     };
     match done {
         Ok(code) => code,

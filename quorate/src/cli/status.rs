@@ -1,19 +1,18 @@
 //! `quorate status`: what every replica says of itself.
 
 use super::network::on_runtime;
-use super::{connect_as_stranger, output, print};
+use super::{output, print};
 use crate::home::read_genesis;
 use anyhow::bail;
 use bft_core::genesis::Genesis;
 use bft_core::request::StatusReport;
 use clap::{Args, ValueEnum};
-use client::Client;
+use client::{Attempts, Client, ClientConfig, ClientError};
 use comfy_table::{ContentArrangement, Table, presets};
-use crypto::ReplicaId;
+use crypto::{ClientSecret, ReplicaId};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -83,7 +82,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let text = match (arguments.output, rows.as_slice()) {
         (Format::Json, rows) => serde_json::to_string_pretty(rows)?,
         (Format::Table, [row]) if arguments.replica.is_some() => one(row),
-        (Format::Table, rows) => format!("network {} ({})\n{}", genesis.network, genesis.chain(), table(rows)),
+        (Format::Table, rows) => format!("network {} ({})\n{}", genesis.network, genesis.chain(), lines(&table(rows))),
     };
     print(&text);
     let reached = rows.iter().any(|row| matches!(row.answer, Reached::Report(_)));
@@ -94,19 +93,30 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(genesis: &Genesis, wanted: &[ReplicaId]) -> anyhow::Result<Vec<Row>> {
-    let client = Arc::new(connect_as_stranger(genesis.clone()).await?);
+    let client = match Client::connect(ClientConfig::new(genesis.clone(), ClientSecret::generate()?)).await {
+        Ok(client) => Ok(client),
+        // Nobody is there. Then that is the status.
+        Err(ClientError::Unreachable(attempts)) => Err(attempts),
+        Err(error) => return Err(error.into()),
+    };
     let asked: Vec<_> = wanted
         .iter()
         .map(|replica| {
-            let (client, replica) = (Arc::clone(&client), *replica);
-            (replica, tokio::spawn(async move { status_of(&client, replica).await }))
+            let (client, replica) = (client.clone(), *replica);
+            let ask = async move {
+                match client {
+                    Ok(client) => status_of(&client, replica).await.map_err(|error| format!("{error:#}")),
+                    Err(attempts) => Err(reason(&attempts, replica)),
+                }
+            };
+            (replica, tokio::spawn(ask))
         })
         .collect();
     let mut rows = Vec::with_capacity(asked.len());
     for (replica, answer) in asked {
         let answer = match answer.await? {
             Ok(report) => Reached::Report(Box::new(report)),
-            Err(error) => Reached::Error(format!("{error:#}")),
+            Err(why) => Reached::Error(why),
         };
         let info = &genesis.replicas[replica.index()];
         rows.push(Row {
@@ -122,9 +132,17 @@ async fn ask(genesis: &Genesis, wanted: &[ReplicaId]) -> anyhow::Result<Vec<Row>
 /// A replica's report, or why there is none within a few seconds.
 pub(crate) async fn status_of(client: &Client, replica: ReplicaId) -> anyhow::Result<StatusReport> {
     match tokio::time::timeout(PATIENCE, client.status(replica)).await {
-        Ok(report) => Ok(report?),
+        Ok(Ok(report)) => Ok(report),
+        Ok(Err(ClientError::Unreachable(last) | ClientError::NoAnswer { last, .. })) => bail!(reason(&last, replica)),
+        Ok(Err(error)) => Err(error.into()),
         Err(_) => bail!("no answer within {} s", PATIENCE.as_secs()),
     }
+}
+
+/// What one replica did, without its name: the row has that.
+fn reason(attempts: &Attempts, replica: ReplicaId) -> String {
+    let why = attempts.0.get(&replica).map_or("not asked", String::as_str);
+    why.trim_start_matches(&format!("{replica}: ")).to_owned()
 }
 
 fn table(rows: &[Row]) -> Table {
@@ -159,6 +177,11 @@ fn table(rows: &[Row]) -> Table {
         }
     }
     table
+}
+
+/// A table without the spaces behind its lines.
+fn lines(table: &Table) -> String {
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// What it does, in a few words.

@@ -9,7 +9,7 @@ use app_examples::ledger::{AssetCode, Operation};
 use bft_core::codec;
 use bft_core::genesis::Genesis;
 use bft_core::receipt::{ProvenReceipt, code};
-use bft_core::transaction::{Item, Kind, SystemAction, Transaction};
+use bft_core::transaction::{Item, Kind, SystemAction};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use client::{Client, SubmitError};
@@ -28,7 +28,7 @@ The signed transaction is written to tx-<digest>.json (in --pending, default .) 
 proven. If the outcome stays unknown, the file remains: `tx retry` sends the very same transaction again, which executes at most
 once however often it is sent. Signing a new one instead could do the thing twice.
 
-Exit codes: 0 executed, 1 error before anything was sent, 3 refused, 4 outcome unknown.";
+Exit codes: 0 executed, 1 error and nothing was sent, 3 refused, 4 outcome unknown.";
 
 /// Sign a transaction, submit it, and wait for its proven receipt.
 #[derive(Debug, Args)]
@@ -113,6 +113,8 @@ enum What {
     },
 }
 
+const NOTHING_SENT: &str = "nothing was sent";
+
 /// What an earlier command signed, or what is to be signed now.
 enum Intent {
     Sign(Kind, Bytes),
@@ -196,14 +198,10 @@ async fn sign_and_submit(
     pending: &Path,
     save: Option<&Path>,
 ) -> anyhow::Result<ExitCode> {
-    let key = secret.public();
-    let client = network::connect_patiently(genesis.clone(), secret.clone(), patience).await?;
-    let chain = genesis.chain();
-    let sequence = client.session(key).await.context("cannot learn the client's next sequence")?;
-    let item = Item::new(&chain, Transaction::sign(&secret, &chain, kind, sequence.max(1), body));
-    let saved = SavedTransaction::new(chain, &item.transaction);
-    let path = pending.join(format!("tx-{}.json", output::short(&item.digest)));
-    write_json(&path, &saved).context("nothing was sent: the signed transaction must be on disk first")?;
+    let client = network::connect_patiently(genesis.clone(), secret, patience).await.context(NOTHING_SENT)?;
+    let saved = SavedTransaction::new(genesis.chain(), &client.sign(kind, body));
+    let path = pending.join(format!("tx-{}.json", output::short(&saved.item().digest)));
+    write_json(&path, &saved).context(NOTHING_SENT)?;
     let end = submit(&client, genesis, &saved, &path, save).await;
     client.close().await;
     end
@@ -224,29 +222,30 @@ async fn submit(
             forget(path);
             Ok(if proven.receipt.code == code::OK { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
         }
-        Err(why @ SubmitError::Refused { .. }) => {
+        Err(error @ (SubmitError::Refused { .. } | SubmitError::SequenceTaken { .. })) => {
             forget(path);
-            output::complain(&format!("refused, and not executed: {why}"));
+            output::complain(&format!("not executed: {error}"));
             Ok(ExitCode::from(REFUSED))
         }
-        Err(why @ (SubmitError::Forgotten { .. } | SubmitError::SequenceTaken { .. } | SubmitError::TooLong { .. })) => {
-            forget(path);
-            output::complain(&format!("not executed: {why}"));
-            Ok(ExitCode::from(REFUSED))
-        }
-        Err(
-            why @ (SubmitError::Unknown { .. }
-            | SubmitError::Unreachable(_)
-            | SubmitError::NoReceipt { .. }
-            | SubmitError::Closed),
-        ) => {
+        Err(error @ (SubmitError::Unknown { .. } | SubmitError::NoReceipt { .. })) => {
             output::complain(&format!(
-                "outcome unknown: {why}\nThe transaction may still be executed. Do not sign it anew; to learn its outcome, or to send \
-                 the very same one again (it executes at most once):\n  quorate tx --genesis GENESIS retry {}",
+                "{error}\nThe transaction may still be executed. Do not sign it anew; to learn its outcome, or to send the very same \
+                 one again (it executes at most once):\n  quorate tx --genesis GENESIS retry {}",
                 path.display()
             ));
             Ok(ExitCode::from(UNKNOWN))
         }
+        Err(error @ SubmitError::Forgotten { .. }) => {
+            output::complain(&format!(
+                "{error}\nAsk the ledger for its effect (`quorate query`) before you sign it anew. It is still in {}.",
+                path.display()
+            ));
+            Ok(ExitCode::from(UNKNOWN))
+        }
+        // Whatever became of it earlier, this time it went nowhere.
+        Err(error @ (SubmitError::TooLong { .. } | SubmitError::Unreachable(_) | SubmitError::Closed)) => Err(
+            anyhow::Error::new(error).context(format!("the signed transaction is in {}, for `quorate tx retry`", path.display())),
+        ),
     }
 }
 

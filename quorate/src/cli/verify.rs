@@ -4,8 +4,9 @@ use super::{output, print, read_receipt};
 use crate::home::read_genesis;
 use anyhow::{Context, bail};
 use app_examples::ledger;
+use bft_core::codec;
 use bft_core::genesis::Genesis;
-use bft_core::transaction::{Item, Kind};
+use bft_core::transaction::{Item, Kind, SystemAction};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +17,9 @@ Example:
 
 Needs no network and trusts no replica: only the genesis, which must come from somebody you trust. Exit code 0 says that a quorum
 of the committee has certified this receipt, 1 that the file proves nothing, with the reason.";
+
+/// Bytes of the longest system transaction.
+const SYSTEM_BYTES: usize = 1 << 16;
 
 /// Check a saved receipt from the genesis alone.
 #[derive(Debug, Args)]
@@ -63,6 +67,9 @@ pub(crate) fn verify(genesis: &Genesis, file: &super::ReceiptFile) -> anyhow::Re
 pub(crate) fn describe(item: &Item) -> String {
     match item.transaction.kind {
         Kind::Application => ledger::describe(&item.transaction.body),
-        Kind::System => "a system transaction: the enrolment of a client".to_owned(),
+        Kind::System => match codec::decode(&item.transaction.body, SYSTEM_BYTES) {
+            Ok(SystemAction::Enroll { client }) => format!("enrol the client {client}"),
+            Err(_) => "a system transaction that this program does not know".to_owned(),
+        },
     }
 }

@@ -4,10 +4,9 @@
 use super::narration::Narration;
 use app_examples::ledger::{AssetCode, Operation};
 use bft_core::receipt::{ProvenReceipt, code};
-use bft_core::transaction::Kind;
+use bft_core::transaction::{Kind, Transaction};
 use client::Client;
 use crypto::ClientKey;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -25,7 +24,9 @@ pub(super) struct Sample {
     pub due: Instant,
     /// When its receipt was verified.
     pub proven_at: Instant,
-    /// The receipt.
+    /// As it was signed.
+    pub transaction: Transaction,
+    /// Its receipt.
     pub proven: ProvenReceipt,
 }
 
@@ -45,8 +46,8 @@ impl Load {
 }
 
 /// Submits everything, and waits for every receipt.
-pub(super) async fn run(plan: &Plan, clients: &[Arc<Client>], narration: &Narration) -> anyhow::Result<Load> {
-    let keys: Vec<ClientKey> = clients.iter().map(|client| client.key()).collect();
+pub(super) async fn run(plan: &Plan, clients: &[Client], narration: &Narration) -> anyhow::Result<Load> {
+    let keys: Vec<ClientKey> = clients.iter().map(Client::key).collect();
     let (results, mut arrived) = mpsc::unbounded_channel();
     let begun = Instant::now();
     narration.begin(plan.transactions);
@@ -69,7 +70,7 @@ pub(super) async fn run(plan: &Plan, clients: &[Arc<Client>], narration: &Narrat
             () = tokio::time::sleep_until(due.into()), if next < plan.transactions => {
                 let from = (next % clients.len() as u64) as usize;
                 let operation = choices.transfer(plan.asset, from, &keys, next);
-                let (client, results) = (Arc::clone(&clients[from]), results.clone());
+                let (client, results) = (clients[from].clone(), results.clone());
                 tokio::spawn(async move {
                     // The receiver is there until every result has arrived, or the demo is over.
                     let _ = results.send(submit(&client, &operation, due).await);
@@ -83,8 +84,11 @@ pub(super) async fn run(plan: &Plan, clients: &[Arc<Client>], narration: &Narrat
 }
 
 async fn submit(client: &Client, operation: &Operation, due: Instant) -> Result<Sample, String> {
-    match client.submit(Kind::Application, operation.encode()).await {
-        Ok(proven) if proven.receipt.code == code::OK => Ok(Sample { due, proven_at: Instant::now(), proven }),
+    let transaction = client.sign(Kind::Application, operation.encode());
+    match client.submit_transaction(transaction.clone()).await {
+        Ok(proven) if proven.receipt.code == code::OK => {
+            Ok(Sample { due, proven_at: Instant::now(), transaction, proven })
+        }
         Ok(proven) => Err(format!("refused: {}", String::from_utf8_lossy(&proven.receipt.answer))),
         Err(error) => Err(error.to_string()),
     }

@@ -8,7 +8,7 @@ mod narration;
 mod replicas;
 mod report;
 
-use crate::cli::{ReceiptFile, connect_as_stranger, connect_patiently, on_runtime, query, read_receipt, verify, write_json};
+use crate::cli::{ReceiptFile, SavedTransaction, connect_patiently, on_runtime, query, read_receipt, verify, write_json};
 use crate::home::read_genesis;
 use anyhow::{Context, bail};
 use app_examples::ledger::{Answer, Operation, Query};
@@ -27,7 +27,6 @@ use report::Report;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const EXAMPLES: &str = "\
@@ -142,9 +141,7 @@ async fn play(arguments: &Arguments, dir: &Path, narration: &Narration) -> anyho
         Some(receipt) => Some(save_and_verify(&consortium, receipt, &receipt_path)?),
     };
     for client in clients {
-        if let Some(client) = Arc::into_inner(client) {
-            client.close().await;
-        }
+        client.close().await;
     }
     let report = Report { load: &load, begun, crash: &crash, cpu, agreement: &agreement, supply, proof };
     narration.plain(&report.to_string());
@@ -178,10 +175,8 @@ async fn start(arguments: &Arguments, dir: &Path, seed: [u8; 32], narration: &Na
         };
         let mut consortium = Consortium::create(config)?;
         let processes = consortium.start()?;
-        let observer = connect_as_stranger(consortium.genesis.clone()).await?;
-        let mut cluster = Cluster::new(consortium.genesis.clone(), processes, observer);
-        match cluster.await_all().await {
-            Ok(()) => {
+        match Cluster::up(consortium.genesis.clone(), processes).await {
+            Ok(cluster) => {
                 narration.say(&format!("{replicas} replicas run, each a process with its own directory and port"));
                 return Ok(Started { consortium, cluster });
             }
@@ -194,17 +189,17 @@ async fn start(arguments: &Arguments, dir: &Path, seed: [u8; 32], narration: &Na
     bail!("ports were taken by other programs {ATTEMPTS} times in a row; try again")
 }
 
-async fn connect_all(consortium: &Consortium) -> anyhow::Result<Vec<Arc<Client>>> {
+async fn connect_all(consortium: &Consortium) -> anyhow::Result<Vec<Client>> {
     let mut clients = Vec::with_capacity(consortium.clients.len());
     for secret in &consortium.clients {
         let client = connect_patiently(consortium.genesis.clone(), secret.clone(), SUBMIT_PATIENCE_SECONDS).await?;
-        clients.push(Arc::new(client));
+        clients.push(client);
     }
     Ok(clients)
 }
 
 /// Gives every client something to transfer.
-async fn endow(consortium: &Consortium, clients: &[Arc<Client>], narration: &Narration) -> anyhow::Result<()> {
+async fn endow(consortium: &Consortium, clients: &[Client], narration: &Narration) -> anyhow::Result<()> {
     for secret in &consortium.clients {
         let issue = Operation::Issue { asset: consortium.asset(), to: secret.public(), amount: ENDOWMENT };
         let proven = clients[0].submit(Kind::Application, issue.encode()).await?;
@@ -236,7 +231,8 @@ async fn audit(consortium: &Consortium, observer: &Client, clients: usize) -> an
 /// Writes the receipt, and verifies it from nothing but that file and the genesis.
 fn save_and_verify(consortium: &Consortium, receipt: &load::Sample, path: &Path) -> anyhow::Result<report::Proof> {
     let chain = consortium.genesis.chain();
-    write_json(path, &ReceiptFile::new(chain, None, receipt.proven.clone()))?;
+    let transaction = SavedTransaction::new(chain, &receipt.transaction);
+    write_json(path, &ReceiptFile::new(chain, Some(transaction), receipt.proven.clone()))?;
     let genesis = read_genesis(&consortium.genesis_path())?;
     let file = read_receipt(path)?;
     let text = verify::verify(&genesis, &file)?;

@@ -1,6 +1,7 @@
 //! The replicas as a whole: whether they run, who leads, whether they agree; and the crash.
 
 use super::narration::Narration;
+use crate::cli::connect_as_stranger;
 use crate::cli::status::status_of;
 use anyhow::{Context, bail};
 use bench::consortium::Consortium;
@@ -51,8 +52,32 @@ pub(super) struct Crash {
 }
 
 impl Cluster {
-    pub(super) fn new(genesis: Genesis, processes: Vec<ReplicaProcess>, observer: Client) -> Cluster {
-        Cluster { genesis, processes, observer }
+    /// Waits until every replica reports and has connections to all others.
+    pub(super) async fn up(genesis: Genesis, mut processes: Vec<ReplicaProcess>) -> anyhow::Result<Cluster> {
+        let until = Instant::now() + START_PATIENCE;
+        let observer = loop {
+            check_alive(&mut processes)?;
+            match connect_as_stranger(genesis.clone()).await {
+                Ok(client) => break client,
+                Err(_) if Instant::now() < until => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let mut cluster = Cluster { genesis, processes, observer };
+        loop {
+            check_alive(&mut cluster.processes)?;
+            let missing = match cluster.reports().await {
+                Err(error) => error,
+                Ok(reports) => match reports.iter().find(|r| r.peers.iter().any(|peer| !peer.connected)) {
+                    None => return Ok(cluster),
+                    Some(report) => anyhow::anyhow!("{} is not connected to all others", report.replica),
+                },
+            };
+            if Instant::now() > until {
+                return Err(missing.context(format!("the replicas are not up after {} s", START_PATIENCE.as_secs())));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Everybody's report, or the reason why somebody gives none.
@@ -65,40 +90,11 @@ impl Cluster {
         Ok(reports)
     }
 
-    /// A replica that ended by itself, with its last words.
-    fn check_alive(&mut self) -> anyhow::Result<()> {
-        for process in &mut self.processes {
-            if let Some(status) = process.ended() {
-                bail!("{} ended by itself ({status}): {}", process.replica(), process.last_words());
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until every replica reports and has connections to all others.
-    pub(super) async fn await_all(&mut self) -> anyhow::Result<()> {
-        let until = Instant::now() + START_PATIENCE;
-        loop {
-            self.check_alive()?;
-            let missing = match self.reports().await {
-                Err(error) => error,
-                Ok(reports) => match reports.iter().find(|r| r.peers.iter().any(|peer| !peer.connected)) {
-                    None => return Ok(()),
-                    Some(report) => anyhow::anyhow!("{} is not connected to all others", report.replica),
-                },
-            };
-            if Instant::now() > until {
-                return Err(missing.context(format!("the replicas are not up after {} s", START_PATIENCE.as_secs())));
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
     /// Waits until all have executed and certified the same height, with the same state.
     pub(super) async fn await_agreement(&mut self) -> anyhow::Result<Agreement> {
         let until = Instant::now() + AGREE_PATIENCE;
         loop {
-            self.check_alive()?;
+            check_alive(&mut self.processes)?;
             let problem = match self.reports().await {
                 Err(error) => format!("{error:#}"),
                 Ok(reports) => match agreement(&reports)? {
@@ -127,6 +123,16 @@ impl Cluster {
     pub(super) fn detach(self) -> Vec<u32> {
         self.processes.into_iter().filter_map(ReplicaProcess::detach).collect()
     }
+}
+
+/// A replica that ended by itself is an error, with its last words.
+fn check_alive(processes: &mut [ReplicaProcess]) -> anyhow::Result<()> {
+    for process in processes {
+        if let Some(status) = process.ended() {
+            bail!("{} ended by itself ({status}): {}", process.replica(), process.last_words());
+        }
+    }
+    Ok(())
 }
 
 /// Whether all reports are of one certified state. Different roots of one height are an error at once.

@@ -90,7 +90,7 @@ impl fmt::Display for Report<'_> {
         let Supply { issued, outstanding, held, height } = supply;
 
         writeln!(f, "\nfigures (every transaction signed, verified, on disk at a quorum, and proven to its client)")?;
-        writeln!(f, "  throughput   {:.0} transactions/s over {seconds:.1} s, as offered", if seconds > 0.0 { samples.len() as f64 / seconds } else { 0.0 })?;
+        writeln!(f, "  throughput   {:.0} transactions/s over {seconds:.1} s, offered at a fixed rate", if seconds > 0.0 { samples.len() as f64 / seconds } else { 0.0 })?;
         writeln!(f, "  latency      {}", latencies(samples.iter().filter(|s| !outage.touches(s))))?;
         writeln!(f, "  in outage    {}", latencies(samples.iter().filter(|s| outage.touches(s))))?;
         writeln!(f, "  outage       {:.0} ms without a receipt after the leader {} was killed; it was away for {:.1} s", (outage.to - outage.from).as_secs_f64() * 1e3, crash.replica, crash.away.as_secs_f64())?;

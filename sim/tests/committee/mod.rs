@@ -15,8 +15,8 @@ use bft_core::transaction::{Item, Kind, Payload, Transaction};
 use bft_core::types::{Height, Time, Timestamp};
 use bft_core::verified::Verified;
 use crypto::{
-    ClientSecret, CombineError, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier,
-    ReplicaId, Statement,
+    ClientSecret, CombineError, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner,
+    QuorumVerifier, ReplicaId, Statement,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -76,8 +76,12 @@ impl<E: Engine> World<E> {
         window: u64,
         describe: fn(&World<E>, Event<'_, E>) -> Option<String>,
     ) -> World<E> {
-        let domain =
-            StatementDomain { chain: Digest([7; 32]), epoch: 1, protocol, fault_model: FaultModel::Byzantine };
+        let domain = StatementDomain {
+            chain: Digest([7; 32]),
+            epoch: 1,
+            protocol,
+            fault_model: FaultModel::Byzantine,
+        };
         let committee = Committee { replicas, fault_model: FaultModel::Byzantine };
         let (verifier, signers) = QuorumVerifier::simulated([9; 32], replicas, committee.quorum());
         let genesis_entry = LedgerEntry {
@@ -151,8 +155,12 @@ impl<E: Engine> World<E> {
 
     pub fn restart(&mut self, replica: ReplicaId) {
         let limits = self.context.limits;
-        let config =
-            EngineConfig { me: replica, committee: self.context.committee, domain: self.context.domain, limits };
+        let config = EngineConfig {
+            me: replica,
+            committee: self.context.committee,
+            domain: self.context.domain,
+            limits,
+        };
         let member = &self.members[replica.index()];
         let tip = *member.chain.last().expect("there is a genesis");
         let find = |block: &&Block| block.digest() == tip.block;
@@ -212,7 +220,9 @@ impl<E: Engine> World<E> {
             Output::Combine { statement, shares } => {
                 let result = self.verifier.combine(&statement, &shares).map_err(|error| match error {
                     CombineError::Culprits(culprits) => culprits,
-                    CombineError::TooFew { have, need } => panic!("{replica} combines {have} of {need} shares"),
+                    CombineError::TooFew { have, need } => {
+                        panic!("{replica} combines {have} of {need} shares")
+                    }
                 });
                 self.later.push_back((replica, Input::Combined { statement, result }));
             }
@@ -245,16 +255,17 @@ impl<E: Engine> World<E> {
         };
         if let Some(Statement { kind, view, height, digest, .. }) = statement {
             let before = *self.signed.entry((from, kind.0, view, height)).or_insert(digest);
-            assert_eq!(before, digest, "{from} signed two statements of kind {kind:?}, view {view}, height {height}");
+            assert_eq!(
+                before, digest,
+                "{from} signed two statements of kind {kind:?}, view {view}, height {height}"
+            );
         }
         let sealed = Sealed { message, seal };
         for other in self.ids() {
             let addressed = *to == Recipients::All || *to == Recipients::One(other);
             if addressed && other == from && sealed.message.is_promise() {
-                self.later.push_back((
-                    from,
-                    Input::Message { from, message: Verified::for_tests(sealed.clone()) },
-                ));
+                self.later
+                    .push_back((from, Input::Message { from, message: Verified::for_tests(sealed.clone()) }));
             } else if addressed && other != from && self.is_up(other) {
                 self.links.entry((from, other)).or_default().push_back(sealed.clone());
             }
@@ -301,7 +312,8 @@ impl<E: Engine> World<E> {
         for missing in height + 1..=checkpoint.height() {
             let block = self.ledger[&missing].block;
             let bodies = self.members.iter().flat_map(|member| &member.blocks);
-            let body = bodies.into_iter().find(|body| body.digest() == block).expect("somebody has it").clone();
+            let body =
+                bodies.into_iter().find(|body| body.digest() == block).expect("somebody has it").clone();
             self.members[replica.index()].blocks.push(body);
             self.execute(replica, missing, block);
         }
@@ -314,7 +326,8 @@ impl<E: Engine> World<E> {
     pub fn checkpoint(&mut self, height: Height) {
         let entry = self.ledger[&height];
         let statement = self.context.domain.checkpoint(&entry);
-        let shares: Vec<_> = self.ids().iter().map(|id| (*id, self.members[id.index()].signer.sign(&statement))).collect();
+        let shares: Vec<_> =
+            self.ids().iter().map(|id| (*id, self.members[id.index()].signer.sign(&statement))).collect();
         let proof = self.verifier.combine(&statement, &shares).expect("good shares");
         let checkpoint = CheckpointCertificate { entry, proof: Some(proof) };
         for replica in self.ids() {
@@ -331,7 +344,8 @@ impl<E: Engine> World<E> {
         self.sequence += 1;
         let (chain, secret) = (self.context.domain.chain, ClientSecret::from_seed([1; 32]));
         let body = text.to_owned().into_bytes().into();
-        let transaction = Transaction::sign_simulated(&secret, &chain, Kind::Application, self.sequence, body);
+        let transaction =
+            Transaction::sign_simulated(&secret, &chain, Kind::Application, self.sequence, body);
         let payload = Payload::of(vec![Item::new(&chain, transaction)]);
         for height in 1..64 {
             let time = Timestamp(self.sequence);
@@ -345,7 +359,9 @@ impl<E: Engine> World<E> {
 
     /// Delivers the first message of a link, through the checks of the edge; false if there is none.
     pub fn deliver(&mut self, from: ReplicaId, to: ReplicaId) -> bool {
-        let Some(sealed) = self.links.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { return false };
+        let Some(sealed) = self.links.get_mut(&(from, to)).and_then(VecDeque::pop_front) else {
+            return false;
+        };
         if let Err(why) = self.check(from, &sealed) {
             self.log.extend((self.describe)(self, Event::Refused(from, to, why)));
             return true;
@@ -356,7 +372,8 @@ impl<E: Engine> World<E> {
     }
 
     fn check(&self, from: ReplicaId, sealed: &Sealed<E::Message>) -> Result<(), String> {
-        let due = sealed.message.check(from, &sealed.seal, &self.context).map_err(|error| error.to_string())?;
+        let due =
+            sealed.message.check(from, &sealed.seal, &self.context).map_err(|error| error.to_string())?;
         for (statement, certificate) in &due.certificates {
             self.verifier.verify(statement, certificate).map_err(|error| error.to_string())?;
         }
@@ -370,7 +387,8 @@ impl<E: Engine> World<E> {
     /// Delivers everything, round after round, until no message is left.
     pub fn deliver_all(&mut self) {
         for _ in 0..10_000 {
-            let waiting: Vec<_> = self.links.iter().filter(|(_, link)| !link.is_empty()).map(|(ends, _)| *ends).collect();
+            let waiting: Vec<_> =
+                self.links.iter().filter(|(_, link)| !link.is_empty()).map(|(ends, _)| *ends).collect();
             if waiting.is_empty() {
                 return;
             }
@@ -391,9 +409,10 @@ impl<E: Engine> World<E> {
 
     /// Fires the timer that is due next, of whichever replica.
     pub fn fire_next(&mut self) -> bool {
-        let timers = self.ids().into_iter().flat_map(|id| {
-            self.members[id.index()].timers.iter().map(move |(timer, at)| (*at, id, *timer))
-        });
+        let timers = self
+            .ids()
+            .into_iter()
+            .flat_map(|id| self.members[id.index()].timers.iter().map(move |(timer, at)| (*at, id, *timer)));
         let Some((_, replica, timer)) = timers.min() else { return false };
         self.fire(replica, timer)
     }

@@ -25,8 +25,10 @@ pub trait Describe: Engine {
 
 /// Runs every scenario of a folder.
 pub fn run_all<E: Describe>(folder: &Path) {
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("there are scenarios").map(|entry| entry.expect("readable").path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("there are scenarios")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
     files.sort();
     assert!(!files.is_empty());
     let mut different = Vec::new();
@@ -39,7 +41,11 @@ pub fn run_all<E: Describe>(folder: &Path) {
             let at = outcome.lines().zip(text.lines()).position(|(new, old)| new != old);
             let line = at.unwrap_or_else(|| outcome.lines().count().min(text.lines().count()));
             let (new, old) = (outcome.lines().nth(line), text.lines().nth(line));
-            different.push(format!("{}:{}: it says {old:?}, and now happens {new:?}", file.display(), line + 1));
+            different.push(format!(
+                "{}:{}: it says {old:?}, and now happens {new:?}",
+                file.display(),
+                line + 1
+            ));
         }
     }
     assert!(different.is_empty(), "UPDATE_TRANSCRIPTS=1 rewrites them:\n{}", different.join("\n"));
@@ -61,7 +67,8 @@ fn run<E: Describe>(text: &str) -> Result<String, String> {
                 let _ = writeln!(outcome, "  {event}");
             }
             if !command.starts_with("expect") {
-                let states: Vec<String> = world.members.iter().map(|m| m.engine.as_ref().map_or("down".into(), E::state)).collect();
+                let states: Vec<String> =
+                    world.members.iter().map(|m| m.engine.as_ref().map_or("down".into(), E::state)).collect();
                 let _ = writeln!(outcome, "  = {}", states.join(" | "));
             }
         }
