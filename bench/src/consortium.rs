@@ -7,7 +7,8 @@ use bft_core::genesis::{Application, FIRST_EPOCH, Genesis, Limits, Organisation,
 use bft_core::host::genesis_state;
 use bft_core::machine::StateMachine;
 use crypto::{
-    ClientSecret, Digest, FaultModel, IdentitySecret, KeyFile, ProtocolTag, ReplicaId, Scheme, ThresholdKey, keystore,
+    ClientSecret, Digest, FaultModel, IdentitySecret, KeyFile, ProtocolTag, ReplicaId, Scheme, ThresholdKey,
+    keystore,
 };
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -108,7 +109,12 @@ impl Consortium {
                 .map(|i| Organisation {
                     name: name(i),
                     operator: operators[i].public(),
-                    clients: clients.iter().skip(i).step_by(replicas.max(1)).map(ClientSecret::public).collect(),
+                    clients: clients
+                        .iter()
+                        .skip(i)
+                        .step_by(replicas.max(1))
+                        .map(ClientSecret::public)
+                        .collect(),
                 })
                 .collect(),
             threshold: None,
@@ -258,7 +264,8 @@ mod tests {
     #[test]
     fn every_role_and_index_has_a_seed_of_its_own() {
         let seed = [9; 32];
-        let seeds: BTreeSet<_> = (1..5).flat_map(|role| (0..300).map(move |i| derive(&seed, role, i))).collect();
+        let seeds: BTreeSet<_> =
+            (1..5).flat_map(|role| (0..300).map(move |i| derive(&seed, role, i))).collect();
         assert_eq!(seeds.len(), 4 * 300);
         assert!(!seeds.contains(&seed));
     }

@@ -32,7 +32,7 @@ pub struct LoadArguments {
     #[arg(long, default_value_t = 4)]
     pub replicas: usize,
     /// Clients, each with transactions in flight.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 16)]
     pub clients: usize,
     /// Transactions in flight per client.
     #[arg(long, default_value_t = 400)]
@@ -86,7 +86,11 @@ pub struct Figures {
 /// # Errors
 /// If the network does not come up or stops serving.
 pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()> {
-    ensure!(arguments.bytes >= 64 && arguments.bytes <= 512, "--bytes is {}; 64 to 512 is possible", arguments.bytes);
+    ensure!(
+        arguments.bytes >= 64 && arguments.bytes <= 512,
+        "--bytes is {}; 64 to 512 is possible",
+        arguments.bytes
+    );
     let dir = std::env::temp_dir().join(format!("quorate-bench-{}", std::process::id()));
     let mut consortium = Consortium::create(ConsortiumConfig {
         dir: dir.clone(),
@@ -94,7 +98,8 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
         replicas: arguments.replicas,
         clients: arguments.clients,
         scheme: arguments.scheme,
-        limits: Limits::default(),
+        // Half a megabyte: some 800 of the default transactions.
+        limits: Limits { block_bytes: 512 << 10, ..Limits::default() },
         seed: fresh_seed()?,
     })?;
     let mut processes = consortium.start()?;
@@ -193,7 +198,12 @@ struct Load {
 }
 
 impl Load {
-    fn start(arguments: &LoadArguments, clients: &[Client], accounts: &[ClientKey], consortium: &Consortium) -> Load {
+    fn start(
+        arguments: &LoadArguments,
+        clients: &[Client],
+        accounts: &[ClientKey],
+        consortium: &Consortium,
+    ) -> Load {
         let running = Arc::new(AtomicBool::new(true));
         let acknowledged = Arc::new(AtomicU64::new(0));
         let mut tasks = Vec::new();
@@ -208,7 +218,11 @@ impl Load {
                     while running.load(Relaxed) {
                         let started = Instant::now();
                         let receipt = client.submit(Kind::Application, body.clone()).await?;
-                        ensure!(receipt.receipt.code == 0, "a transfer was refused with code {}", receipt.receipt.code);
+                        ensure!(
+                            receipt.receipt.code == 0,
+                            "a transfer was refused with code {}",
+                            receipt.receipt.code
+                        );
                         latencies.push(u64::try_from(started.elapsed().as_micros())?);
                         acknowledged.fetch_add(1, Relaxed);
                     }
@@ -247,7 +261,8 @@ async fn pause(span: Duration) {
 /// A transfer of one unit whose encoding has `bytes` bytes.
 fn transfer(consortium: &Consortium, to: ClientKey, bytes: usize) -> bytes::Bytes {
     let with_memo = |length: usize| {
-        Operation::Transfer { asset: consortium.asset(), to, amount: 1, memo: vec![b'.'; length].into() }.encode()
+        Operation::Transfer { asset: consortium.asset(), to, amount: 1, memo: vec![b'.'; length].into() }
+            .encode()
     };
     let empty = with_memo(0).len();
     let mut memo = bytes.saturating_sub(empty);
@@ -310,7 +325,8 @@ async fn measure(
         client.close().await;
     }
     latencies.sort_unstable();
-    let percentile = |part: usize| latencies.get(latencies.len() * part / 100).map_or(0.0, |us| *us as f64 / 1000.0);
+    let percentile =
+        |part: usize| latencies.get(latencies.len() * part / 100).map_or(0.0, |us| *us as f64 / 1000.0);
 
     let n = arguments.replicas as f64;
     let delta = |name: &str| last.sum(name) - first.sum(name);
@@ -350,10 +366,20 @@ async fn connect(config: ClientConfig) -> anyhow::Result<Client> {
 
 /// Stops a replica that does not lead, lets the others go on, brings it back, and measures how fast it catches up: heights per
 /// second, and that relative to the live rate.
-async fn catch_up(watch: &Client, load: &Load, processes: &mut [ReplicaProcess]) -> anyhow::Result<(f64, f64)> {
+async fn catch_up(
+    watch: &Client,
+    load: &Load,
+    processes: &mut [ReplicaProcess],
+) -> anyhow::Result<(f64, f64)> {
     let leader = watch.status(processes[0].replica()).await?.leader;
-    let victim = processes.iter().rposition(|process| process.replica() != leader).context("there is one replica only")?;
-    let observer = processes.iter().position(|p| p.replica() != processes[victim].replica()).context("one replica only")?;
+    let victim = processes
+        .iter()
+        .rposition(|process| process.replica() != leader)
+        .context("there is one replica only")?;
+    let observer = processes
+        .iter()
+        .position(|p| p.replica() != processes[victim].replica())
+        .context("one replica only")?;
     processes[victim].kill()?;
     load.progress(20_000).await?;
     processes[victim].restart()?;

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Where a replica's standard output and error go, in its home.
 pub const OUTPUT: &str = "replica.log";
 
+/// What a replica says that cannot listen (`net`).
+const PORT_TAKEN: &str = "the port is taken";
+
 /// How much of the output an error message quotes, in bytes.
 const LAST_WORDS: u64 = 2000;
 
@@ -136,6 +139,11 @@ impl ReplicaProcess {
     /// Lets the process run on without this one. Gives its number.
     pub fn detach(mut self) -> Option<u32> {
         self.child.take().map(|child| child.id())
+    }
+
+    /// Whether it ended because another program has its port: then a new consortium helps.
+    pub fn lost_its_port(&mut self) -> bool {
+        self.ended().is_some() && self.last_words().contains(PORT_TAKEN)
     }
 
     /// The end of its output, for error messages.

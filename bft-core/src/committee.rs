@@ -6,7 +6,9 @@ use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::quorum;
 use crate::receipt::ProofError;
 use crate::types::{Epoch, Height, View};
-use crypto::{Digest, FaultModel, Identity, ProtocolTag, QuorumVerifier, ReplicaId, Statement, StatementKind};
+use crypto::{
+    Digest, FaultModel, Identity, ProtocolTag, QuorumVerifier, ReplicaId, Statement, StatementKind,
+};
 
 /// The fields that every statement of an epoch shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

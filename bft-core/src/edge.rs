@@ -139,7 +139,11 @@ impl Edge {
         Ok((request, work))
     }
 
-    fn read_envelope<M: Message>(&self, from: ReplicaId, bytes: &[u8]) -> Result<(Envelope<M>, Work), Rejection> {
+    fn read_envelope<M: Message>(
+        &self,
+        from: ReplicaId,
+        bytes: &[u8],
+    ) -> Result<(Envelope<M>, Work), Rejection> {
         let envelope: Envelope<M> = codec::decode(bytes, self.context.limits.frame_bytes())?;
         let ours = self.context.domain.epoch;
         if envelope.epoch != ours {
@@ -172,7 +176,11 @@ impl Edge {
             }
             Body::FetchBlocks(blocks) => bounded("blocks asked for", blocks.len(), MAX_FETCH)?,
             Body::Blocks(blocks, missing) => {
-                bounded("blocks and absences in an answer", blocks.len().saturating_add(missing.len()), MAX_FETCH)?;
+                bounded(
+                    "blocks and absences in an answer",
+                    blocks.len().saturating_add(missing.len()),
+                    MAX_FETCH,
+                )?;
                 for block in blocks {
                     work.items.extend(self.check_block(block)?.iter().cloned());
                 }
@@ -308,8 +316,14 @@ impl Edge {
         bad
     }
 
-    fn check_signature(&self, signer: ReplicaId, statement: &Statement, signature: &Signature) -> Result<(), Rejection> {
-        let identity = self.trust.identities.get(usize::from(signer.0)).ok_or(Rejection::Signature(signer))?;
+    fn check_signature(
+        &self,
+        signer: ReplicaId,
+        statement: &Statement,
+        signature: &Signature,
+    ) -> Result<(), Rejection> {
+        let identity =
+            self.trust.identities.get(usize::from(signer.0)).ok_or(Rejection::Signature(signer))?;
         self.counts.signatures.fetch_add(1, Relaxed);
         identity.verify(&statement.encode(), signature).map_err(|_| Rejection::Signature(signer))
     }

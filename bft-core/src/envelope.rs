@@ -134,9 +134,15 @@ impl<M: Message> Body<M> {
     pub fn authenticators(&self) -> usize {
         match self {
             Body::Engine(sealed) => sealed.message.authenticators(),
-            Body::Certificate(certificate) => certificate.proof.as_ref().map_or(0, Certificate::authenticators),
+            Body::Certificate(certificate) => {
+                certificate.proof.as_ref().map_or(0, Certificate::authenticators)
+            }
             Body::Chain(part) => usize::from(part.certificate.is_some()),
-            Body::Votes | Body::Forward(_) | Body::FetchBlocks(_) | Body::Blocks(..) | Body::FetchChain(_) => 0,
+            Body::Votes
+            | Body::Forward(_)
+            | Body::FetchBlocks(_)
+            | Body::Blocks(..)
+            | Body::FetchChain(_) => 0,
         }
     }
 }

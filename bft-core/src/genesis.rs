@@ -171,7 +171,10 @@ impl Genesis {
             format!("format version {}, this program reads {}", self.version, codec::VERSION),
         )?;
         let n = self.replicas.len();
-        check((1..=MAX_REPLICAS).contains(&n), format!("{n} replicas; between 1 and {MAX_REPLICAS} are possible"))?;
+        check(
+            (1..=MAX_REPLICAS).contains(&n),
+            format!("{n} replicas; between 1 and {MAX_REPLICAS} are possible"),
+        )?;
         self.validate_organisations()?;
         let mut identities = BTreeSet::new();
         let mut addresses = BTreeSet::new();
@@ -179,7 +182,9 @@ impl Genesis {
             // threat 95: one key on two replicas would give one organisation two votes.
             check(
                 identities.insert(replica.identity),
-                format!("replica {index} has the key of an earlier replica; every replica needs a key of its own"),
+                format!(
+                    "replica {index} has the key of an earlier replica; every replica needs a key of its own"
+                ),
             )?;
             check(
                 addresses.insert(&replica.address),
@@ -187,30 +192,44 @@ impl Genesis {
             )?;
             check(
                 self.organisations.iter().any(|o| o.name == replica.organisation),
-                format!("replica {index} belongs to {:?}, which is not among the organisations", replica.organisation),
+                format!(
+                    "replica {index} belongs to {:?}, which is not among the organisations",
+                    replica.organisation
+                ),
             )?;
         }
         let Limits { window, checkpoint_interval, block_bytes, transaction_bytes, .. } = self.limits;
         check((1..=1024).contains(&window), format!("window is {window}; between 1 and 1024 is possible"))?;
         check(
             (1..=window).contains(&checkpoint_interval),
-            format!("checkpoint_interval is {checkpoint_interval}; it must be between 1 and the window, {window}, or the log could not be cut before the window is full"),
+            format!(
+                "checkpoint_interval is {checkpoint_interval}; it must be between 1 and the window, {window}, or the log could not be cut before the window is full"
+            ),
         )?;
         check(
             self.limits.receipt_heights >= 4 * window,
-            format!("receipt_heights is {}; proofs need at least four windows, {}", self.limits.receipt_heights, 4 * window),
+            format!(
+                "receipt_heights is {}; proofs need at least four windows, {}",
+                self.limits.receipt_heights,
+                4 * window
+            ),
         )?;
         let smallest = transaction_bytes.saturating_add(256);
         check(
             (smallest..=(64 << 20)).contains(&block_bytes),
-            format!("block_bytes is {block_bytes}; it must hold a transaction ({smallest}) and be at most 64 MiB"),
+            format!(
+                "block_bytes is {block_bytes}; it must hold a transaction ({smallest}) and be at most 64 MiB"
+            ),
         )?;
         for (name, value) in [
             ("view_timeout_ms", self.limits.view_timeout_ms),
             ("receipt_heights", self.limits.receipt_heights),
             ("session_window", u64::from(self.limits.session_window)),
         ] {
-            check((1..=3_600_000).contains(&value), format!("{name} is {value}; between 1 and 3600000 is possible"))?;
+            check(
+                (1..=3_600_000).contains(&value),
+                format!("{name} is {value}; between 1 and 3600000 is possible"),
+            )?;
         }
         check(self.limits.session_window <= 65_536, "session_window is above 65536".into())?;
         self.verifier().map(|_| ())
@@ -222,10 +241,16 @@ impl Genesis {
         let mut clients = BTreeSet::new();
         for organisation in &self.organisations {
             let name = &organisation.name;
-            check((1..=64).contains(&name.len()), format!("the organisation name {name:?} is not 1 to 64 bytes long"))?;
+            check(
+                (1..=64).contains(&name.len()),
+                format!("the organisation name {name:?} is not 1 to 64 bytes long"),
+            )?;
             check(names.insert(name), format!("the organisation {name:?} is listed twice"))?;
             for key in std::iter::once(&organisation.operator).chain(&organisation.clients) {
-                check(clients.insert(key), format!("the client key {key} is listed twice (again under {name:?})"))?;
+                check(
+                    clients.insert(key),
+                    format!("the client key {key} is listed twice (again under {name:?})"),
+                )?;
             }
         }
         Ok(())
@@ -243,8 +268,12 @@ impl Genesis {
                 let identities = self.replicas.iter().map(|replica| replica.identity).collect();
                 QuorumVerifier::ed25519(identities, quorum).or_else(|error| refuse(error.to_string()))
             }
-            (Scheme::Ed25519, Some(_)) => refuse("the scheme is ed25519, but threshold keys are given".into()),
-            (Scheme::Threshold, None) => refuse("the scheme is threshold, but no threshold keys are given".into()),
+            (Scheme::Ed25519, Some(_)) => {
+                refuse("the scheme is ed25519, but threshold keys are given".into())
+            }
+            (Scheme::Threshold, None) => {
+                refuse("the scheme is threshold, but no threshold keys are given".into())
+            }
             (Scheme::Threshold, Some(keys)) => {
                 if keys.quorum() != quorum || keys.shares().len() != self.replicas.len() {
                     return refuse(format!(

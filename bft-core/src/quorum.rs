@@ -51,7 +51,11 @@ mod tests {
             (100, (33, 67, 34), (49, 51)),
         ];
         for (n, (f, q, b), (cf, cq)) in table {
-            assert_eq!((faulty(n, FaultModel::Byzantine), quorum(n, FaultModel::Byzantine)), (f, q), "n = {n}");
+            assert_eq!(
+                (faulty(n, FaultModel::Byzantine), quorum(n, FaultModel::Byzantine)),
+                (f, q),
+                "n = {n}"
+            );
             assert_eq!(believable(n, FaultModel::Byzantine), b, "n = {n}");
             assert_eq!((faulty(n, FaultModel::Crash), quorum(n, FaultModel::Crash)), (cf, cq), "n = {n}");
         }

@@ -50,7 +50,13 @@ pub fn signing_digest(chain: &Digest, kind: Kind, client: &ClientKey, sequence: 
 
 impl Transaction {
     /// Signs a transaction for the network `chain`.
-    pub fn sign(secret: &ClientSecret, chain: &Digest, kind: Kind, sequence: u64, body: Bytes) -> Transaction {
+    pub fn sign(
+        secret: &ClientSecret,
+        chain: &Digest,
+        kind: Kind,
+        sequence: u64,
+        body: Bytes,
+    ) -> Transaction {
         let client = secret.public();
         let signature = secret.sign(&signing_digest(chain, kind, &client, sequence, &body).0);
         Transaction { kind, client, sequence, body, signature }
@@ -215,7 +221,8 @@ fn parse(bytes: &Bytes, chain: &Digest) -> Result<Arc<[Item]>, PayloadError> {
         let sequence = u64::from_le_bytes(array(&head[33..41]));
         let signature = Signature(array(&head[41..105]));
         let length = u32::from_le_bytes(array(&head[105..109])) as usize;
-        let end = TRANSACTION_OVERHEAD.checked_add(length).filter(|end| *end <= rest.len()).ok_or_else(cut)?;
+        let end =
+            TRANSACTION_OVERHEAD.checked_add(length).filter(|end| *end <= rest.len()).ok_or_else(cut)?;
         let body = rest.slice(TRANSACTION_OVERHEAD..end);
         items.push(Item::new(chain, Transaction { kind, client, sequence, body, signature }));
         rest = rest.slice(end..);

@@ -19,7 +19,8 @@ use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
 use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
 use crypto::{
-    ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, Scheme, Statement, TransactionVerifier,
+    ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, Scheme, Statement,
+    TransactionVerifier,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -90,7 +91,8 @@ impl Engine for Alone {
     fn step(&mut self, _: Time, input: Input<Alone>, out: &mut Outbox<Alone>) {
         if let Input::Payload { token: _, draft: Draft { payload, time, checkpoint } } = input {
             let domain = self.config.domain;
-            let block = Block::new(&domain.chain, domain.epoch, self.next, payload, time, checkpoint).unwrap();
+            let block =
+                Block::new(&domain.chain, domain.epoch, self.next, payload, time, checkpoint).unwrap();
             let (height, digest) = (self.next, block.digest());
             self.next += 1;
             out.push(Output::Persist { record: Some(Nothing), block: Some(block) });
@@ -108,7 +110,14 @@ impl Engine for Alone {
     }
 
     fn status(&self) -> Status {
-        Status { epoch: 1, view: 0, leader: ReplicaId(0), active: true, committed: self.next - 1, waits_for: vec![] }
+        Status {
+            epoch: 1,
+            view: 0,
+            leader: ReplicaId(0),
+            active: true,
+            committed: self.next - 1,
+            waits_for: vec![],
+        }
     }
 
     fn invariants(&self) {}
@@ -206,14 +215,20 @@ impl Rig {
     ) -> Result<Rig, RecoverError> {
         let now = Now { time: Time(1), wall: Timestamp(1_000_000) };
         let above = state.as_ref().map_or(0, |state| state.height);
-        let records = items.iter().filter(|item| item.kind == LogKind::Record).map(|item| item.body.clone()).collect();
-        let later = items.iter().filter(|item| item.height > above && item.kind != LogKind::Record).cloned().collect();
+        let records =
+            items.iter().filter(|item| item.kind == LogKind::Record).map(|item| item.body.clone()).collect();
+        let later = items
+            .iter()
+            .filter(|item| item.height > above && item.kind != LogKind::Record)
+            .cloned()
+            .collect();
         let mut effects = Vec::new();
         let recovered = Recovered { state: state.clone(), records, items: later };
         let host = Host::recover(config.clone(), app, recovered, now, &mut effects)?;
         let edge = Edge::new(config.trust.clone(), config.genesis.limits, TransactionVerifier::Zip215);
         let signer = QuorumSigner::Ed25519(IdentitySecret::from_seed([1; 32]));
-        let mut rig = Rig { host, edge, config, signer, now, items, state, replies: Vec::new(), halted: None };
+        let mut rig =
+            Rig { host, edge, config, signer, now, items, state, replies: Vec::new(), halted: None };
         rig.carry_out(effects);
         Ok(rig)
     }
@@ -232,11 +247,14 @@ impl Rig {
                     Event::Durable { sequence: batch.sequence }
                 }
                 Effect::Seal(job) => {
-                    let (SealWith::Share(statement) | SealWith::Signature(statement)) = job.with else { unreachable!() };
+                    let (SealWith::Share(statement) | SealWith::Signature(statement)) = job.with else {
+                        unreachable!()
+                    };
                     Event::Sealed { ticket: job.ticket, seal: Seal::Share(self.signer.sign(&statement)) }
                 }
                 Effect::Combine(job) => {
-                    let result = self.config.trust.quorum.combine(&job.statement, &job.shares).map_err(|_| Vec::new());
+                    let result =
+                        self.config.trust.quorum.combine(&job.statement, &job.shares).map_err(|_| Vec::new());
                     Event::Combined { statement: job.statement, result }
                 }
                 Effect::Reply { client: _, frame } => {
@@ -310,7 +328,9 @@ impl Rig {
     }
 
     fn count(&mut self) -> String {
-        let Some(Answer::Query(answer)) = self.ask(Call::Query(Bytes::from_static(b"count"))) else { panic!() };
+        let Some(Answer::Query(answer)) = self.ask(Call::Query(Bytes::from_static(b"count"))) else {
+            panic!()
+        };
         answer.verify(&Counter::default(), b"count", &self.config.trust).unwrap();
         String::from_utf8(answer.result.unwrap().0.to_vec()).unwrap()
     }
@@ -398,14 +418,16 @@ fn threat_98_a_bad_signature_and_an_oversized_body_stop_at_the_edge() {
     let good = Transaction::sign(&secret(11), &chain, Kind::Application, 1, Bytes::from_static(b"go"));
     let mut forged = good.clone();
     forged.sequence = 2;
-    let elsewhere = Transaction::sign(&secret(11), &Digest([9; 32]), Kind::Application, 1, Bytes::from_static(b"go"));
+    let elsewhere =
+        Transaction::sign(&secret(11), &Digest([9; 32]), Kind::Application, 1, Bytes::from_static(b"go"));
     let large = Transaction::sign(&secret(11), &chain, Kind::Application, 1, vec![0; 65 << 10].into());
     let verdicts = rig.edge.client_frames(&[frame(good), frame(forged), frame(elsewhere), frame(large)]);
-    let why: Vec<String> = verdicts.into_iter().map(|verdict| verdict.err().map_or(String::new(), |e| e.to_string())).collect();
+    let why: Vec<String> =
+        verdicts.into_iter().map(|verdict| verdict.err().map_or(String::new(), |e| e.to_string())).collect();
     assert_eq!(why[0], "");
     assert!(why[1].contains("does not verify for its client and this network"), "{}", why[1]);
     assert!(why[2].contains("does not verify for its client and this network"), "{}", why[2]);
-    assert!(why[3].contains("are more than the") , "{}", why[3]);
+    assert!(why[3].contains("are more than the"), "{}", why[3]);
 }
 
 #[test]
@@ -443,7 +465,10 @@ fn a_damaged_state_is_refused() {
     let pair = state.pairs.iter_mut().find(|(key, _)| key.ends_with(b"count")).unwrap();
     pair.1 = Bytes::from_static(b"1000");
     let error = rig.restart(Counter::default()).err();
-    assert!(matches!(&error, Some(RecoverError::State(why)) if why.to_string().contains("its root is")), "{error:?}");
+    assert!(
+        matches!(&error, Some(RecoverError::State(why)) if why.to_string().contains("its root is")),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -63,8 +63,16 @@ impl Engine for AnyEngine {
     type Record = AnyRecord;
     type Timer = AnyTimer;
 
-    fn recover(config: EngineConfig, start: Start<AnyEngine>, now: Time, out: &mut Outbox<AnyEngine>) -> AnyEngine {
-        assert!(is_known(config.domain.protocol), "the genesis was checked to name a protocol that has an engine");
+    fn recover(
+        config: EngineConfig,
+        start: Start<AnyEngine>,
+        now: Time,
+        out: &mut Outbox<AnyEngine>,
+    ) -> AnyEngine {
+        assert!(
+            is_known(config.domain.protocol),
+            "the genesis was checked to name a protocol that has an engine"
+        );
         let Start { tip, tip_header, stable, records, blocks } = start;
         let records = records.into_iter().map(|AnyRecord::Pbft(record)| record).collect();
         let start = Start { tip, tip_header, stable, records, blocks };
@@ -74,10 +82,8 @@ impl Engine for AnyEngine {
     fn step(&mut self, now: Time, input: Input<AnyEngine>, out: &mut Outbox<AnyEngine>) {
         match self {
             AnyEngine::Pbft(engine) => {
-                let input = input.narrow(
-                    |AnyMessage::Pbft(message)| Some(message),
-                    |AnyTimer::Pbft(timer)| Some(timer),
-                );
+                let input = input
+                    .narrow(|AnyMessage::Pbft(message)| Some(message), |AnyTimer::Pbft(timer)| Some(timer));
                 if let Some(input) = input {
                     AnyEngine::with_pbft(out, |out| engine.step(now, input, out));
                 }

@@ -20,18 +20,18 @@ impl Pbft {
             self.wanted = None;
             return;
         }
-        let in_flight = self.next_height > self.committed + 1;
-        let enough = match self.wanted {
-            None => false,
-            Some((_, at_once)) => at_once || in_flight,
-        };
-        if enough {
+        let in_flight = (self.next_height - 1 - self.committed).min(2);
+        if self.wanted.is_some_and(|(_, asked_with)| asked_with <= in_flight) {
             return;
         }
         self.tokens += 1;
-        self.wanted = Some((self.tokens, !in_flight));
-        let wait =
-            if in_flight { Duration::from_millis(self.config.limits.batch_ms) } else { Duration::ZERO };
+        self.wanted = Some((self.tokens, in_flight));
+        // One block in agreement and one on its way keep everybody busy; more of them, unless full, only cost more votes.
+        let wait = match in_flight {
+            0 => Duration::ZERO,
+            1 => Duration::from_millis(self.config.limits.batch_ms),
+            _ => self.config.limits.view_timeout() / 8,
+        };
         let uncommitted = (self.committed + 1..self.next_height).filter_map(|height| {
             let slot = self.slots.get(&height)?;
             self.plan.get(&height).copied().or_else(|| slot.voted.map(|vote| vote.block))

@@ -55,8 +55,8 @@ pub struct Pbft {
     /// As leader: the view it began last, until it has entered it.
     pub(crate) begun: Option<NewViewProof>,
     pub(crate) timing: Timing,
-    /// The outstanding request for a payload: its token, and whether it was to be answered at once.
-    pub(crate) wanted: Option<(u64, bool)>,
+    /// The outstanding request for a payload: its token, and how many blocks (up to two) were in agreement then.
+    pub(crate) wanted: Option<(u64, u64)>,
     pub(crate) tokens: u64,
 }
 
@@ -149,7 +149,7 @@ impl Pbft {
             (Message::NewView(new_view), Seal::Signature(signature)) => {
                 self.on_new_view(now, from, new_view, signature, out);
             }
-            (Message::Status(status), _) => self.on_status(from, status, out),
+            (Message::Status(status), _) => self.on_status(now, from, status, out),
             (Message::FetchViewChanges(view, wanted), _) => {
                 self.on_fetch_view_changes(from, view, &wanted, out)
             }

@@ -49,7 +49,7 @@ impl Pbft {
         Status { view: self.view, active: self.active, committed: self.committed, proposed }
     }
 
-    pub(crate) fn on_status(&mut self, from: ReplicaId, status: Status, out: &mut Out) {
+    pub(crate) fn on_status(&mut self, now: Time, from: ReplicaId, status: Status, out: &mut Out) {
         if status.committed < self.stable.height() {
             out.push(Output::Advise { to: from });
         }
@@ -57,7 +57,7 @@ impl Pbft {
             self.tell_view(from, out);
         }
         if status.view == self.view && status.active && self.active {
-            self.send_votes_again(from, &status, out);
+            self.send_votes_again(now, from, &status, out);
         }
     }
 
@@ -77,12 +77,15 @@ impl Pbft {
         }
     }
 
-    fn send_votes_again(&mut self, to: ReplicaId, status: &Status, out: &mut Out) {
+    fn send_votes_again(&mut self, now: Time, to: ReplicaId, status: &Status, out: &mut Out) {
         let from = status.committed.saturating_add(1);
         let leads = self.leads();
         for (height, slot) in self.slots.range(from..from.saturating_add(HEIGHTS)) {
             let Some(vote) = slot.voted.filter(|vote| vote.view == self.view) else { continue };
-            let own_proposal = leads && *height > self.plan_top && *height > status.proposed;
+            // A proposal that is young is still on its way: sending it twice would slow down whom it is meant to help.
+            let lost =
+                slot.since.is_some_and(|since| now.since(since) >= self.config.limits.view_timeout() / 2);
+            let own_proposal = leads && *height > self.plan_top && *height > status.proposed && lost;
             match slot.bodies.get(&vote.block).filter(|_| own_proposal) {
                 Some(block) => {
                     let proposal = PrePrepare { view: self.view, block: block.clone() };

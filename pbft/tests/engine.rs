@@ -652,6 +652,9 @@ fn a_status_is_answered_with_what_its_sender_lacks() {
     leader.propose(0, 0, &a);
     let status = Status { view: 0, active: true, committed: 0, proposed: 0 };
     let proposal = Message::PrePrepare(PrePrepare { view: 0, block: a.clone() });
+    // While the proposal may still be on its way, only the vote in it is said again.
+    assert_eq!(leader.hear(2, Message::Status(status)), [to_one(2, Message::Prepare(vote(0, &a)))]);
+    leader.now = leader.now + Duration::from_millis(500);
     assert_eq!(leader.hear(2, Message::Status(status)), [to_one(2, proposal)]);
     let has_it = Status { proposed: 1, ..status };
     assert_eq!(leader.hear(2, Message::Status(has_it)), [to_one(2, Message::Prepare(vote(0, &a)))]);

@@ -32,7 +32,9 @@ pub enum HomeError {
         remedy: &'static str,
     },
     /// Not in the format.
-    #[error("{path} cannot be read: {why}; it is half-written or edited, take it again from where it was made")]
+    #[error(
+        "{path} cannot be read: {why}; it is half-written or edited, take it again from where it was made"
+    )]
     Format {
         /// The file.
         path: PathBuf,

@@ -60,7 +60,12 @@ fn consortium(dir: &std::path::Path, client: &ClientSecret) -> (Genesis, Vec<Hom
     (genesis, homes)
 }
 
-async fn submit(connection: &ClientConnection, genesis: &Genesis, client: &ClientSecret, sequence: u64) -> Answer {
+async fn submit(
+    connection: &ClientConnection,
+    genesis: &Genesis,
+    client: &ClientSecret,
+    sequence: u64,
+) -> Answer {
     let operation = Operation::Issue { asset: "EUR".parse().unwrap(), to: client.public(), amount: sequence };
     let transaction =
         Transaction::sign(client, &genesis.chain(), Kind::Application, sequence, operation.encode());
@@ -84,7 +89,9 @@ fn a_transaction_comes_back_as_a_receipt_that_the_genesis_proves_and_survives_a_
         runtime.block_on(async {
             let info = &genesis.replicas[1];
             let connection =
-                ClientConnection::connect(&info.address, info.identity, ClientOptions::default()).await.unwrap();
+                ClientConnection::connect(&info.address, info.identity, ClientOptions::default())
+                    .await
+                    .unwrap();
             for sequence in 1 + 3 * life..=3 + 3 * life {
                 let Answer::Receipt(receipt) = submit(&connection, &genesis, &client, sequence).await else {
                     panic!("no receipt for {sequence}")

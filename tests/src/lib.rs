@@ -44,7 +44,8 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S
     for name in ["QUORATE_HOME", "QUORATE_GENESIS", "QUORATE_KEY", "QUORATE_LOG"] {
         command.env_remove(name);
     }
-    let mut child = command.env("RUST_BACKTRACE", "1").current_dir(dir.path()).spawn().expect("the program starts");
+    let mut child =
+        command.env("RUST_BACKTRACE", "1").current_dir(dir.path()).spawn().expect("the program starts");
     let until = Instant::now() + DEADLINE;
     let status = loop {
         match child.try_wait().expect("a child can be waited for") {
@@ -56,7 +57,9 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S
     if status.is_none() {
         child.kill().and_then(|()| child.wait()).expect("a child can be killed");
     }
-    let read = |name: &str| String::from_utf8_lossy(&fs::read(dir.path().join(name)).expect("the output")).into_owned();
+    let read = |name: &str| {
+        String::from_utf8_lossy(&fs::read(dir.path().join(name)).expect("the output")).into_owned()
+    };
     let ended = Ended { code: status.and_then(|status| status.code()), out: read("out"), err: read("err") };
     assert!(status.is_some(), "{command:?} did not end: {ended:?}");
     ended
@@ -137,11 +140,11 @@ impl Network {
         let until = Instant::now() + DEADLINE;
         loop {
             for replica in &mut self.replicas {
-                if let Some(status) = replica.ended() {
-                    let words = replica.last_words();
-                    assert!(words.contains("in use"), "{} ended ({status}): {words}", replica.replica());
+                if replica.lost_its_port() {
                     return false;
                 }
+                let ended = replica.ended();
+                assert_eq!(ended, None, "{}: {}", replica.replica(), replica.last_words());
             }
             if let Ok(client) = Client::connect(self.stranger()).await {
                 let reports = self.reports(&client).await;
@@ -170,7 +173,9 @@ impl Network {
     /// If it cannot connect.
     pub async fn client(&self, index: usize) -> Client {
         let secret = self.consortium.clients[index].clone();
-        Client::connect(ClientConfig::new(self.consortium.genesis.clone(), secret)).await.expect("a client connects")
+        Client::connect(ClientConfig::new(self.consortium.genesis.clone(), secret))
+            .await
+            .expect("a client connects")
     }
 
     /// The reports of those that answer.
@@ -200,7 +205,8 @@ impl Network {
         loop {
             let reports = self.reports(client).await;
             let heights: Vec<_> = reports.iter().map(|r| (r.committed, r.executed, r.stable)).collect();
-            if reports.len() == self.replicas.len() && heights.iter().all(|h| *h == (h.2, h.2, heights[0].2)) {
+            if reports.len() == self.replicas.len() && heights.iter().all(|h| *h == (h.2, h.2, heights[0].2))
+            {
                 assert!(reports.iter().all(|r| r.state_root == reports[0].state_root), "{reports:?}");
                 return reports[0].clone();
             }

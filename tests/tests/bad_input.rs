@@ -24,64 +24,153 @@ fn cut(path: &Path) {
     fs::write(path, &whole[..whole.len() / 2]).unwrap();
 }
 
+/// With the files' modes.
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 /// One thing that is wrong with a home, and what `start` says about it.
 type Case = (&'static str, fn(&Path), &'static [&'static str]);
 
 #[test]
 fn a_home_with_something_wrong_does_not_start() {
     let cases: &[Case] = &[
-        ("no genesis", |home| fs::remove_file(home.join("genesis.json")).unwrap(), &["genesis.json", "No such file", "quorate init"]),
+        (
+            "no genesis",
+            |home| fs::remove_file(home.join("genesis.json")).unwrap(),
+            &["genesis.json", "No such file", "quorate init"],
+        ),
         ("half a genesis", |home| cut(&home.join("genesis.json")), &["genesis.json", "half-written"]),
-        ("a genesis that is a directory", |home| {
-            fs::remove_file(home.join("genesis.json")).unwrap();
-            fs::create_dir(home.join("genesis.json")).unwrap();
-        }, &["genesis.json", "directory"]),
-        ("no configuration", |home| fs::remove_file(home.join("replica.toml")).unwrap(), &["replica.toml", "No such file"]),
-        ("half a configuration", |home| fs::write(home.join("replica.toml"), "repl").unwrap(), &["replica.toml", "half-written"]),
-        ("an unknown field", |home| fs::write(home.join("replica.toml"), "replica = 0\ncolour = 1\n").unwrap(), &["replica.toml", "colour"]),
+        (
+            "a genesis that is a directory",
+            |home| {
+                fs::remove_file(home.join("genesis.json")).unwrap();
+                fs::create_dir(home.join("genesis.json")).unwrap();
+            },
+            &["genesis.json", "directory"],
+        ),
+        (
+            "no configuration",
+            |home| fs::remove_file(home.join("replica.toml")).unwrap(),
+            &["replica.toml", "No such file"],
+        ),
+        (
+            "half a configuration",
+            |home| fs::write(home.join("replica.toml"), "repl").unwrap(),
+            &["replica.toml", "half-written"],
+        ),
+        (
+            "an unknown field",
+            |home| fs::write(home.join("replica.toml"), "replica = 0\ncolour = 1\n").unwrap(),
+            &["replica.toml", "colour"],
+        ),
         ("half a key", |home| cut(&home.join("identity.key")), &["identity.key", "cut off", "restore it"]),
         // threat 97
-        ("a key that others can read", |home| {
-            fs::set_permissions(home.join("identity.key"), fs::Permissions::from_mode(0o644)).unwrap();
-        }, &["identity.key", "open to other users", "chmod 600"]),
-        ("a foreign key", |home| {
-            fs::remove_file(home.join("identity.key")).unwrap();
-            run(PROGRAM, ["keygen".as_ref(), "--kind".as_ref(), "identity".as_ref(), "--out".as_ref(), home.join("identity.key").as_os_str()]).succeeded();
-        }, &["identity.key"]),
+        (
+            "a key that others can read",
+            |home| {
+                fs::set_permissions(home.join("identity.key"), fs::Permissions::from_mode(0o644)).unwrap();
+            },
+            &["identity.key", "open to other users", "chmod 600"],
+        ),
+        (
+            "a foreign key",
+            |home| {
+                fs::remove_file(home.join("identity.key")).unwrap();
+                run(
+                    PROGRAM,
+                    [
+                        "keygen".as_ref(),
+                        "--kind".as_ref(),
+                        "identity".as_ref(),
+                        "--out".as_ref(),
+                        home.join("identity.key").as_os_str(),
+                    ],
+                )
+                .succeeded();
+            },
+            &["identity.key"],
+        ),
         // threat 95
-        ("the key of another replica", |home| {
-            fs::remove_file(home.join("identity.key")).unwrap();
-            fs::copy(home.with_file_name("replica-1").join("identity.key"), home.join("identity.key")).unwrap();
-        }, &["identity.key", "1"]),
-        ("a share that is a client's key", |home| {
-            fs::copy(home.with_file_name("client-0.key"), home.join("threshold.key")).unwrap();
-        }, &["threshold.key", "holds a client key", "threshold key is needed"]),
+        (
+            "the key of another replica",
+            |home| {
+                fs::remove_file(home.join("identity.key")).unwrap();
+                fs::copy(home.with_file_name("replica-1").join("identity.key"), home.join("identity.key"))
+                    .unwrap();
+            },
+            &["identity.key", "1"],
+        ),
+        (
+            "a share that is a client's key",
+            |home| {
+                fs::copy(home.with_file_name("client-0.key"), home.join("threshold.key")).unwrap();
+            },
+            &["threshold.key", "holds a client key", "threshold key is needed"],
+        ),
         // threat 56
-        ("another replica's share", |home| {
-            fs::copy(home.with_file_name("replica-1").join("threshold.key"), home.join("threshold.key")).unwrap();
-        }, &["threshold.key", "1"]),
-        ("data of another network", |home| {
-            let marker = home.join("data/marker.toml");
-            let text = fs::read_to_string(&marker).unwrap();
-            let other = consortium(PROGRAM, &home.join("other"), Scheme::Ed25519);
-            let theirs = fs::read_to_string(other.home(0).join("data/marker.toml")).unwrap();
-            assert_ne!(text, theirs);
-            fs::write(marker, theirs).unwrap();
-        }, &["marker.toml", "belongs to the network", "genesis file"]),
-        ("data of another replica", |home| {
-            fs::copy(home.with_file_name("replica-1").join("data/marker.toml"), home.join("data/marker.toml")).unwrap();
-        }, &["marker.toml", "belongs to replica 1, but replica 0 was started"]),
-        ("half a marker", |home| cut(&home.join("data/marker.toml")), &["marker.toml", "cannot be read", "Put the marker back"]),
-        ("another replica's number", |home| {
-            let config = fs::read_to_string(home.join("replica.toml")).unwrap();
-            fs::write(home.join("replica.toml"), config.replace("replica = 0", "replica = 17")).unwrap();
-        }, &["replica 17", "0 to 3"]),
+        (
+            "another replica's share",
+            |home| {
+                fs::copy(home.with_file_name("replica-1").join("threshold.key"), home.join("threshold.key"))
+                    .unwrap();
+            },
+            &["threshold.key", "1"],
+        ),
+        (
+            "data of another network",
+            |home| {
+                let marker = home.join("data/marker.toml");
+                let text = fs::read_to_string(&marker).unwrap();
+                let other = consortium(PROGRAM, &home.join("other"), Scheme::Ed25519);
+                let theirs = fs::read_to_string(other.home(0).join("data/marker.toml")).unwrap();
+                assert_ne!(text, theirs);
+                fs::write(marker, theirs).unwrap();
+            },
+            &["marker.toml", "belongs to the network", "genesis file"],
+        ),
+        (
+            "data of another replica",
+            |home| {
+                fs::copy(
+                    home.with_file_name("replica-1").join("data/marker.toml"),
+                    home.join("data/marker.toml"),
+                )
+                .unwrap();
+            },
+            &["marker.toml", "belongs to replica 1, but replica 0 was started"],
+        ),
+        (
+            "half a marker",
+            |home| cut(&home.join("data/marker.toml")),
+            &["marker.toml", "cannot be read", "Put the marker back"],
+        ),
+        (
+            "another replica's number",
+            |home| {
+                let config = fs::read_to_string(home.join("replica.toml")).unwrap();
+                fs::write(home.join("replica.toml"), config.replace("replica = 0", "replica = 17")).unwrap();
+            },
+            &["replica 17", "0 to 3"],
+        ),
     ];
+    let dir = tempfile::tempdir().unwrap();
+    consortium(PROGRAM, &dir.path().join("good"), Scheme::Threshold);
     for (what, spoil, says) in cases {
-        let dir = tempfile::tempdir().unwrap();
-        let consortium = consortium(PROGRAM, dir.path(), Scheme::Threshold);
-        spoil(&consortium.home(0));
-        let ended = start(&consortium.home(0));
+        let copy = dir.path().join("bad");
+        copy_tree(&dir.path().join("good"), &copy);
+        let home = copy.join("replica-0");
+        spoil(&home);
+        let ended = start(&home);
+        fs::remove_dir_all(&copy).unwrap();
         println!("{what}: {}", ended.err.trim());
         ended.complains(1, says);
     }
@@ -93,11 +182,13 @@ fn a_port_that_is_taken_is_named() {
     let mut consortium = consortium(PROGRAM, dir.path(), Scheme::Ed25519);
     let address = consortium.genesis.replicas[0].address.clone();
     // The consortium holds the ports until it starts its replicas.
-    start(&consortium.home(0)).complains(1, &[&address, "in use"]);
+    start(&consortium.home(0))
+        .complains(1, &[&address, "the port is taken", "stop the process that holds it"]);
     let replicas = consortium.start().unwrap();
     drop(replicas);
     let held = UdpSocket::bind(&address).unwrap();
-    start(&consortium.home(0)).complains(1, &[&address, "in use"]);
+    start(&consortium.home(0))
+        .complains(1, &[&address, "the port is taken", "stop the process that holds it"]);
     drop(held);
 }
 
@@ -106,7 +197,8 @@ fn a_port_that_is_taken_is_named() {
 async fn a_second_process_on_one_directory_is_refused() {
     let network = Network::start(PROGRAM, Scheme::Ed25519).await;
     let pid = network.replicas[0].pid().unwrap().to_string();
-    start(&network.consortium.home(0)).complains(1, &["locked by another process", &pid, "stop the other one"]);
+    start(&network.consortium.home(0))
+        .complains(1, &["locked by another process", &pid, "stop the other one"]);
 }
 
 #[test]
@@ -130,16 +222,40 @@ fn what_a_command_cannot_use_is_named_with_a_remedy() {
         (2, &["demo", "--replicas", "3"], &["3", "4"]),
         (1, &["tx", "redeem", "5", "EUR"], &["--genesis", "QUORATE_GENESIS"]),
         (1, &["tx", "--genesis", &genesis, "redeem", "5", "EUR"], &["--key", "QUORATE_KEY"]),
-        (1, &["tx", "--genesis", &genesis, "--key", &identity, "redeem", "5", "EUR"], &["holds a identity key", "client key is needed"]),
-        (1, &["tx", "--genesis", &genesis, "--key", &absent, "redeem", "5", "EUR"], &["absent", "No such file"]),
-        (1, &["tx", "--genesis", &genesis, "--key", &key, "transfer", "5", "EUR", "--to", &zeros], &["not a client's public key", "64 digits"]),
+        (
+            1,
+            &["tx", "--genesis", &genesis, "--key", &identity, "redeem", "5", "EUR"],
+            &["holds a identity key", "client key is needed"],
+        ),
+        (
+            1,
+            &["tx", "--genesis", &genesis, "--key", &absent, "redeem", "5", "EUR"],
+            &["absent", "No such file"],
+        ),
+        (
+            1,
+            &["tx", "--genesis", &genesis, "--key", &key, "transfer", "5", "EUR", "--to", &zeros],
+            &["not a client's public key", "64 digits"],
+        ),
         (1, &["tx", "--genesis", &genesis, "retry", &absent], &["absent", "quorate tx"]),
-        (1, &["tx", "--genesis", &genesis, "retry", &genesis], &["genesis.json", "is not a saved transaction"]),
+        (
+            1,
+            &["tx", "--genesis", &genesis, "retry", &genesis],
+            &["genesis.json", "is not a saved transaction"],
+        ),
         (1, &["query", "--genesis", &key, "terms"], &["client-0.key", "cannot be read"]),
         (1, &["status", "--genesis", &genesis, "--replica", "9"], &["no replica 9", "0 to 3"]),
         (1, &["keygen", "--kind", "client", "--out", &key], &["exists already", "choose another name"]),
-        (1, &["keygen", "member", "--organisation", "x", "--address", "nowhere", "--home", &absent], &["nowhere", "HOST:PORT"]),
-        (1, &["genesis", "--network", "n", "--member", &key, "--app-config", &key, "--out", &absent], &["client-0.key", "member.json"]),
+        (
+            1,
+            &["keygen", "member", "--organisation", "x", "--address", "nowhere", "--home", &absent],
+            &["nowhere", "HOST:PORT"],
+        ),
+        (
+            1,
+            &["genesis", "--network", "n", "--member", &key, "--app-config", &key, "--out", &absent],
+            &["client-0.key", "member.json"],
+        ),
     ];
     for (code, arguments, says) in cases {
         let ended = run(PROGRAM, arguments.iter());
@@ -168,9 +284,12 @@ async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody() {
     let chain = genesis.chain();
     let secret = &network.consortium.clients[0];
     let info = &genesis.replicas[0];
-    let connection = ClientConnection::connect(&info.address, info.identity, ClientOptions::default()).await.unwrap();
-    let body = app_examples::ledger::Operation::Redeem { asset: network.consortium.asset(), amount: 1 }.encode();
-    let payload = |transaction: Transaction| Payload::of(vec![Item::new(&chain, transaction)]).bytes().clone();
+    let connection =
+        ClientConnection::connect(&info.address, info.identity, ClientOptions::default()).await.unwrap();
+    let body =
+        app_examples::ledger::Operation::Redeem { asset: network.consortium.asset(), amount: 1 }.encode();
+    let payload =
+        |transaction: Transaction| Payload::of(vec![Item::new(&chain, transaction)]).bytes().clone();
     let sign = |secret: &ClientSecret, sequence, body: &Bytes| {
         Transaction::sign(secret, &chain, Kind::Application, sequence, body.clone())
     };
@@ -193,7 +312,11 @@ async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody() {
         ("bad signature", payload(forged), "signature"),
         ("signed for another network", payload(other_chain), "signature"),
         ("oversized", payload(sign(secret, 1, &oversized)), "65537"),
-        ("not an operation", payload(sign(secret, 1, &Bytes::from_static(b"hello"))), "not an operation of the ledger"),
+        (
+            "not an operation",
+            payload(sign(secret, 1, &Bytes::from_static(b"hello"))),
+            "not an operation of the ledger",
+        ),
         ("a stranger", payload(sign(&ClientSecret::from_seed([9; 32]), 1, &body)), "not enrolled"),
     ];
     for (what, bytes, says) in cases {
@@ -209,7 +332,11 @@ async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody() {
     // A sequence executes once: a second transaction under it never does, and its client learns that.
     let client = network.client(0).await;
     client.submit_transaction(good).await.expect("the good one is executed");
-    let stale = sign(secret, 1, &app_examples::ledger::Operation::Redeem { asset: network.consortium.asset(), amount: 2 }.encode());
+    let stale = sign(
+        secret,
+        1,
+        &app_examples::ledger::Operation::Redeem { asset: network.consortium.asset(), amount: 2 }.encode(),
+    );
     let error = client.submit_transaction(stale).await.expect_err("the sequence is taken");
     assert!(matches!(error, SubmitError::SequenceTaken { .. }), "{error}");
     let far = sign(secret, 1 << 40, &body);
@@ -219,7 +346,8 @@ async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody() {
     // Bytes that are no request at all end this client's connection or are answered; the replicas go on.
     let nonsense = Bytes::from_static(b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff");
     if connection.send(nonsense).await.is_ok() {
-        let _ = tokio::time::timeout(DEADLINE, connection.recv()).await.expect("an answer or the end, in time");
+        let _ =
+            tokio::time::timeout(DEADLINE, connection.recv()).await.expect("an answer or the end, in time");
     }
     network.agree(&client).await;
     assert_eq!(network.reports(&client).await.len(), 4);

@@ -13,11 +13,17 @@ fn path(dir: &Path, name: &str) -> String {
 
 fn member(dir: &Path, name: &str, port: u16) -> String {
     let (home, address) = (path(dir, name), format!("127.0.0.1:{port}"));
-    run(PROGRAM, ["keygen", "member", "--organisation", name, "--address", &address, "--home", &home]).succeeded();
+    run(PROGRAM, ["keygen", "member", "--organisation", name, "--address", &address, "--home", &home])
+        .succeeded();
     path(dir, &format!("{name}/member.json"))
 }
 
-fn genesis_command<'a>(members: &'a [String], config: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+fn genesis_command<'a>(
+    members: &'a [String],
+    config: &'a str,
+    out: &'a str,
+    more: &[&'a str],
+) -> Vec<&'a str> {
     let mut arguments = vec!["genesis", "--network", "pilot", "--app-config", config, "--out", out];
     arguments.extend(members.iter().flat_map(|member| ["--member", member]));
     arguments.extend(more);
@@ -28,28 +34,40 @@ fn genesis_command<'a>(members: &'a [String], config: &'a str, out: &'a str, mor
 fn members_make_a_genesis_and_homes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let members: Vec<String> =
-        ["north", "south", "east", "west"].iter().zip(7001..).map(|(name, port)| member(dir, name, port)).collect();
+    let members: Vec<String> = ["north", "south", "east", "west"]
+        .iter()
+        .zip(7001..)
+        .map(|(name, port)| member(dir, name, port))
+        .collect();
     let config = path(dir, "ledger.toml");
     fs::write(&config, "[[asset]]\ncode = \"EUR\"\nissuer = \"nord\"\n").unwrap();
     let out = path(dir, "genesis.json");
     // The misspelt issuer, then the threshold scheme without a dealer, then a limit that is none.
-    run(PROGRAM, genesis_command(&members, &config, &out, &[])).complains(1, &["\"nord\"", "north, south, east, west"]);
+    run(PROGRAM, genesis_command(&members, &config, &out, &[]))
+        .complains(1, &["\"nord\"", "north, south, east, west"]);
     fs::write(&config, "[[asset]]\ncode = \"EUR\"\nissuer = \"north\"\n").unwrap();
     run(PROGRAM, genesis_command(&members, &config, &out, &["--scheme", "threshold"]))
         .complains(1, &["--trusted-dealer-for-tests-and-demo", "--scheme ed25519"]);
-    run(PROGRAM, genesis_command(&members, &config, &out, &["--limit", "windows=3"])).complains(1, &["\"windows\"", "window"]);
-    run(PROGRAM, genesis_command(&members[..1], &config, &path(dir, "no/genesis.json"), &[])).complains(1, &["no/genesis.json", "check that"]);
+    run(PROGRAM, genesis_command(&members, &config, &out, &["--limit", "windows=3"]))
+        .complains(1, &["\"windows\"", "window"]);
+    run(PROGRAM, genesis_command(&members[..1], &config, &path(dir, "no/genesis.json"), &[]))
+        .complains(1, &["no/genesis.json", "check that"]);
     assert!(!Path::new(&out).exists());
 
     let shares = path(dir, "shares");
-    let dealer = ["--scheme", "threshold", "--trusted-dealer-for-tests-and-demo", &shares, "--limit", "window=64"];
+    let dealer =
+        ["--scheme", "threshold", "--trusted-dealer-for-tests-and-demo", &shares, "--limit", "window=64"];
     let said = run(PROGRAM, genesis_command(&members, &config, &out, &dealer)).succeeded();
-    assert!(said.contains("4 replicas, of which 1 may fail and 3 decide") && said.contains("WARNING"), "{said}");
-    run(PROGRAM, genesis_command(&members, &config, &out, &[])).complains(1, &["exists already", "another --out"]);
+    assert!(
+        said.contains("4 replicas, of which 1 may fail and 3 decide") && said.contains("WARNING"),
+        "{said}"
+    );
+    run(PROGRAM, genesis_command(&members, &config, &out, &[]))
+        .complains(1, &["exists already", "another --out"]);
 
     let home = path(dir, "south");
-    let init = |replica: &str| run(PROGRAM, ["init", "--home", &home, "--genesis", &out, "--replica", replica]);
+    let init =
+        |replica: &str| run(PROGRAM, ["init", "--home", &home, "--genesis", &out, "--replica", replica]);
     init("1").complains(1, &["threshold.key", "No such file"]);
     fs::copy(path(dir, "shares/threshold-2.key"), path(dir, "south/threshold.key")).unwrap();
     init("1").complains(1, &["the share of replica 2", "replica 1"]);
@@ -58,7 +76,8 @@ fn members_make_a_genesis_and_homes() {
     init("9").complains(1, &["no replica 9", "0 to 3"]);
     assert!(init("1").succeeded().contains("replica 1 of pilot (south)"));
     init("1").complains(1, &["initialised before"]);
-    run(PROGRAM, ["keygen", "member", "--organisation", "south", "--address", "a:1", "--home", &home]).complains(1, &["exists already"]);
+    run(PROGRAM, ["keygen", "member", "--organisation", "south", "--address", "a:1", "--home", &home])
+        .complains(1, &["exists already"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,16 +95,24 @@ async fn a_transaction_is_proven_saved_and_verified_offline() {
     };
     let said = tx(&key(0), &["--save", &receipt, "issue", "100", "EUR", "--to", &to]).succeeded();
     assert!(said.contains("executed: issue 100 EUR") && said.contains("proof verified"), "{said}");
-    let refused = tx(&key(1), &["transfer", "101", "EUR", "--to", &consortium.clients[0].public().to_string()]);
+    let refused =
+        tx(&key(1), &["transfer", "101", "EUR", "--to", &consortium.clients[0].public().to_string()]);
     assert_eq!(refused.code, Some(3), "{refused:?}");
-    assert!(refused.out.contains("107 (insufficient balance)") && refused.out.contains("1 less than 101"), "{refused:?}");
+    assert!(
+        refused.out.contains("107 (insufficient balance)") && refused.out.contains("1 less than 101"),
+        "{refused:?}"
+    );
     tx(&key(1), &["transfer", "0", "EUR", "--to", &to]).complains(1, &["the amount is 0", "at least 1"]);
-    tx(&key(1), &["transfer", "1", "EUR", "--to", &to, "--memo", &"x".repeat(257)]).complains(1, &["257 bytes; at most 256"]);
+    tx(&key(1), &["transfer", "1", "EUR", "--to", &to, "--memo", &"x".repeat(257)])
+        .complains(1, &["257 bytes; at most 256"]);
 
     let said = run(PROGRAM, ["query", "--genesis", &genesis, "balance", "EUR", &to]).succeeded();
     assert!(said.starts_with("100 EUR\n(proven at height "), "{said}");
     let said = run(PROGRAM, ["status", "--genesis", &genesis]).succeeded();
-    assert!(["r0", "r1", "r2", "r3"].iter().all(|replica| said.contains(replica)) && said.contains("3/3"), "{said}");
+    assert!(
+        ["r0", "r1", "r2", "r3"].iter().all(|replica| said.contains(replica)) && said.contains("3/3"),
+        "{said}"
+    );
     let said = run(PROGRAM, ["status", "--genesis", &genesis, "-o", "json"]).succeeded();
     let json: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(json[3]["report"]["replica"], 3, "{said}");
@@ -103,11 +130,17 @@ async fn a_transaction_is_proven_saved_and_verified_offline() {
     drop(network.replicas);
     let verify = |genesis: &str| run(PROGRAM, ["verify", &receipt, "--genesis", genesis]);
     let said = verify(&genesis).succeeded();
-    assert!(said.contains("issue 100 EUR") && said.contains("threshold signature") && said.contains("0 (executed)"), "{said}");
+    assert!(
+        said.contains("issue 100 EUR")
+            && said.contains("threshold signature")
+            && said.contains("0 (executed)"),
+        "{said}"
+    );
 
     let other_dir = tempfile::tempdir().unwrap();
     let other = tests::consortium(PROGRAM, other_dir.path(), Scheme::Ed25519);
-    verify(other.genesis_path().to_str().unwrap()).complains(1, &["of the network", "give the genesis of its network"]);
+    verify(other.genesis_path().to_str().unwrap())
+        .complains(1, &["of the network", "give the genesis of its network"]);
 
     let mut lies = Vec::new();
     let json: serde_json::Value = serde_json::from_str(&saved).unwrap();
@@ -132,5 +165,6 @@ async fn a_transaction_is_proven_saved_and_verified_offline() {
     }
     fs::remove_file(&receipt).unwrap();
     verify(&genesis).complains(1, &["receipt.json", "tx --save"]);
-    run(PROGRAM, ["status", "--genesis", &genesis]).complains(1, &["no replica could be reached", "check that they run"]);
+    run(PROGRAM, ["status", "--genesis", &genesis])
+        .complains(1, &["no replica could be reached", "check that they run"]);
 }

@@ -33,7 +33,8 @@ async fn the_service_outlives_its_leader(scheme: Scheme) {
     let mut network = Network::start(PROGRAM, scheme).await;
     let client = network.client(0).await;
     let (asset, me) = (network.consortium.asset(), client.key());
-    let mut acknowledged = vec![submit(client.clone(), Operation::Issue { asset, to: me, amount: 10_000 }).await];
+    let mut acknowledged =
+        vec![submit(client.clone(), Operation::Issue { asset, to: me, amount: 10_000 }).await];
     acknowledged.extend(transfers(&network, &client, 20).await);
 
     let leader = network.leader(&client).await;
@@ -79,7 +80,8 @@ async fn threat_35_everything_acknowledged_is_on_disk() {
     let mut network = Network::start(PROGRAM, Scheme::Ed25519).await;
     let client = network.client(0).await;
     let (asset, me) = (network.consortium.asset(), client.key());
-    let (transaction, first) = submit(client.clone(), Operation::Issue { asset, to: me, amount: 10_000 }).await;
+    let (transaction, first) =
+        submit(client.clone(), Operation::Issue { asset, to: me, amount: 10_000 }).await;
     for replica in &mut network.replicas {
         replica.kill().unwrap();
     }

@@ -9,9 +9,15 @@ fn the_demo_survives_its_crash_and_proves_it() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("demo");
     let home = path.to_str().unwrap();
-    let ended = run(PROGRAM, ["demo", "--transactions", "200", "--clients", "4", "--seed", "7", "--home", home]);
+    let ended =
+        run(PROGRAM, ["demo", "--transactions", "200", "--clients", "4", "--seed", "7", "--home", home]);
     let out = ended.succeeded();
-    for line in ["KILLED the leader", "200 transactions executed and proven, 0 not", "one state on all 4 replicas", "verified from the genesis alone"] {
+    for line in [
+        "KILLED the leader",
+        "200 transactions executed and proven, 0 not",
+        "one state on all 4 replicas",
+        "verified from the genesis alone",
+    ] {
         assert!(out.contains(line), "{line:?} is missing in:\n{out}");
     }
     assert!(!out.contains("FAIL"), "{out}");

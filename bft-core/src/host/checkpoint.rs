@@ -67,7 +67,13 @@ pub struct CombineJob {
 
 impl Checkpoints {
     /// Nothing above `stable` yet. Shares for heights further than `reach` above it are not kept.
-    pub fn new(me: ReplicaId, committee: Committee, domain: StatementDomain, stable: Height, reach: u64) -> Checkpoints {
+    pub fn new(
+        me: ReplicaId,
+        committee: Committee,
+        domain: StatementDomain,
+        stable: Height,
+        reach: u64,
+    ) -> Checkpoints {
         Checkpoints {
             me,
             committee,
@@ -133,7 +139,8 @@ impl Checkpoints {
         let collected = self.collected.get_mut(&height)?;
         let digest = entry.digest();
         let equal = collected.shares.iter().filter(|(_, (word, _))| *word == digest);
-        let shares: Vec<(ReplicaId, Share)> = equal.map(|(from, (_, share))| (*from, share.clone())).collect();
+        let shares: Vec<(ReplicaId, Share)> =
+            equal.map(|(from, (_, share))| (*from, share.clone())).collect();
         if collected.combining || shares.len() < self.committee.quorum() {
             return None;
         }
@@ -202,7 +209,8 @@ impl Checkpoints {
     /// When [`Checkpoints::waited`] or [`Checkpoints::retry`] will have something to do.
     pub fn deadline(&self) -> Option<Time> {
         let riders = self.riders.values().map(|riders| riders.since + RIDE_WAIT).min();
-        let retry = self.own.values().next_back().filter(|own| own.share.is_some()).map(|own| own.next_attempt);
+        let retry =
+            self.own.values().next_back().filter(|own| own.share.is_some()).map(|own| own.next_attempt);
         riders.into_iter().chain(retry).min()
     }
 }

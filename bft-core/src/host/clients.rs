@@ -90,12 +90,19 @@ fn refused(advice: Advice, sentence: impl Into<String>) -> Answer {
 }
 
 impl<E: Engine, A: StateMachine> Host<E, A> {
-    pub(super) fn on_request(&mut self, now: Time, client: ClientId, request: Verified<Request>, effects: &mut Vec<Effect>) {
+    pub(super) fn on_request(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        request: Verified<Request>,
+        effects: &mut Vec<Effect>,
+    ) {
         let Request { id, call } = request.into_inner();
         let waiter = Waiter { client, id };
         let answer = match call {
             Call::Submit(payload) => {
-                let items = payload.items(&self.config.trust.domain.chain).expect("the edge parsed it").clone();
+                let items =
+                    payload.items(&self.config.trust.domain.chain).expect("the edge parsed it").clone();
                 let item = items.first().expect("the edge found one transaction");
                 self.submit(now, waiter, item, effects)
             }
@@ -113,20 +120,34 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     /// Takes a transaction in, or says why not. No answer: it comes with the receipt.
-    fn submit(&mut self, now: Time, waiter: Waiter, item: &Item, effects: &mut Vec<Effect>) -> Option<Answer> {
+    fn submit(
+        &mut self,
+        now: Time,
+        waiter: Waiter,
+        item: &Item,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Answer> {
         let transaction = &item.transaction;
         match self.ledger.fate(&item.key()) {
             Fate::Executed(height, index) => return self.answer_executed(waiter, height, index, effects),
-            Fate::Forgotten => return Some(refused(
-                Advice::AskAnother,
-                format!("sequence {} of this client has executed or was passed over, and its receipt is no longer kept here; use a higher sequence for a new transaction", transaction.sequence),
-            )),
+            Fate::Forgotten => {
+                return Some(refused(
+                    Advice::AskAnother,
+                    format!(
+                        "sequence {} of this client has executed or was passed over, and its receipt is no longer kept here; use a higher sequence for a new transaction",
+                        transaction.sequence
+                    ),
+                ));
+            }
             Fate::Unknown => {}
         }
         if self.ledger.directory().organisation(&transaction.client).is_none() {
             return Some(refused(
                 Advice::Abandon,
-                format!("the client key {} is not enrolled; an organisation's operator can enrol it", transaction.client),
+                format!(
+                    "the client key {} is not enrolled; an organisation's operator can enrol it",
+                    transaction.client
+                ),
             ));
         }
         if transaction.kind == Kind::Application
@@ -138,7 +159,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             None | Some(Refused::Held) => {
                 let waiters = self.clients.waiting.entry(item.key()).or_default();
                 if waiters.len() >= WAITERS {
-                    return Some(refused(Advice::Retry, "too many clients wait for this transaction; ask for its receipt later"));
+                    return Some(refused(
+                        Advice::Retry,
+                        "too many clients wait for this transaction; ask for its receipt later",
+                    ));
                 }
                 waiters.push(waiter);
                 None
@@ -162,13 +186,24 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     /// Proves an executed transaction's receipt now, or once its height is certified.
-    fn answer_executed(&mut self, waiter: Waiter, height: Height, index: u32, effects: &mut Vec<Effect>) -> Option<Answer> {
+    fn answer_executed(
+        &mut self,
+        waiter: Waiter,
+        height: Height,
+        index: u32,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Answer> {
         match self.certificates.range(height..).next() {
-            Some((_, certificate)) => answer_height(height, &[(waiter, index)], certificate, &self.ledger, effects),
+            Some((_, certificate)) => {
+                answer_height(height, &[(waiter, index)], certificate, &self.ledger, effects)
+            }
             None => {
                 let proving = self.clients.proving.entry(height).or_default();
                 if proving.len() >= PROVING {
-                    return Some(refused(Advice::Retry, "too many clients wait for this height's certificate; ask again shortly"));
+                    return Some(refused(
+                        Advice::Retry,
+                        "too many clients wait for this height's certificate; ask again shortly",
+                    ));
                 }
                 proving.push((waiter, index));
             }

@@ -51,12 +51,14 @@ impl Directory {
         let mut directory = Directory::empty(organisations);
         for (key, value) in state.scan_in(Space::System, &[CLIENT]) {
             let client = client_of(key).ok_or("a client's key in the state is malformed")?;
-            let index: [u8; 2] = value.as_ref().try_into().map_err(|_| "a client's organisation is malformed")?;
+            let index: [u8; 2] =
+                value.as_ref().try_into().map_err(|_| "a client's organisation is malformed")?;
             directory.clients.insert(client, Organisation::from_be_bytes(index));
         }
         for (key, value) in state.scan_in(Space::System, &[SESSION]) {
             let client = client_of(key).ok_or("a session's key in the state is malformed")?;
-            let session = crate::codec::decode(value, 1 << 16).map_err(|error| format!("a session in the state: {error}"))?;
+            let session = crate::codec::decode(value, 1 << 16)
+                .map_err(|error| format!("a session in the state: {error}"))?;
             directory.sessions.insert(client, session);
         }
         Ok(directory)
@@ -90,7 +92,11 @@ impl Directory {
     /// Enrols a client.
     pub fn enroll(&mut self, client: ClientKey, organisation: Organisation, state: &mut State) {
         self.clients.insert(client, organisation);
-        state.put_in(Space::System, &key(CLIENT, &client), Bytes::copy_from_slice(&organisation.to_be_bytes()));
+        state.put_in(
+            Space::System,
+            &key(CLIENT, &client),
+            Bytes::copy_from_slice(&organisation.to_be_bytes()),
+        );
     }
 
     /// A client's session; a fresh one if it has none yet.

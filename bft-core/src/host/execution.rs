@@ -70,7 +70,9 @@ pub enum Fate {
 
 /// A state that this program did not write, or that does not belong to the genesis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the state on disk cannot be used: {0}; restore the data directory, or let the replica start on an empty one and catch up")]
+#[error(
+    "the state on disk cannot be used: {0}; restore the data directory, or let the replica start on an empty one and catch up"
+)]
 pub struct BadState(pub String);
 
 /// Runs the application's genesis; gives its state and root.
@@ -80,8 +82,9 @@ pub struct BadState(pub String);
 pub fn genesis_state<A: StateMachine>(app: &A, genesis: &Genesis) -> Result<(State, Digest), GenesisError> {
     let mut state = State::default();
     Directory::genesis(&genesis.organisations, &mut state);
-    app.genesis(&genesis.application.config, &mut state)
-        .map_err(|why| GenesisError(format!("the application {:?} refuses its configuration: {why}", app.name())))?;
+    app.genesis(&genesis.application.config, &mut state).map_err(|why| {
+        GenesisError(format!("the application {:?} refuses its configuration: {why}", app.name()))
+    })?;
     let root = state.root();
     Ok((state, root))
 }
@@ -131,7 +134,8 @@ impl<A: StateMachine> Ledger<A> {
     /// If it is damaged or of another chain.
     pub fn load(mut self, loaded: LoadedState) -> Result<(Ledger<A>, CheckpointCertificate), BadState> {
         let bad = |what: String| BadState(what);
-        let meta: Meta = codec::decode(&loaded.meta, 1 << 20).map_err(|error| bad(format!("its summary: {error}")))?;
+        let meta: Meta =
+            codec::decode(&loaded.meta, 1 << 20).map_err(|error| bad(format!("its summary: {error}")))?;
         if meta.tip.height != loaded.height {
             return Err(bad(format!("it says height {}, its summary {}", loaded.height, meta.tip.height)));
         }
@@ -141,12 +145,16 @@ impl<A: StateMachine> Ledger<A> {
         }
         let root = self.state.root();
         if meta.tip.state_root != Some(root) {
-            return Err(bad(format!("its root is {root}, at height {} it was {:?}", loaded.height, meta.tip.state_root)));
+            return Err(bad(format!(
+                "its root is {root}, at height {} it was {:?}",
+                loaded.height, meta.tip.state_root
+            )));
         }
         self.state.take_writes();
         self.directory = Directory::load(&self.genesis.organisations, &self.state).map_err(bad)?;
         for (height, bytes) in loaded.receipts {
-            let block = codec::decode(&bytes, RECEIPTS_LIMIT).map_err(|error| bad(format!("receipts of height {height}: {error}")))?;
+            let block = codec::decode(&bytes, RECEIPTS_LIMIT)
+                .map_err(|error| bad(format!("receipts of height {height}: {error}")))?;
             self.keep_receipts(height, block);
         }
         self.tip = meta.tip;
@@ -187,7 +195,8 @@ impl<A: StateMachine> Ledger<A> {
         let height = self.tip.height + 1;
         assert_eq!(block.header.height, height, "blocks execute in height order");
         let time = (self.tip.time + 1).max(block.header.time.0);
-        let items = block.payload.items(&self.chain).expect("a committed payload was checked at the edge").clone();
+        let items =
+            block.payload.items(&self.chain).expect("a committed payload was checked at the edge").clone();
         let receipts: Vec<(ItemKey, Receipt)> =
             items.iter().map(|item| (item.key(), self.execute_item(item, height, Timestamp(time)))).collect();
         self.directory.write_sessions(&mut self.state);
@@ -215,13 +224,18 @@ impl<A: StateMachine> Ledger<A> {
     fn execute_item(&mut self, item: &Item, height: Height, time: Timestamp) -> Receipt {
         let client = &item.transaction.client;
         let answer = match self.directory.organisation(client) {
-            None => refuse(code::NOT_ENROLLED, "this client's key is not enrolled; an organisation's operator can enrol it"),
+            None => refuse(
+                code::NOT_ENROLLED,
+                "this client's key is not enrolled; an organisation's operator can enrol it",
+            ),
             Some(organisation) => {
                 let window = self.genesis.limits.session_window;
                 let sequence = item.transaction.sequence;
                 match self.directory.session(client).verdict(sequence, window) {
                     Verdict::Stale => refuse(code::STALE, "this sequence has executed or was passed over"),
-                    Verdict::TooFarAhead => refuse(code::TOO_FAR_AHEAD, "this sequence is too far ahead of the client's last"),
+                    Verdict::TooFarAhead => {
+                        refuse(code::TOO_FAR_AHEAD, "this sequence is too far ahead of the client's last")
+                    }
                     Verdict::Fresh => {
                         self.directory.session_mut(client).mark(sequence, window);
                         let organisation = self.directory.name(organisation).to_owned();
@@ -253,8 +267,8 @@ impl<A: StateMachine> Ledger<A> {
     }
 
     fn system(&mut self, body: &[u8], signer: &ClientKey) -> Result<Bytes, Refusal> {
-        let action: SystemAction =
-            codec::decode(body, 1 << 16).map_err(|error| host_refusal(code::MALFORMED, format!("system transaction: {error}")))?;
+        let action: SystemAction = codec::decode(body, 1 << 16)
+            .map_err(|error| host_refusal(code::MALFORMED, format!("system transaction: {error}")))?;
         match action {
             SystemAction::Enroll { client } => {
                 let Some(organisation) = self.directory.operated_by(signer) else {
@@ -303,7 +317,12 @@ impl<A: StateMachine> Ledger<A> {
     }
 
     /// Proofs of several receipts of one height under a certificate at or above it.
-    pub fn prove(&self, height: Height, indexes: &[u32], certificate: &CheckpointCertificate) -> Vec<ProvenReceipt> {
+    pub fn prove(
+        &self,
+        height: Height,
+        indexes: &[u32],
+        certificate: &CheckpointCertificate,
+    ) -> Vec<ProvenReceipt> {
         let Some(block) = self.receipts.get(&height) else { return Vec::new() };
         let tree = merkle::Tree::new(block.receipts.iter().map(|(_, receipt)| receipt.leaf()).collect());
         let entries: Vec<LedgerEntry> =
@@ -351,8 +370,11 @@ impl<A: StateMachine> Ledger<A> {
     pub fn batch(&mut self, stable: &CheckpointCertificate, log_sequence: u64) -> StateBatch {
         assert!(self.tip.state_root.is_some(), "state goes to disk at checkpoint heights");
         let meta = Meta { tip: self.tip, tip_header: self.tip_header, stable: stable.clone() };
-        let receipts =
-            self.receipts.range(self.unflushed_from..).map(|(h, block)| (*h, codec::encode(block).into())).collect();
+        let receipts = self
+            .receipts
+            .range(self.unflushed_from..)
+            .map(|(h, block)| (*h, codec::encode(block).into()))
+            .collect();
         self.unflushed_from = self.tip.height + 1;
         StateBatch {
             height: self.tip.height,

@@ -54,7 +54,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }
             Body::Votes => {}
             Body::Forward(payload) => {
-                let items = payload.items(&self.config.trust.domain.chain).expect("the edge parsed it").clone();
+                let items =
+                    payload.items(&self.config.trust.domain.chain).expect("the edge parsed it").clone();
                 for item in items.iter() {
                     self.pool_item(now.time, item, false);
                 }
@@ -64,7 +65,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Body::Blocks(blocks, missing) => self.on_blocks(now.time, from, blocks, &missing, effects),
             Body::FetchChain(height) => {
                 // The answer has to fit into a frame, entries and certificate included.
-                let max_bytes = self.config.local.sync_bytes.min(self.config.genesis.limits.frame_bytes() / 2);
+                let max_bytes =
+                    self.config.local.sync_bytes.min(self.config.genesis.limits.frame_bytes() / 2);
                 effects.push(Effect::ReadChain { to: from, from: height, max_bytes });
             }
             Body::Chain(part) => self.on_chain(now.time, from, &part, effects),
@@ -83,7 +85,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if self.ledger.fate(&item.key()) != Fate::Unknown {
             return None;
         }
-        if item.transaction.kind == Kind::Application && self.ledger.app().check(&item.transaction.body).is_err() {
+        if item.transaction.kind == Kind::Application
+            && self.ledger.app().check(&item.transaction.body).is_err()
+        {
             return None;
         }
         let refused = self.pool.add(now, item.clone(), organisation, local).err();
@@ -100,8 +104,15 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
-    pub(super) fn fetch_blocks(&mut self, now: Time, from: &[ReplicaId], blocks: &[Digest], effects: &mut Vec<Effect>) {
-        let others: Vec<ReplicaId> = from.iter().copied().filter(|replica| *replica != self.config.me).collect();
+    pub(super) fn fetch_blocks(
+        &mut self,
+        now: Time,
+        from: &[ReplicaId],
+        blocks: &[Digest],
+        effects: &mut Vec<Effect>,
+    ) {
+        let others: Vec<ReplicaId> =
+            from.iter().copied().filter(|replica| *replica != self.config.me).collect();
         let questions = self.block_fetch.want(now, &others, blocks);
         self.ask_blocks(questions, effects);
     }
@@ -112,15 +123,29 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
-    fn on_blocks(&mut self, now: Time, from: ReplicaId, blocks: Vec<Block>, missing: &[Digest], effects: &mut Vec<Effect>) {
-        let wanted: Vec<Block> = blocks.into_iter().filter(|block| self.block_fetch.got(&block.digest())).collect();
+    fn on_blocks(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        blocks: Vec<Block>,
+        missing: &[Digest],
+        effects: &mut Vec<Effect>,
+    ) {
+        let wanted: Vec<Block> =
+            blocks.into_iter().filter(|block| self.block_fetch.got(&block.digest())).collect();
         if !wanted.is_empty() {
             self.feed(now, Input::Blocks { blocks: Verified::new(wanted) }, effects);
         }
         self.blocks_missing(now, from, missing, effects);
     }
 
-    pub(super) fn blocks_missing(&mut self, now: Time, from: ReplicaId, missing: &[Digest], effects: &mut Vec<Effect>) {
+    pub(super) fn blocks_missing(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        missing: &[Digest],
+        effects: &mut Vec<Effect>,
+    ) {
         let (questions, nobody) = self.block_fetch.missing(now, from, missing);
         self.ask_blocks(questions, effects);
         if !nobody.is_empty() {
@@ -141,7 +166,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if self.chain_sync.target(tip).is_none() {
             return;
         }
-        let others: Vec<ReplicaId> = self.others().filter(|replica| self.connected.contains(replica)).collect();
+        let others: Vec<ReplicaId> =
+            self.others().filter(|replica| self.connected.contains(replica)).collect();
         if let Some(peer) = self.chain_sync.ask(now, &others) {
             self.send(&[peer], Body::FetchChain(tip + 1), effects);
         }
@@ -168,7 +194,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.send(&[to], Body::Chain(part), effects);
     }
 
-    pub(super) fn serve_blocks(&mut self, to: ReplicaId, read: Vec<(Digest, Option<Bytes>)>, effects: &mut Vec<Effect>) {
+    pub(super) fn serve_blocks(
+        &mut self,
+        to: ReplicaId,
+        read: Vec<(Digest, Option<Bytes>)>,
+        effects: &mut Vec<Effect>,
+    ) {
         let mut blocks = Vec::new();
         let mut missing = Vec::new();
         let mut room = self.config.genesis.limits.frame_bytes() / 2;

@@ -34,7 +34,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 Output::Commit { height, block, proof: _ } => {
                     if height > self.ledger.tip().height {
                         let before = self.committed.insert(height, block);
-                        assert!(before.is_none_or(|before| before == block), "height {height} committed twice");
+                        assert!(
+                            before.is_none_or(|before| before == block),
+                            "height {height} committed twice"
+                        );
                     }
                 }
                 Output::SetTimer { timer, at } => {
@@ -63,7 +66,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if block.header.height <= self.ledger.tip().height || self.bodies.contains_key(&digest) {
             return;
         }
-        let items = block.payload.items(&self.config.trust.domain.chain).expect("a block to keep passed the edge");
+        let items =
+            block.payload.items(&self.config.trust.domain.chain).expect("a block to keep passed the edge");
         self.pool.proposed(block.header.height, digest, items.iter().map(crate::transaction::Item::key));
         self.log.items.push(block_item(&block, digest));
         self.bodies.insert(digest, block);
@@ -77,7 +81,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.make_promise(Promise::Engine { to, message }, with, effects);
     }
 
-    pub(super) fn make_promise(&mut self, promise: Promise<E::Message>, with: SealWith, effects: &mut Vec<Effect>) {
+    pub(super) fn make_promise(
+        &mut self,
+        promise: Promise<E::Message>,
+        with: SealWith,
+        effects: &mut Vec<Effect>,
+    ) {
         match self.promises.make(promise, with, self.log.covering()) {
             Ok(Some(job)) => effects.push(Effect::Seal(job)),
             Ok(None) => {}
@@ -141,7 +150,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// Fires the engine's timers that are due.
     pub(super) fn fire_timers(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let due: Vec<E::Timer> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        let due: Vec<E::Timer> =
+            self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
         for timer in due {
             // An earlier one of these may have set or cancelled it.
             if self.timers.get(&timer).is_some_and(|at| *at <= now) {

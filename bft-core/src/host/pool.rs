@@ -22,7 +22,9 @@ pub enum Refused {
     #[error("a transaction of this client and sequence is waiting already")]
     Held,
     /// The organisation's share of the pool is used up.
-    #[error("the organisation's share of the pool is used up; try again when its transactions have committed")]
+    #[error(
+        "the organisation's share of the pool is used up; try again when its transactions have committed"
+    )]
     Full,
     /// The organisation's transactions wait too long already.
     #[error("the organisation's transactions have waited {0:?}; try again later")]
@@ -91,7 +93,13 @@ impl Pool {
     ///
     /// # Errors
     /// Why it does not.
-    pub fn add(&mut self, now: Time, item: Item, organisation: Organisation, local: bool) -> Result<(), Refused> {
+    pub fn add(
+        &mut self,
+        now: Time,
+        item: Item,
+        organisation: Organisation,
+        local: bool,
+    ) -> Result<(), Refused> {
         let key = item.key();
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.local |= local;
@@ -155,7 +163,9 @@ impl Pool {
             order.retain(|organisation| {
                 let Some(queue) = self.queues.get_mut(organisation) else { return false };
                 while let Some(key) = queue.ready.pop_front() {
-                    let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.ready) else { continue };
+                    let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.ready) else {
+                        continue;
+                    };
                     let size = entry.item.transaction.size();
                     if size > room {
                         queue.ready.push_front(key);
@@ -208,7 +218,9 @@ impl Pool {
         for queue in self.queues.values_mut() {
             queue.ready.clear();
             for (arrived, key) in &queue.arrivals {
-                let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.arrived == *arrived) else { continue };
+                let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.arrived == *arrived) else {
+                    continue;
+                };
                 entry.ready = !parked.contains(key);
                 if entry.ready {
                     self.ready_bytes += entry.item.transaction.size();
@@ -229,7 +241,11 @@ impl Pool {
             }
         }
         for queue in self.queues.values_mut() {
-            while queue.ready.front().is_some_and(|key| self.entries.get(key).is_none_or(|entry| !entry.ready)) {
+            while queue
+                .ready
+                .front()
+                .is_some_and(|key| self.entries.get(key).is_none_or(|entry| !entry.ready))
+            {
                 queue.ready.pop_front();
             }
         }

@@ -56,7 +56,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     /// A certificate that holds: of a height executed here, or of one to catch up to.
-    pub(super) fn on_certificate(&mut self, now: Time, certificate: &CheckpointCertificate, effects: &mut Vec<Effect>) {
+    pub(super) fn on_certificate(
+        &mut self,
+        now: Time,
+        certificate: &CheckpointCertificate,
+        effects: &mut Vec<Effect>,
+    ) {
         if let Some(height) = self.adopt(now, certificate, effects) {
             let checkpoint = certificate.clone();
             effects.push(Effect::Stable { height });
@@ -65,7 +70,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     /// Makes a certificate the stable one if this replica has executed its height; gives the height if it did.
-    fn adopt(&mut self, now: Time, certificate: &CheckpointCertificate, effects: &mut Vec<Effect>) -> Option<Height> {
+    fn adopt(
+        &mut self,
+        now: Time,
+        certificate: &CheckpointCertificate,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Height> {
         let height = certificate.height();
         if height <= self.stable.height() {
             return None;
@@ -134,7 +144,13 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     /// A stretch of the certified chain. The edge has checked that it links up to its certificate.
-    pub(super) fn on_chain(&mut self, now: Time, from: ReplicaId, part: &ChainPart, effects: &mut Vec<Effect>) {
+    pub(super) fn on_chain(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        part: &ChainPart,
+        effects: &mut Vec<Effect>,
+    ) {
         self.chain_sync.answered(from);
         let Some(certificate) = &part.certificate else {
             self.chain_sync.useless(now);
@@ -221,7 +237,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 }
 
 fn entry_item(entry: &LedgerEntry) -> LogItem {
-    LogItem { kind: LogKind::Entry, height: entry.height, digest: entry.block, body: codec::encode(entry).into() }
+    LogItem {
+        kind: LogKind::Entry,
+        height: entry.height,
+        digest: entry.block,
+        body: codec::encode(entry).into(),
+    }
 }
 
 fn certificate_item(certificate: &CheckpointCertificate) -> LogItem {

@@ -18,7 +18,9 @@ pub struct Guard {
 /// This replica was about to sign a statement that contradicts one it signed before. An engine that is correct never
 /// does; the replica stops.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("refused to sign {new:?}: it contradicts {old}, signed before; this is a defect, and the replica stops")]
+#[error(
+    "refused to sign {new:?}: it contradicts {old}, signed before; this is a defect, and the replica stops"
+)]
 pub struct Contradiction {
     /// The statement.
     pub new: Box<Statement>,
@@ -96,7 +98,12 @@ impl<P> Promises<P> {
     ///
     /// # Errors
     /// If it contradicts an earlier one.
-    pub fn make(&mut self, promise: P, with: SealWith, durable_at: u64) -> Result<Option<SealJob>, Contradiction> {
+    pub fn make(
+        &mut self,
+        promise: P,
+        with: SealWith,
+        durable_at: u64,
+    ) -> Result<Option<SealJob>, Contradiction> {
         let statement = match with {
             SealWith::Nothing => None,
             SealWith::Share(statement) | SealWith::Signature(statement) => Some(statement),

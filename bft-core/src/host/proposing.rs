@@ -53,8 +53,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     /// When [`Host::propose`] has something to do.
     pub(super) fn proposing_deadline(&self) -> Option<Time> {
         let wanted = self.wanted.as_ref()?;
-        let something =
-            self.pool.ready_bytes() > 0 || (wanted.uncommitted.is_empty() && self.tip_is_open());
+        let something = self.pool.ready_bytes() > 0 || (wanted.uncommitted.is_empty() && self.tip_is_open());
         something.then_some(wanted.deadline)
     }
 

@@ -39,7 +39,9 @@ pub enum RecoverError {
     #[error(transparent)]
     State(#[from] BadState),
     /// An item of the log does not decode although its checksum holds.
-    #[error("an item of the log for height {height} cannot be read: {why}; it was written by another release, or the disk is damaged")]
+    #[error(
+        "an item of the log for height {height} cannot be read: {why}; it was written by another release, or the disk is damaged"
+    )]
     Item {
         /// Its height.
         height: Height,
@@ -47,7 +49,9 @@ pub enum RecoverError {
         why: DecodeError,
     },
     /// Executing a block again gave another result.
-    #[error("executing height {0} again gave another ledger entry than before: the application is not deterministic, or was changed; run the version that wrote this data directory")]
+    #[error(
+        "executing height {0} again gave another ledger entry than before: the application is not deterministic, or was changed; run the version that wrote this data directory"
+    )]
     NotDeterministic(Height),
 }
 
@@ -93,7 +97,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let limits = config.genesis.limits;
         let replay = read_items(&recovered.items, limits.frame_bytes())?;
         // A record may hold what came in several frames: PBFT's proof of a view holds a quorum of view-changes.
-        let records = read_records::<E>(&recovered.records, limits.frame_bytes() * config.trust.committee.replicas)?;
+        let records =
+            read_records::<E>(&recovered.records, limits.frame_bytes() * config.trust.committee.replicas)?;
         let mut ledger = Ledger::genesis(app, Arc::clone(&config.genesis))?;
         let mut stable = CheckpointCertificate { entry: config.genesis.entry(), proof: None };
         let mut flushed = 0;
@@ -101,7 +106,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             flushed = state.height;
             (ledger, stable) = ledger.load(state)?;
         }
-        let by_digest: BTreeMap<Digest, &Block> = replay.blocks.iter().map(|block| (block.digest(), block)).collect();
+        let by_digest: BTreeMap<Digest, &Block> =
+            replay.blocks.iter().map(|block| (block.digest(), block)).collect();
         while let Some(entry) = replay.entries.get(&(ledger.tip().height + 1)) {
             let Some(block) = by_digest.get(&entry.block) else { break };
             if ledger.execute(block) != *entry {
@@ -111,8 +117,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let tip = *ledger.tip();
         let mut certificates = replay.certificates;
         certificates.insert(stable.height(), stable);
-        let stable =
-            certificates.range(..=tip.height).next_back().map(|(_, c)| c.clone()).expect("one was just inserted");
+        let stable = certificates
+            .range(..=tip.height)
+            .next_back()
+            .map(|(_, c)| c.clone())
+            .expect("one was just inserted");
         ledger.certified(&stable);
         let blocks: Vec<Block> = replay.blocks.into_iter().filter(|b| b.header.height > tip.height).collect();
         let start = Start::<E> {
@@ -176,7 +185,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     fn vote_again(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let tip = self.ledger.tip().height;
         for height in self.stable.height() + 1..=tip {
-            let Some(entry) = self.ledger.entry(height).copied().filter(|entry| entry.state_root.is_some()) else {
+            let Some(entry) = self.ledger.entry(height).copied().filter(|entry| entry.state_root.is_some())
+            else {
                 continue;
             };
             let statement = self.checkpoints.executed(now.time, entry);
@@ -198,6 +208,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 }
 
 fn read_records<E: Engine>(records: &[Bytes], limit: usize) -> Result<Vec<E::Record>, RecoverError> {
-    let read = |bytes: &Bytes| codec::decode(bytes, limit).map_err(|why| RecoverError::Item { height: 0, why });
+    let read =
+        |bytes: &Bytes| codec::decode(bytes, limit).map_err(|why| RecoverError::Item { height: 0, why });
     records.iter().map(read).collect()
 }

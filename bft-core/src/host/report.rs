@@ -41,7 +41,13 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             .map(|replica| replica.to_string())
             .collect();
         let height = wait.height.map_or(String::new(), |height| format!(" of height {height}"));
-        format!("{}{height}: {} of {}; not from {}", wait.what, wait.from.len(), wait.needed, missing.join(", "))
+        format!(
+            "{}{height}: {} of {}; not from {}",
+            wait.what,
+            wait.from.len(),
+            wait.needed,
+            missing.join(", ")
+        )
     }
 
     /// What was executed since the start.
@@ -79,6 +85,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.engine.invariants();
         assert!(self.stable.height() <= self.ledger.tip().height, "stable beyond what is executed");
         let tip = self.ledger.tip().height;
-        assert!(self.committed.keys().all(|height| *height > tip), "a committed height was executed and kept");
+        assert!(
+            self.committed.keys().all(|height| *height > tip),
+            "a committed height was executed and kept"
+        );
     }
 }

@@ -96,7 +96,12 @@ pub struct BlockFetch {
 
 impl BlockFetch {
     /// Wants blocks from any of `from`. Gives the questions to ask now: none about what is asked for already.
-    pub fn want(&mut self, now: Time, from: &[ReplicaId], blocks: &[Digest]) -> Vec<(ReplicaId, Vec<Digest>)> {
+    pub fn want(
+        &mut self,
+        now: Time,
+        from: &[ReplicaId],
+        blocks: &[Digest],
+    ) -> Vec<(ReplicaId, Vec<Digest>)> {
         let mut new = Vec::new();
         for block in blocks {
             if self.open.contains_key(block) || self.open.len() >= MAX_FETCHES {
@@ -158,7 +163,11 @@ impl BlockFetch {
 
     /// Questions whose time is up.
     pub fn late(&self, now: Time) -> Vec<(ReplicaId, Digest)> {
-        self.open.iter().filter(|(_, fetch)| fetch.by <= now).map(|(block, fetch)| (fetch.asked, *block)).collect()
+        self.open
+            .iter()
+            .filter(|(_, fetch)| fetch.by <= now)
+            .map(|(block, fetch)| (fetch.asked, *block))
+            .collect()
     }
 
     /// When [`BlockFetch::late`] will have something.

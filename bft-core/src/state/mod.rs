@@ -202,7 +202,10 @@ mod tests {
         state.delete(b"b");
         state.put(b"c", "5");
         state.roll_back();
-        assert_eq!((state.get(b"a"), state.get(b"b"), state.get(b"c")), (Some("1".into()), Some("2".into()), None));
+        assert_eq!(
+            (state.get(b"a"), state.get(b"b"), state.get(b"c")),
+            (Some("1".into()), Some("2".into()), None)
+        );
         assert_eq!(state.root(), root);
     }
 

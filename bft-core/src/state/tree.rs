@@ -202,8 +202,8 @@ impl Proof {
             (Some(_), Some(_)) => return false,
             (None, None) => Digest::ZERO,
             (None, Some((other, value))) => {
-                let shares_prefix =
-                    other != path && (0..self.siblings.len()).all(|depth| bit(&other, depth) == bit(&path, depth));
+                let shares_prefix = other != path
+                    && (0..self.siblings.len()).all(|depth| bit(&other, depth) == bit(&path, depth));
                 if !shares_prefix {
                     return false;
                 }

@@ -37,7 +37,12 @@ pub(crate) struct MemberFile {
 }
 
 impl MemberFile {
-    pub(crate) fn new(organisation: String, address: String, identity: Identity, operator: ClientKey) -> MemberFile {
+    pub(crate) fn new(
+        organisation: String,
+        address: String,
+        identity: Identity,
+        operator: ClientKey,
+    ) -> MemberFile {
         MemberFile { version: VERSION, organisation, address, identity, operator, clients: Vec::new() }
     }
 }
@@ -101,14 +106,22 @@ pub(crate) struct ReceiptFile {
 }
 
 impl ReceiptFile {
-    pub(crate) fn new(chain: Digest, transaction: Option<SavedTransaction>, receipt: ProvenReceipt) -> ReceiptFile {
+    pub(crate) fn new(
+        chain: Digest,
+        transaction: Option<SavedTransaction>,
+        receipt: ProvenReceipt,
+    ) -> ReceiptFile {
         ReceiptFile { version: VERSION, chain, transaction, receipt }
     }
 }
 
 /// Reads a member's file.
 pub(crate) fn read_member(path: &Path) -> anyhow::Result<MemberFile> {
-    read_json(path, "a member's file", "ask the member for the member.json that `quorate keygen member` wrote")
+    read_json(
+        path,
+        "a member's file",
+        "ask the member for the member.json that `quorate keygen member` wrote",
+    )
 }
 
 /// Reads a saved transaction.
@@ -118,14 +131,19 @@ pub(crate) fn read_transaction(path: &Path) -> anyhow::Result<SavedTransaction> 
 
 /// Reads a saved receipt. Says nothing about its proof.
 pub(crate) fn read_receipt(path: &Path) -> anyhow::Result<ReceiptFile> {
-    read_json(path, "a saved receipt", "give the file that `quorate tx --save` wrote, or save the receipt again")
+    read_json(
+        path,
+        "a saved receipt",
+        "give the file that `quorate tx --save` wrote, or save the receipt again",
+    )
 }
 
 /// Writes a file as JSON for people to read.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value).context("cannot be written as JSON")?;
-    std::fs::write(path, format!("{text}\n"))
-        .with_context(|| format!("cannot write {}; check that its directory exists and is writable", path.display()))
+    std::fs::write(path, format!("{text}\n")).with_context(|| {
+        format!("cannot write {}; check that its directory exists and is writable", path.display())
+    })
 }
 
 /// Reads a text of bounded length.
@@ -155,7 +173,10 @@ fn read_json<T: DeserializeOwned>(path: &Path, what: &str, remedy: &str) -> anyh
     // The version first: the rest may mean something else in another one.
     let Versioned { version } = serde_json::from_str(&text).map_err(refuse)?;
     if version != VERSION {
-        bail!("{} has version {version}, this program reads {VERSION}; use the program that wrote it", path.display());
+        bail!(
+            "{} has version {version}, this program reads {VERSION}; use the program that wrote it",
+            path.display()
+        );
     }
     serde_json::from_str(&text).map_err(refuse)
 }

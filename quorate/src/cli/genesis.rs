@@ -61,10 +61,20 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { network, members, app_config, scheme, out, limits, trusted_dealer_for_tests_and_demo: dealer } =
-        arguments;
+    let Arguments {
+        network,
+        members,
+        app_config,
+        scheme,
+        out,
+        limits,
+        trusted_dealer_for_tests_and_demo: dealer,
+    } = arguments;
     if out.exists() {
-        bail!("{} exists already and is not overwritten; choose another --out, or move it away", out.display());
+        bail!(
+            "{} exists already and is not overwritten; choose another --out, or move it away",
+            out.display()
+        );
     }
     if scheme == Scheme::Threshold && dealer.is_none() {
         bail!(
@@ -74,7 +84,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         );
     }
     if scheme == Scheme::Ed25519 && dealer.is_some() {
-        bail!("the scheme ed25519 needs no dealer; leave --trusted-dealer-for-tests-and-demo out, or use --scheme threshold");
+        bail!(
+            "the scheme ed25519 needs no dealer; leave --trusted-dealer-for-tests-and-demo out, or use --scheme threshold"
+        );
     }
     let (replicas, organisations) = assemble(&members)?;
     let config = read_text(&app_config, "give the ledger's configuration, see `quorate genesis --help`")?;
@@ -126,7 +138,12 @@ fn assemble(paths: &[PathBuf]) -> anyhow::Result<(Vec<ReplicaInfo>, Vec<Organisa
     for path in paths {
         let MemberFile { organisation: name, address, identity, operator, clients, .. } = read_member(path)?;
         check_address(&address).with_context(|| path.display().to_string())?;
-        let weak = |what: &str| format!("{}: the {what} cannot be used; make new keys with `quorate keygen member`", path.display());
+        let weak = |what: &str| {
+            format!(
+                "{}: the {what} cannot be used; make new keys with `quorate keygen member`",
+                path.display()
+            )
+        };
         identity.validate().with_context(|| weak("identity"))?;
         for key in std::iter::once(&operator).chain(&clients) {
             key.validate().with_context(|| weak("operator or a client"))?;
@@ -142,7 +159,8 @@ fn assemble(paths: &[PathBuf]) -> anyhow::Result<(Vec<ReplicaInfo>, Vec<Organisa
                 known.operator
             ),
             Some((known, _)) => {
-                let new: Vec<_> = clients.into_iter().filter(|client| !known.clients.contains(client)).collect();
+                let new: Vec<_> =
+                    clients.into_iter().filter(|client| !known.clients.contains(client)).collect();
                 known.clients.extend(new);
             }
         }
@@ -175,9 +193,9 @@ fn parse_limits(given: &[String]) -> anyhow::Result<Limits> {
         let Some(field) = fields.get_mut(key) else {
             bail!("--limit {text}: there is no limit {key:?}; there are {}", known.join(", "));
         };
-        let value: u64 = value
-            .parse()
-            .with_context(|| format!("--limit {text}: {value:?} is not a number, write it like --limit {key}={field}"))?;
+        let value: u64 = value.parse().with_context(|| {
+            format!("--limit {text}: {value:?} is not a number, write it like --limit {key}={field}")
+        })?;
         *field = value.into();
     }
     serde_json::from_value(limits).context("--limit: a value is too large")

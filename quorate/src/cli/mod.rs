@@ -49,7 +49,7 @@ Exit codes: 0 done, 1 error, 2 usage, 3 transaction refused, 4 outcome of a tran
 
 /// Byzantine fault tolerant replication for a consortium: replicas, clients and proofs.
 #[derive(Debug, Parser)]
-#[command(name = "quorate", version, after_help = FIRST_STEPS, max_term_width = 110)]
+#[command(name = "quorate", bin_name = "quorate", version, after_help = FIRST_STEPS, max_term_width = 110)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -23,7 +23,11 @@ pub(crate) fn genesis_path(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 }
 
 /// A client that waits this long for a transaction's receipt, outages included.
-pub(crate) async fn connect_patiently(genesis: Genesis, secret: ClientSecret, seconds: u64) -> anyhow::Result<Client> {
+pub(crate) async fn connect_patiently(
+    genesis: Genesis,
+    secret: ClientSecret,
+    seconds: u64,
+) -> anyhow::Result<Client> {
     let give_up = Duration::from_secs(seconds);
     Ok(Client::connect(ClientConfig { give_up, ..ClientConfig::new(genesis, secret) }).await?)
 }

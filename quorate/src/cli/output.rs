@@ -77,7 +77,15 @@ pub(crate) fn proof_in_words(proven: &ProvenReceipt) -> String {
         ("code", format!("{} ({})", receipt.code, code_in_words(receipt.code))),
         ("answer", answer_in_words(receipt)),
         ("height", format!("{} (place {} of {count})", proven.height(), index + 1)),
-        ("proof", format!("path of {} digests, {} ledger entries up to height {}", path.len(), entries.len(), certificate.height())),
+        (
+            "proof",
+            format!(
+                "path of {} digests, {} ledger entries up to height {}",
+                path.len(),
+                entries.len(),
+                certificate.height()
+            ),
+        ),
         ("certificate", scheme),
     ];
     lines.iter().fold(String::new(), |mut text, (name, value)| {

@@ -90,7 +90,11 @@ pub(crate) async fn ask(client: &client::Client, query: &Query) -> anyhow::Resul
     match result {
         Ok(bytes) => Ok((Answer::decode(&bytes)?, height)),
         Err((code, sentence)) => {
-            bail!("the ledger refuses at height {height}: {} (code {code}, {})", sentence.escape_debug(), code_in_words(code))
+            bail!(
+                "the ledger refuses at height {height}: {} (code {code}, {})",
+                sentence.escape_debug(),
+                code_in_words(code)
+            )
         }
     }
 }
@@ -100,7 +104,10 @@ fn in_words(query: &Query, answer: &Answer) -> String {
         (Query::Balance { asset, .. }, Answer::Balance(balance)) => format!("{balance} {asset}"),
         (_, Answer::Balance(balance)) => balance.to_string(),
         (_, Answer::Account(account)) => {
-            let activity = format!("{} operations, the last at height {}", account.activity.operations, account.activity.height);
+            let activity = format!(
+                "{} operations, the last at height {}",
+                account.activity.operations, account.activity.height
+            );
             match &account.freeze {
                 None => format!("not frozen; {activity}"),
                 Some(freeze) => format!(
@@ -120,8 +127,16 @@ fn in_words(query: &Query, answer: &Answer) -> String {
             keys => format!("issued by {:?}, keys {}", asset.issuer, list(keys)),
         },
         (_, Answer::Terms(terms)) => {
-            let keys = if terms.freeze_keys.is_empty() { String::new() } else { format!("; keys {}", list(&terms.freeze_keys)) };
-            format!("assets {}; freeze authorities {}{keys}", list(&terms.assets), list(&terms.freeze_authority))
+            let keys = if terms.freeze_keys.is_empty() {
+                String::new()
+            } else {
+                format!("; keys {}", list(&terms.freeze_keys))
+            };
+            format!(
+                "assets {}; freeze authorities {}{keys}",
+                list(&terms.assets),
+                list(&terms.freeze_authority)
+            )
         }
     }
 }

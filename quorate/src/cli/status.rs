@@ -82,12 +82,16 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let text = match (arguments.output, rows.as_slice()) {
         (Format::Json, rows) => serde_json::to_string_pretty(rows)?,
         (Format::Table, [row]) if arguments.replica.is_some() => one(row),
-        (Format::Table, rows) => format!("network {} ({})\n{}", genesis.network, genesis.chain(), lines(&table(rows))),
+        (Format::Table, rows) => {
+            format!("network {} ({})\n{}", genesis.network, genesis.chain(), lines(&table(rows)))
+        }
     };
     print(&text);
     let reached = rows.iter().any(|row| matches!(row.answer, Reached::Report(_)));
     if !reached {
-        output::complain("error: no replica could be reached; check that they run, and that the addresses in the genesis are right");
+        output::complain(
+            "error: no replica could be reached; check that they run, and that the addresses in the genesis are right",
+        );
     }
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -133,7 +137,9 @@ async fn ask(genesis: &Genesis, wanted: &[ReplicaId]) -> anyhow::Result<Vec<Row>
 pub(crate) async fn status_of(client: &Client, replica: ReplicaId) -> anyhow::Result<StatusReport> {
     match tokio::time::timeout(PATIENCE, client.status(replica)).await {
         Ok(Ok(report)) => Ok(report),
-        Ok(Err(ClientError::Unreachable(last) | ClientError::NoAnswer { last, .. })) => bail!(reason(&last, replica)),
+        Ok(Err(ClientError::Unreachable(last) | ClientError::NoAnswer { last, .. })) => {
+            bail!(reason(&last, replica))
+        }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => bail!("no answer within {} s", PATIENCE.as_secs()),
     }
@@ -147,10 +153,18 @@ fn reason(attempts: &Attempts, replica: ReplicaId) -> String {
 
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(["replica", "organisation", "view", "leader", "committed", "executed", "stable", "peers", "pool", "state"]);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header([
+        "replica",
+        "organisation",
+        "view",
+        "leader",
+        "committed",
+        "executed",
+        "stable",
+        "peers",
+        "pool",
+        "state",
+    ]);
     for Row { replica, organisation, answer, .. } in rows {
         let name = format!("r{replica}");
         match answer {
@@ -172,7 +186,18 @@ fn table(rows: &[Row]) -> Table {
             Reached::Error(why) => {
                 let none = || "-".to_owned();
                 let error = format!("unreachable: {why}");
-                table.add_row([name, organisation.clone(), none(), none(), none(), none(), none(), none(), none(), error]);
+                table.add_row([
+                    name,
+                    organisation.clone(),
+                    none(),
+                    none(),
+                    none(),
+                    none(),
+                    none(),
+                    none(),
+                    none(),
+                    error,
+                ]);
             }
         }
     }
@@ -204,7 +229,19 @@ fn one(row: &Row) -> String {
         Reached::Report(report) => report,
         Reached::Error(why) => return format!("{head}\nunreachable: {why}"),
     };
-    let StatusReport { chain, epoch, protocol, view, leader, committed, executed, stable, state_root, pooled, .. } = &**report;
+    let StatusReport {
+        chain,
+        epoch,
+        protocol,
+        view,
+        leader,
+        committed,
+        executed,
+        stable,
+        state_root,
+        pooled,
+        ..
+    } = &**report;
     let root = state_root.map_or_else(|| "-".to_owned(), |root| root.to_string());
     let mut text = format!(
         "{head}\nchain {chain}\nprotocol {protocol}, epoch {epoch}, view {view}, leader {leader}\nstate {}\n\

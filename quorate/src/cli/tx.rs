@@ -125,7 +125,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { genesis, key, save, patience, pending, what } = arguments;
     let genesis = read_genesis(&network::genesis_path(genesis)?)?;
     if let Some(path) = save.as_deref().filter(|path| path.exists()) {
-        bail!("{} exists already and is not overwritten; choose another --save, or move it away", path.display());
+        bail!(
+            "{} exists already and is not overwritten; choose another --save, or move it away",
+            path.display()
+        );
     }
     match what.intent()? {
         Intent::Sign(kind, body) => {
@@ -145,7 +148,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 );
             }
             on_runtime(async {
-                let client = network::connect_patiently(genesis.clone(), ClientSecret::generate()?, patience).await?;
+                let client =
+                    network::connect_patiently(genesis.clone(), ClientSecret::generate()?, patience).await?;
                 let end = submit(&client, &genesis, &saved, &path, save.as_deref()).await;
                 client.close().await;
                 end
@@ -243,9 +247,10 @@ async fn submit(
             Ok(ExitCode::from(UNKNOWN))
         }
         // Whatever became of it earlier, this time it went nowhere.
-        Err(error @ (SubmitError::TooLong { .. } | SubmitError::Unreachable(_) | SubmitError::Closed)) => Err(
-            anyhow::Error::new(error).context(format!("the signed transaction is in {}, for `quorate tx retry`", path.display())),
-        ),
+        Err(error @ (SubmitError::TooLong { .. } | SubmitError::Unreachable(_) | SubmitError::Closed)) => {
+            Err(anyhow::Error::new(error)
+                .context(format!("the signed transaction is in {}, for `quorate tx retry`", path.display())))
+        }
     }
 }
 
@@ -259,7 +264,11 @@ fn report(
     // The client has verified it; whoever prints "proven" looks again, at the price of a millisecond.
     proven.verify(&genesis.trust()?)?;
     let head = if proven.receipt.code == code::OK { "executed" } else { "refused" };
-    let mut text = format!("{head}: {}, proof verified\n{}", super::verify::describe(item), output::proof_in_words(proven));
+    let mut text = format!(
+        "{head}: {}, proof verified\n{}",
+        super::verify::describe(item),
+        output::proof_in_words(proven)
+    );
     if let Some(path) = save {
         write_json(path, &ReceiptFile::new(saved.chain, Some(saved.clone()), proven.clone()))?;
         text += &format!("  {:<12} {}\n", "saved", path.display());
@@ -271,6 +280,9 @@ fn report(
 /// The fate is known: the file has done its work.
 fn forget(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
-        output::complain(&format!("note: {} is no longer needed but cannot be removed: {error}", path.display()));
+        output::complain(&format!(
+            "note: {} is no longer needed but cannot be removed: {error}",
+            path.display()
+        ));
     }
 }

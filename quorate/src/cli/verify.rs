@@ -36,7 +36,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let genesis = read_genesis(&arguments.genesis)?;
     let file = read_receipt(&arguments.receipt)?;
-    let text = verify(&genesis, &file).with_context(|| format!("{} proves nothing", arguments.receipt.display()))?;
+    let text =
+        verify(&genesis, &file).with_context(|| format!("{} proves nothing", arguments.receipt.display()))?;
     print(&text);
     Ok(ExitCode::SUCCESS)
 }
@@ -45,20 +46,34 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 pub(crate) fn verify(genesis: &Genesis, file: &super::ReceiptFile) -> anyhow::Result<String> {
     let chain = genesis.chain();
     if file.chain != chain {
-        bail!("it is of the network {}, this genesis is of {chain}; give the genesis of its network", file.chain);
+        bail!(
+            "it is of the network {}, this genesis is of {chain}; give the genesis of its network",
+            file.chain
+        );
     }
     let damaged = "the file was changed, or a replica lied: ask the network for the receipt again";
     if let Err(error) = file.receipt.verify(&genesis.trust()?) {
         bail!("{error}; {damaged}");
     }
-    let mut text = format!("proven by the network {} ({chain}):\n{}", genesis.network, output::proof_in_words(&file.receipt));
+    let mut text = format!(
+        "proven by the network {} ({chain}):\n{}",
+        genesis.network,
+        output::proof_in_words(&file.receipt)
+    );
     if let Some(saved) = &file.transaction {
         let item = saved.item();
         if saved.chain != chain || item.digest != file.receipt.receipt.transaction {
-            bail!("the transaction in the file is {}, its receipt is about {}; {damaged}", item.digest, file.receipt.receipt.transaction);
+            bail!(
+                "the transaction in the file is {}, its receipt is about {}; {damaged}",
+                item.digest,
+                file.receipt.receipt.transaction
+            );
         }
         text += &format!("  {:<12} {}\n", "what", describe(&item));
-        text += &format!("  {:<12} {}, sequence {}\n", "signed by", item.transaction.client, item.transaction.sequence);
+        text += &format!(
+            "  {:<12} {}, sequence {}\n",
+            "signed by", item.transaction.client, item.transaction.sequence
+        );
     }
     Ok(text)
 }

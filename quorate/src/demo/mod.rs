@@ -8,7 +8,9 @@ mod narration;
 mod replicas;
 mod report;
 
-use crate::cli::{ReceiptFile, SavedTransaction, connect_patiently, on_runtime, query, read_receipt, verify, write_json};
+use crate::cli::{
+    ReceiptFile, SavedTransaction, connect_patiently, on_runtime, query, read_receipt, verify, write_json,
+};
 use crate::home::read_genesis;
 use anyhow::{Context, bail};
 use app_examples::ledger::{Answer, Operation, Query};
@@ -22,7 +24,7 @@ use client::Client;
 use crypto::{FaultModel, Scheme};
 use load::Plan;
 use narration::Narration;
-use replicas::{Cluster, Started};
+use replicas::{Cluster, PortTaken, Started};
 use report::Report;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,7 +89,9 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Err(error) if arguments.keep => {
             Err(error.context(format!("the demo failed; what it left is in {}", directory.path().display())))
         }
-        Err(error) => Err(error.context("the demo failed; --keep would leave its directory, with the replicas' logs")),
+        Err(error) => {
+            Err(error.context("the demo failed; --keep would leave its directory, with the replicas' logs"))
+        }
     }
 }
 
@@ -155,7 +159,12 @@ async fn play(arguments: &Arguments, dir: &Path, narration: &Narration) -> anyho
 }
 
 /// A running network, made anew with other ports if another program took one in between.
-async fn start(arguments: &Arguments, dir: &Path, seed: [u8; 32], narration: &Narration) -> anyhow::Result<Started> {
+async fn start(
+    arguments: &Arguments,
+    dir: &Path,
+    seed: [u8; 32],
+    narration: &Narration,
+) -> anyhow::Result<Started> {
     let replicas = usize::from(arguments.replicas);
     let decide = quorum::quorum(replicas, FaultModel::Byzantine);
     narration.say(&format!(
@@ -177,22 +186,24 @@ async fn start(arguments: &Arguments, dir: &Path, seed: [u8; 32], narration: &Na
         let processes = consortium.start()?;
         match Cluster::up(consortium.genesis.clone(), processes).await {
             Ok(cluster) => {
-                narration.say(&format!("{replicas} replicas run, each a process with its own directory and port"));
+                narration
+                    .say(&format!("{replicas} replicas run, each a process with its own directory and port"));
                 return Ok(Started { consortium, cluster });
             }
-            Err(error) if attempt < ATTEMPTS && format!("{error:#}").contains("in use") => {
-                narration.say("another program took one of the ports; once more with others");
+            Err(error) if attempt < ATTEMPTS && error.is::<PortTaken>() => {
+                narration.say(&format!("{error}; once more with other ports"));
             }
             Err(error) => return Err(error),
         }
     }
-    bail!("ports were taken by other programs {ATTEMPTS} times in a row; try again")
+    unreachable!("the last attempt returns")
 }
 
 async fn connect_all(consortium: &Consortium) -> anyhow::Result<Vec<Client>> {
     let mut clients = Vec::with_capacity(consortium.clients.len());
     for secret in &consortium.clients {
-        let client = connect_patiently(consortium.genesis.clone(), secret.clone(), SUBMIT_PATIENCE_SECONDS).await?;
+        let client =
+            connect_patiently(consortium.genesis.clone(), secret.clone(), SUBMIT_PATIENCE_SECONDS).await?;
         clients.push(client);
     }
     Ok(clients)
@@ -215,7 +226,9 @@ async fn endow(consortium: &Consortium, clients: &[Client], narration: &Narratio
 async fn audit(consortium: &Consortium, observer: &Client, clients: usize) -> anyhow::Result<report::Supply> {
     let asset = consortium.asset();
     let (answer, height) = query::ask(observer, &Query::Supply { asset }).await?;
-    let Answer::Supply(supply) = answer else { bail!("the answer to the query of the supply is about something else") };
+    let Answer::Supply(supply) = answer else {
+        bail!("the answer to the query of the supply is about something else")
+    };
     let mut held = 0;
     for secret in &consortium.clients {
         let account = secret.public();
@@ -229,7 +242,11 @@ async fn audit(consortium: &Consortium, observer: &Client, clients: usize) -> an
 }
 
 /// Writes the receipt, and verifies it from nothing but that file and the genesis.
-fn save_and_verify(consortium: &Consortium, receipt: &load::Sample, path: &Path) -> anyhow::Result<report::Proof> {
+fn save_and_verify(
+    consortium: &Consortium,
+    receipt: &load::Sample,
+    path: &Path,
+) -> anyhow::Result<report::Proof> {
     let chain = consortium.genesis.chain();
     let transaction = SavedTransaction::new(chain, &receipt.transaction);
     write_json(path, &ReceiptFile::new(chain, Some(transaction), receipt.proven.clone()))?;
@@ -241,7 +258,8 @@ fn save_and_verify(consortium: &Consortium, receipt: &load::Sample, path: &Path)
 
 fn keep(consortium: &Consortium, cluster: Cluster, receipt: &Path) -> String {
     let dir = &consortium.dir;
-    let program = std::env::current_exe().map_or_else(|_| "quorate".to_owned(), |path| path.display().to_string());
+    let program =
+        std::env::current_exe().map_or_else(|_| "quorate".to_owned(), |path| path.display().to_string());
     let genesis = consortium.genesis_path().display().to_string();
     let to = consortium.clients[1].public();
     let pids: Vec<String> = cluster.detach().into_iter().map(|pid| pid.to_string()).collect();
@@ -278,7 +296,8 @@ impl Directory {
         if path.is_dir() && fs::read_dir(&path)?.next().is_some() {
             bail!("{} is not empty; choose another --home, or empty it", path.display());
         }
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}; choose another --home", path.display()))?;
+        fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make {}; choose another --home", path.display()))?;
         // Absolute, so that the commands printed at the end work from anywhere.
         let path = path.canonicalize()?;
         Ok(Directory { path, keep })
@@ -291,7 +310,9 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        if !self.keep && let Err(error) = fs::remove_dir_all(&self.path) {
+        if !self.keep
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
             tracing::warn!(path = %self.path.display(), %error, "cannot be removed; remove it by hand");
         }
     }

@@ -74,7 +74,9 @@ impl Cluster {
                 },
             };
             if Instant::now() > until {
-                return Err(missing.context(format!("the replicas are not up after {} s", START_PATIENCE.as_secs())));
+                return Err(
+                    missing.context(format!("the replicas are not up after {} s", START_PATIENCE.as_secs()))
+                );
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -125,9 +127,17 @@ impl Cluster {
     }
 }
 
+/// Another program took a port between the choice and the start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} lost its port to another program")]
+pub(super) struct PortTaken(ReplicaId);
+
 /// A replica that ended by itself is an error, with its last words.
 fn check_alive(processes: &mut [ReplicaProcess]) -> anyhow::Result<()> {
     for process in processes {
+        if process.lost_its_port() {
+            return Err(PortTaken(process.replica()).into());
+        }
         if let Some(status) = process.ended() {
             bail!("{} ended by itself ({status}): {}", process.replica(), process.last_words());
         }
@@ -150,7 +160,8 @@ fn agreement(reports: &[StatusReport]) -> anyhow::Result<Option<Agreement>> {
         }
     }
     let Some(first) = reports.first() else { return Ok(None) };
-    let same = |r: &StatusReport| (r.stable, r.executed, r.committed) == (first.stable, first.stable, first.stable);
+    let same =
+        |r: &StatusReport| (r.stable, r.executed, r.committed) == (first.stable, first.stable, first.stable);
     match first.state_root {
         Some(root) if reports.iter().all(same) => {
             Ok(Some(Agreement { height: first.stable, root, replicas: reports.len() }))
@@ -161,8 +172,15 @@ fn agreement(reports: &[StatusReport]) -> anyhow::Result<Option<Agreement>> {
 
 fn in_words(reports: &[StatusReport]) -> String {
     let each = reports.iter().map(|r| {
-        let waits = if r.waits_for.is_empty() { String::new() } else { format!(", waits for {}", r.waits_for.join("; ")) };
-        format!("{} committed {}, executed {}, stable {}{waits}", r.replica, r.committed, r.executed, r.stable)
+        let waits = if r.waits_for.is_empty() {
+            String::new()
+        } else {
+            format!(", waits for {}", r.waits_for.join("; "))
+        };
+        format!(
+            "{} committed {}, executed {}, stable {}{waits}",
+            r.replica, r.committed, r.executed, r.stable
+        )
     });
     each.collect::<Vec<_>>().join("; ")
 }

@@ -73,9 +73,12 @@ fn percentile(ascending: &[Duration], percent: usize) -> Option<Duration> {
 }
 
 fn latencies<'a>(samples: impl Iterator<Item = &'a Sample>) -> String {
-    let mut all: Vec<Duration> = samples.map(|sample| sample.proven_at.saturating_duration_since(sample.due)).collect();
+    let mut all: Vec<Duration> =
+        samples.map(|sample| sample.proven_at.saturating_duration_since(sample.due)).collect();
     all.sort_unstable();
-    let ms = |percent| percentile(&all, percent).map_or_else(|| "-".to_owned(), |d| format!("{:.1}", d.as_secs_f64() * 1e3));
+    let ms = |percent| {
+        percentile(&all, percent).map_or_else(|| "-".to_owned(), |d| format!("{:.1}", d.as_secs_f64() * 1e3))
+    };
     format!("p50 {} ms, p99 {} ms ({} transactions)", ms(50), ms(99), all.len())
 }
 
@@ -89,24 +92,62 @@ impl fmt::Display for Report<'_> {
         let mark = |holds: bool| if holds { "ok  " } else { "FAIL" };
         let Supply { issued, outstanding, held, height } = supply;
 
-        writeln!(f, "\nfigures (every transaction signed, verified, on disk at a quorum, and proven to its client)")?;
-        writeln!(f, "  throughput   {:.0} transactions/s over {seconds:.1} s, offered at a fixed rate", if seconds > 0.0 { samples.len() as f64 / seconds } else { 0.0 })?;
+        writeln!(
+            f,
+            "\nfigures (every transaction signed, verified, on disk at a quorum, and proven to its client)"
+        )?;
+        writeln!(
+            f,
+            "  throughput   {:.0} transactions/s over {seconds:.1} s, offered at a fixed rate",
+            if seconds > 0.0 { samples.len() as f64 / seconds } else { 0.0 }
+        )?;
         writeln!(f, "  latency      {}", latencies(samples.iter().filter(|s| !outage.touches(s))))?;
         writeln!(f, "  in outage    {}", latencies(samples.iter().filter(|s| outage.touches(s))))?;
-        writeln!(f, "  outage       {:.0} ms without a receipt after the leader {} was killed; it was away for {:.1} s", (outage.to - outage.from).as_secs_f64() * 1e3, crash.replica, crash.away.as_secs_f64())?;
-        writeln!(f, "  processor    {:.0} µs a transaction, user and system, all replicas together", each(cpu.as_secs_f64() * 1e6))?;
+        writeln!(
+            f,
+            "  outage       {:.0} ms without a receipt after the leader {} was killed; it was away for {:.1} s",
+            (outage.to - outage.from).as_secs_f64() * 1e3,
+            crash.replica,
+            crash.away.as_secs_f64()
+        )?;
+        writeln!(
+            f,
+            "  processor    {:.0} µs a transaction, user and system, all replicas together",
+            each(cpu.as_secs_f64() * 1e6)
+        )?;
 
         writeln!(f, "\nchecks")?;
-        writeln!(f, "  {} {} transactions executed and proven, {} not", mark(failures.is_empty()), samples.len(), failures.len())?;
+        writeln!(
+            f,
+            "  {} {} transactions executed and proven, {} not",
+            mark(failures.is_empty()),
+            samples.len(),
+            failures.len()
+        )?;
         for failure in failures.iter().take(5) {
             writeln!(f, "         {failure}")?;
         }
-        writeln!(f, "  {} one state on all {} replicas at height {}: root {}", mark(true), agreement.replicas, agreement.height, agreement.root)?;
-        writeln!(f, "  {} money: {issued} issued, {outstanding} outstanding, {held} in accounts (proven at height {height})", mark(issued == outstanding && outstanding == held))?;
+        writeln!(
+            f,
+            "  {} one state on all {} replicas at height {}: root {}",
+            mark(true),
+            agreement.replicas,
+            agreement.height,
+            agreement.root
+        )?;
+        writeln!(
+            f,
+            "  {} money: {issued} issued, {outstanding} outstanding, {held} in accounts (proven at height {height})",
+            mark(issued == outstanding && outstanding == held)
+        )?;
         match proof {
             None => writeln!(f, "  {} no receipt to verify", mark(false)),
             Some(Proof { text, bytes }) => {
-                writeln!(f, "  {} a receipt, saved as {bytes} bytes of JSON, read back, and verified from the genesis alone:", mark(true))?;
+                writeln!(
+                    f,
+                    "  {} a receipt, saved as {bytes} bytes of JSON, read back, and verified from the genesis alone:",
+                    mark(true)
+                )?;
                 write!(f, "\n{text}")
             }
         }

@@ -32,7 +32,12 @@ pub(super) fn gather<A: StateMachine>(driver: &Driver<A>) -> Vec<(String, u64)> 
     put("clients", net.clients as u64);
     put("client_received_bytes", net.client_received_bytes);
     put("client_sent_bytes", net.client_sent_bytes);
-    let dropped = driver.network.peers().iter().flat_map(|peer| peer.classes.iter().map(|c| c.dropped_frames).collect::<Vec<_>>()).sum();
+    let dropped = driver
+        .network
+        .peers()
+        .iter()
+        .flat_map(|peer| peer.classes.iter().map(|c| c.dropped_frames).collect::<Vec<_>>())
+        .sum();
     put("dropped_frames", dropped);
     for (sort, traffic) in driver.host.accounting().totals() {
         let direction = match sort.direction {

@@ -213,7 +213,8 @@ impl Inner {
                 Err(rejection) => {
                     // What does not even decode has no id: its answer carries 0.
                     let id = codec::decode::<Request>(&bytes, bytes.len()).map_or(0, |request| request.id);
-                    let _ = self.inbox.send(Message::Refused { client, id, rejection: rejection.to_string() });
+                    let _ =
+                        self.inbox.send(Message::Refused { client, id, rejection: rejection.to_string() });
                 }
             }
         }

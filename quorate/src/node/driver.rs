@@ -62,7 +62,12 @@ pub(crate) struct Driver<A> {
 
 impl<A: StateMachine> Driver<A> {
     /// Runs until it is told to stop; gives the reason if it stopped by itself.
-    pub(crate) fn run(mut self, messages: &Receiver<Message>, first: Vec<Effect>, runtime: &Handle) -> Option<String> {
+    pub(crate) fn run(
+        mut self,
+        messages: &Receiver<Message>,
+        first: Vec<Effect>,
+        runtime: &Handle,
+    ) -> Option<String> {
         let mut effects = first;
         let ended = loop {
             if let Some(reason) = self.carry_out(&mut effects) {
@@ -88,7 +93,12 @@ impl<A: StateMachine> Driver<A> {
 
     /// Takes what has gathered. Gives the end, if it came.
     #[allow(clippy::option_option)]
-    fn burst(&mut self, first: Message, more: &Receiver<Message>, effects: &mut Vec<Effect>) -> Option<Option<String>> {
+    fn burst(
+        &mut self,
+        first: Message,
+        more: &Receiver<Message>,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Option<String>> {
         let mut next = Some(first);
         let mut taken = 0;
         while let Some(message) = next.take() {
@@ -177,8 +187,12 @@ impl<A: StateMachine> Driver<A> {
                 Effect::ReadBlocks { to, blocks } => {
                     let reader = self.reader.clone();
                     self.pool.read(move || {
-                        let read = |digest| Ok((digest, reader.block(&digest).map_err(|error| error.to_string())?));
-                        let blocks = blocks.into_iter().map(read).collect::<Result<Vec<(_, Option<Bytes>)>, String>>()?;
+                        let read =
+                            |digest| Ok((digest, reader.block(&digest).map_err(|error| error.to_string())?));
+                        let blocks = blocks
+                            .into_iter()
+                            .map(read)
+                            .collect::<Result<Vec<(_, Option<Bytes>)>, String>>()?;
                         Ok(Event::BlocksRead { to, blocks })
                     });
                 }
@@ -193,7 +207,9 @@ impl<A: StateMachine> Driver<A> {
                     }
                 }
                 Effect::Stable { height } => self.edge.set_stable(height),
-                Effect::Report(evidence) => tracing::error!(accused = %evidence.accused, ?evidence, "a replica signed two statements that contradict each other"),
+                Effect::Report(evidence) => {
+                    tracing::error!(accused = %evidence.accused, ?evidence, "a replica signed two statements that contradict each other")
+                }
                 Effect::Halt { reason } => return Some(reason),
             }
         }

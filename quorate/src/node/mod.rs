@@ -11,13 +11,13 @@ mod ports;
 
 use crate::home::{Home, ReplicaConfig, read_genesis};
 use anyhow::{Context, bail};
+use bft_core::codec;
 use bft_core::committee::Trust;
 use bft_core::edge::Edge;
 use bft_core::genesis::Genesis;
 use bft_core::host::{Effect, Event, HostConfig, LocalLimits, Recovered};
 use bft_core::machine::StateMachine;
 use bft_core::types::ReplicaId;
-use bft_core::codec;
 use crossbeam_channel::Sender;
 use crypto::{IdentitySecret, QuorumSigner, Scheme, TransactionVerifier, keystore};
 use crypto_pool::CryptoPool;
@@ -78,7 +78,9 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
     let mut directory = DataDir::open(home.path(), trust.domain.chain.0, u32::from(me.0))?;
     let may_vote = directory.origin() == Origin::New;
     if !may_vote {
-        tracing::warn!("the data directory was not initialised for this replica: it follows the others and does not vote");
+        tracing::warn!(
+            "the data directory was not initialised for this replica: it follows the others and does not vote"
+        );
     }
     let mut log_config = LogConfig::new(trust.domain.chain.0);
     log_config.segment_bytes = config.segment_bytes;
@@ -91,7 +93,8 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
 
     let (inbox, messages) = crossbeam_channel::unbounded();
     let edge = Arc::new(Edge::new(trust.clone(), genesis.limits, TransactionVerifier::Zip215));
-    let pool = CryptoPool::new(Arc::clone(&edge), trust.quorum.clone(), signer, identity.clone(), inbox.clone())?;
+    let pool =
+        CryptoPool::new(Arc::clone(&edge), trust.quorum.clone(), signer, identity.clone(), inbox.clone())?;
     let host_config = HostConfig {
         me,
         genesis: Arc::clone(&genesis),
@@ -108,7 +111,13 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
         None => info
             .address
             .to_socket_addrs()
-            .with_context(|| format!("the address {:?} of this replica cannot be resolved; give `listen` in {}", info.address, home.config().display()))?
+            .with_context(|| {
+                format!(
+                    "the address {:?} of this replica cannot be resolved; give `listen` in {}",
+                    info.address,
+                    home.config().display()
+                )
+            })?
             .next()
             .with_context(|| format!("the address {:?} of this replica resolves to nothing", info.address))?,
     };
@@ -173,7 +182,9 @@ impl Node {
         match ended {
             Ok(None) => Ok(()),
             Ok(Some(reason)) => bail!("the replica stopped: {reason}"),
-            Err(_) => bail!("the replica's thread panicked: an invariant of its own is broken; keep the data directory for inspection"),
+            Err(_) => bail!(
+                "the replica's thread panicked: an invariant of its own is broken; keep the data directory for inspection"
+            ),
         }
     }
 }
@@ -186,7 +197,12 @@ async fn stop_signal() -> std::io::Result<()> {
     }
 }
 
-fn check_identity(home: &Home, genesis: &Genesis, me: ReplicaId, identity: &IdentitySecret) -> anyhow::Result<()> {
+fn check_identity(
+    home: &Home,
+    genesis: &Genesis,
+    me: ReplicaId,
+    identity: &IdentitySecret,
+) -> anyhow::Result<()> {
     let (ours, expected) = (identity.public(), genesis.replicas[me.index()].identity);
     if ours == expected {
         return Ok(());
@@ -206,12 +222,18 @@ fn check_identity(home: &Home, genesis: &Genesis, me: ReplicaId, identity: &Iden
     }
 }
 
-fn read_signer(home: &Home, genesis: &Genesis, me: ReplicaId, identity: &IdentitySecret) -> anyhow::Result<QuorumSigner> {
+fn read_signer(
+    home: &Home,
+    genesis: &Genesis,
+    me: ReplicaId,
+    identity: &IdentitySecret,
+) -> anyhow::Result<QuorumSigner> {
     match (genesis.scheme, &genesis.threshold) {
         (Scheme::Ed25519, _) => Ok(QuorumSigner::Ed25519(identity.clone())),
         (Scheme::Threshold, None) => bail!("the genesis has the threshold scheme and no threshold keys"),
         (Scheme::Threshold, Some(keys)) => {
-            let share = keystore::read_threshold(&home.threshold_key(), bft_core::genesis::FIRST_EPOCH, keys)?;
+            let share =
+                keystore::read_threshold(&home.threshold_key(), bft_core::genesis::FIRST_EPOCH, keys)?;
             if share.replica() != me {
                 bail!(
                     "{} is the share of replica {}, but this is replica {}; put every share into its own home",
@@ -244,9 +266,10 @@ fn net_config(
     listen: SocketAddr,
 ) -> anyhow::Result<NetConfig> {
     let members = genesis.replicas.iter().zip(trust.committee.members());
-    let roster = Roster::new(
-        members.map(|(replica, id)| (id, Member { identity: replica.identity, address: replica.address.clone() })),
-    )?;
+    let roster =
+        Roster::new(members.map(|(replica, id)| {
+            (id, Member { identity: replica.identity, address: replica.address.clone() })
+        }))?;
     let hello = Hello {
         version: u16::from(codec::VERSION),
         chain: trust.domain.chain,
