@@ -154,7 +154,7 @@ impl Network {
                     return true;
                 }
             }
-            assert!(Instant::now() < until, "the replicas did not come up");
+            assert!(Instant::now() < until, "the replicas did not come up\n{}", self.last_words());
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -167,15 +167,28 @@ impl Network {
         ClientConfig::new(self.consortium.genesis.clone(), ClientSecret::generate().expect("entropy"))
     }
 
-    /// An enrolled client.
+    /// An enrolled client, as soon as it can connect.
     ///
     /// # Panics
-    /// If it cannot connect.
+    /// If it cannot connect in time.
     pub async fn client(&self, index: usize) -> Client {
         let secret = self.consortium.clients[index].clone();
-        Client::connect(ClientConfig::new(self.consortium.genesis.clone(), secret))
-            .await
-            .expect("a client connects")
+        let config = ClientConfig::new(self.consortium.genesis.clone(), secret);
+        let until = Instant::now() + DEADLINE;
+        loop {
+            match Client::connect(config.clone()).await {
+                Ok(client) => return client,
+                Err(error) => assert!(Instant::now() < until, "{error}\n{}", self.last_words()),
+            }
+        }
+    }
+
+    /// What the replicas said last.
+    pub fn last_words(&self) -> String {
+        self.replicas
+            .iter()
+            .map(|replica| format!("{}: {}\n", replica.replica(), replica.last_words()))
+            .collect()
     }
 
     /// The reports of those that answer.
@@ -210,7 +223,7 @@ impl Network {
                 assert!(reports.iter().all(|r| r.state_root == reports[0].state_root), "{reports:?}");
                 return reports[0].clone();
             }
-            assert!(Instant::now() < until, "no agreement: committed, executed, stable are {heights:?}");
+            assert!(Instant::now() < until, "no agreement: committed, executed, stable are {heights:?}\n{}", self.last_words());
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -1,5 +1,6 @@
 //! The commands, in the order of a network's life: keys, genesis, homes, transactions, proofs.
 
+use app_examples::ledger::MEMO_BYTES;
 use crypto::Scheme;
 use std::fs;
 use std::path::Path;
@@ -103,8 +104,8 @@ async fn a_transaction_is_proven_saved_and_verified_offline() {
         "{refused:?}"
     );
     tx(&key(1), &["transfer", "0", "EUR", "--to", &to]).complains(1, &["the amount is 0", "at least 1"]);
-    tx(&key(1), &["transfer", "1", "EUR", "--to", &to, "--memo", &"x".repeat(257)])
-        .complains(1, &["257 bytes; at most 256"]);
+    tx(&key(1), &["transfer", "1", "EUR", "--to", &to, "--memo", &"x".repeat(MEMO_BYTES + 1)])
+        .complains(1, &["the memo has", &format!("at most {MEMO_BYTES}")]);
 
     let said = run(PROGRAM, ["query", "--genesis", &genesis, "balance", "EUR", &to]).succeeded();
     assert!(said.starts_with("100 EUR\n(proven at height "), "{said}");

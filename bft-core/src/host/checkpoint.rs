@@ -214,3 +214,28 @@ impl Checkpoints {
         riders.into_iter().chain(retry).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crypto::{FaultModel, ProtocolTag};
+
+    #[test]
+    fn no_more_votes_ride_on_a_frame_than_the_edge_lets_pass() {
+        let domain = StatementDomain {
+            chain: Digest::ZERO,
+            epoch: 1,
+            protocol: ProtocolTag::PBFT,
+            fault_model: FaultModel::Byzantine,
+        };
+        let committee = Committee { replicas: 4, fault_model: FaultModel::Byzantine };
+        let mut checkpoints = Checkpoints::new(ReplicaId(0), committee, domain, 0, 1000);
+        let vote = |height| CheckpointVote { height, entry: Digest::ZERO, share: Share::Threshold([0; 48]) };
+        let votes = (1..=100).map(vote).collect();
+        checkpoints.riders.insert(ReplicaId(1), Riders { votes, since: Time(0) });
+        let first: Vec<Height> = checkpoints.riders(ReplicaId(1)).iter().map(|vote| vote.height).collect();
+        assert_eq!(first, (37..=100).collect::<Vec<_>>());
+        assert_eq!(checkpoints.riders(ReplicaId(1)).len(), 36);
+        assert_eq!(checkpoints.riders(ReplicaId(1)).len(), 0);
+    }
+}

@@ -175,3 +175,21 @@ impl BlockFetch {
         self.open.values().map(|fetch| fetch.by).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_asked_for_once_then_of_the_next_replica() {
+        let mut fetch = BlockFetch::default();
+        let (block, from) = (Digest([1; 32]), [ReplicaId(1), ReplicaId(2)]);
+        assert_eq!(fetch.want(Time(0), &from, &[block]), [(ReplicaId(1), vec![block])]);
+        assert_eq!(fetch.want(Time(0), &from, &[block]), []);
+        assert_eq!(fetch.late(Time(0)), []);
+        let (questions, nobody) = fetch.missing(Time(0), ReplicaId(1), &[block]);
+        assert_eq!((questions, nobody), (vec![(ReplicaId(2), vec![block])], vec![]));
+        assert_eq!(fetch.missing(Time(0), ReplicaId(2), &[block]), (vec![], vec![block]));
+        assert!(!fetch.got(&block));
+    }
+}

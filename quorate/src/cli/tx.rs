@@ -9,7 +9,7 @@ use app_examples::ledger::{AssetCode, Operation};
 use bft_core::codec;
 use bft_core::genesis::Genesis;
 use bft_core::receipt::{ProvenReceipt, code};
-use bft_core::transaction::{Item, Kind, SystemAction};
+use bft_core::transaction::{Item, Kind, SystemAction, Transaction};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use client::{Client, SubmitError};
@@ -135,7 +135,14 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             check_size(&genesis, &body)?;
             let path = key.context("who signs? give --key FILE, or set QUORATE_KEY")?;
             let secret = keystore::read_client(&path)?;
-            on_runtime(sign_and_submit(&genesis, secret, kind, body, patience, &pending, save.as_deref()))
+            on_runtime(async {
+                let client =
+                    network::connect_patiently(genesis.clone(), secret, patience).await.context(NOTHING_SENT)?;
+                let transaction = client.sign(kind, body);
+                let end = submit_signed(&client, &genesis, &transaction, &pending, save.as_deref()).await;
+                client.close().await;
+                end
+            })
         }
         Intent::Again(path) => {
             let saved = read_transaction(&path)?;
@@ -193,22 +200,18 @@ fn check_size(genesis: &Genesis, body: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn sign_and_submit(
+/// Saves a signed transaction, so that it can be sent again if its outcome stays unknown, and submits it.
+async fn submit_signed(
+    client: &Client,
     genesis: &Genesis,
-    secret: ClientSecret,
-    kind: Kind,
-    body: Bytes,
-    patience: u64,
+    transaction: &Transaction,
     pending: &Path,
     save: Option<&Path>,
 ) -> anyhow::Result<ExitCode> {
-    let client = network::connect_patiently(genesis.clone(), secret, patience).await.context(NOTHING_SENT)?;
-    let saved = SavedTransaction::new(genesis.chain(), &client.sign(kind, body));
+    let saved = SavedTransaction::new(genesis.chain(), transaction);
     let path = pending.join(format!("tx-{}.json", output::short(&saved.item().digest)));
     write_json(&path, &saved).context(NOTHING_SENT)?;
-    let end = submit(&client, genesis, &saved, &path, save).await;
-    client.close().await;
-    end
+    submit(client, genesis, &saved, &path, save).await
 }
 
 /// Submits what was saved at `path`, and removes the file once the fate of the transaction is known.
