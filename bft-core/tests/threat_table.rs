@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 const ROWS: [RangeInclusive<u32>; 6] = [1..=16, 18..=47, 49..=60, 64..=89, 91..=98, 100..=103];
 
 /// Rows whose part is in this release: each has a test.
-const COVERED: [RangeInclusive<u32>; 9] =
-    [1..=16, 50..=57, 59..=60, 64..=69, 71..=78, 88..=89, 92..=93, 95..=95, 97..=98];
+const COVERED: [RangeInclusive<u32>; 10] =
+    [1..=14, 16..=16, 50..=57, 59..=60, 64..=69, 71..=78, 88..=89, 92..=93, 95..=95, 97..=98];
 
 /// What stands in the column of a row that has neither test nor note.
 const NOTHING: &str = "none yet";

@@ -8,6 +8,7 @@ use bft_core::genesis::Limits;
 use bft_core::request::StatusReport;
 use client::{Client, ClientConfig};
 use crypto::{ClientSecret, ReplicaId, Scheme};
+use quorate::home::{Home, ReplicaConfig};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,18 @@ pub const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits for a condition.
+///
+/// # Panics
+/// If it does not come true in time.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < until, "not in time: {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
 
 /// How a command ended.
 #[derive(Debug)]
@@ -114,7 +127,14 @@ pub fn consortium(program: &str, dir: &Path, scheme: Scheme) -> Consortium {
         limits: Limits { view_timeout_ms: 500, ..Limits::default() },
         seed: fresh_seed().expect("entropy"),
     };
-    Consortium::create(config).expect("a consortium")
+    let consortium = Consortium::create(config).expect("a consortium");
+    for replica in 0..4 {
+        // A log of the usual size is written and read whole at every start, which takes seconds in a debug build.
+        let path = Home::new(consortium.home(replica)).config();
+        let config = ReplicaConfig::read(&path).expect("init wrote it");
+        ReplicaConfig { segment_bytes: 4 << 20, ..config }.write(&path).expect("a configuration");
+    }
+    consortium
 }
 
 impl Network {
@@ -223,7 +243,11 @@ impl Network {
                 assert!(reports.iter().all(|r| r.state_root == reports[0].state_root), "{reports:?}");
                 return reports[0].clone();
             }
-            assert!(Instant::now() < until, "no agreement: committed, executed, stable are {heights:?}\n{}", self.last_words());
+            assert!(
+                Instant::now() < until,
+                "no agreement: committed, executed, stable are {heights:?}\n{}",
+                self.last_words()
+            );
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -169,3 +169,50 @@ async fn a_transaction_is_proven_saved_and_verified_offline() {
     run(PROGRAM, ["status", "--genesis", &genesis])
         .complains(1, &["no replica could be reached", "check that they run"]);
 }
+
+// threat 92: no answer is not a failure, and trying again is safe.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_outcome_is_said_and_a_retry_executes_once() {
+    let mut network = Network::start(PROGRAM, Scheme::Ed25519).await;
+    let dir = network.dir.path().to_owned();
+    let genesis = path(&dir, "genesis.json");
+    let pending = path(&dir, "pending");
+    fs::create_dir(&pending).unwrap();
+    let key = network.consortium.client_key_path(0).to_str().unwrap().to_owned();
+    let to = network.consortium.clients[1].public().to_string();
+    // Two of four are no quorum: the transaction is taken in, and nothing comes of it.
+    network.replicas[2].kill().unwrap();
+    network.replicas[3].kill().unwrap();
+    let issue = ["tx", "--genesis", &genesis, "--key", &key, "--pending", &pending, "--patience", "2"];
+    let ended = run(PROGRAM, issue.into_iter().chain(["issue", "100", "EUR", "--to", &to]));
+    ended.complains(
+        4,
+        &["outcome unknown", "may still be executed", "Do not sign it anew", "retry", &pending],
+    );
+    let saved: Vec<_> = fs::read_dir(&pending).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [saved] = saved.as_slice() else { panic!("{saved:?}") };
+    let copy = path(&dir, "copy.json");
+    fs::copy(saved, &copy).unwrap();
+    let text = fs::read_to_string(saved).unwrap();
+
+    network.replicas[2].restart().unwrap();
+    network.replicas[3].restart().unwrap();
+    let retry = |file: &str| run(PROGRAM, ["tx", "--genesis", &genesis, "retry", file]);
+    let first = retry(saved.to_str().unwrap()).succeeded();
+    assert!(first.contains("executed: issue 100 EUR"), "{first}");
+    assert!(!saved.exists(), "its work is done");
+    let line = |said: &str, name: &str| said.lines().find(|line| line.contains(name)).map(str::to_owned);
+    let second = retry(&copy).succeeded();
+    for name in ["transaction", "height", "answer"] {
+        assert_eq!(line(&first, name), line(&second, name));
+    }
+    let said = run(PROGRAM, ["query", "--genesis", &genesis, "supply", "EUR"]).succeeded();
+    assert!(said.contains("issued 100,"), "{said}");
+
+    let mut foreign: serde_json::Value = serde_json::from_str(&text).unwrap();
+    foreign["chain"] = serde_json::json!("ab".repeat(32));
+    fs::write(&copy, foreign.to_string()).unwrap();
+    retry(&copy).complains(1, &["signed for the network abab", "give the genesis of its network"]);
+    fs::write(&copy, "{\"version\": 1, \"chain\"").unwrap();
+    retry(&copy).complains(1, &["copy.json", "half-written"]);
+}

@@ -1,6 +1,8 @@
 //! The demo, as a newcomer would run it.
 
-use tests::run;
+use rustix::process::{Pid, Signal};
+use std::process::Command;
+use tests::{run, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_replica");
 
@@ -22,6 +24,40 @@ fn the_demo_survives_its_crash_and_proves_it() {
     }
     assert!(!out.contains("FAIL"), "{out}");
     assert!(!path.exists(), "the directory is gone");
+}
+
+/// Processes whose command line has `word`.
+fn processes_of(word: &str) -> Vec<String> {
+    let command_line = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).ok();
+    let all = std::fs::read_dir("/proc").unwrap().map(Result::unwrap).filter_map(command_line);
+    all.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).filter(|line| line.contains(word)).collect()
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("demo");
+    let word = home.to_str().unwrap();
+    let output = std::fs::File::create(dir.path().join("output")).unwrap();
+    let mut demo = Command::new(PROGRAM)
+        .args(["demo", "--home", word])
+        .stdout(output.try_clone().unwrap())
+        .stderr(output)
+        .spawn()
+        .unwrap();
+    let said = || std::fs::read_to_string(dir.path().join("output")).unwrap();
+    until("the replicas run", || {
+        assert_eq!(demo.try_wait().unwrap(), None, "{}", said());
+        said().contains("replicas run")
+    });
+    assert_eq!(processes_of(word).len(), 5, "the demo and its replicas");
+    let pid = Pid::from_raw(demo.id().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    until("the demo ends", || demo.try_wait().unwrap().is_some());
+    assert_eq!(demo.wait().unwrap().code(), Some(1));
+    assert!(said().contains("interrupted; the replicas are stopped"), "{}", said());
+    assert_eq!(processes_of(word), Vec::<String>::new());
+    assert!(!home.exists());
 }
 
 #[test]

@@ -220,6 +220,81 @@ mod tests {
     use super::*;
     use crypto::{FaultModel, ProtocolTag};
 
+    fn entry(height: Height, root: u8) -> LedgerEntry {
+        let zero = Digest::ZERO;
+        LedgerEntry {
+            epoch: 1,
+            height,
+            block: zero,
+            time: 0,
+            receipts_root: zero,
+            state_root: Some(Digest([root; 32])),
+            next_epoch: None,
+            previous: zero,
+        }
+    }
+
+    fn vote(entry: &LedgerEntry) -> CheckpointVote {
+        CheckpointVote { height: entry.height, entry: entry.digest(), share: Share::Threshold([7; 48]) }
+    }
+
+    fn collector() -> Checkpoints {
+        let committee = Committee { replicas: 4, fault_model: FaultModel::Byzantine };
+        let domain = StatementDomain {
+            chain: Digest::ZERO,
+            epoch: 1,
+            protocol: ProtocolTag::PBFT,
+            fault_model: FaultModel::Byzantine,
+        };
+        Checkpoints::new(ReplicaId(0), committee, domain, 0, 16)
+    }
+
+    #[test]
+    fn threat_12_divergent_words_on_a_height_do_not_make_a_checkpoint() {
+        let mut checkpoints = collector();
+        let (good, bad) = (entry(3, 1), entry(3, 2));
+        checkpoints.executed(Time(0), good);
+        assert_eq!(checkpoints.collect(ReplicaId(1), vote(&bad)), None);
+        assert_eq!(checkpoints.collect(ReplicaId(2), vote(&good)), None);
+        assert_eq!(checkpoints.collect(ReplicaId(0), vote(&good)), None);
+        let job = checkpoints.collect(ReplicaId(3), vote(&good)).expect("a quorum of equal words");
+        let from: Vec<ReplicaId> = job.shares.iter().map(|(from, _)| *from).collect();
+        assert_eq!(from, [ReplicaId(0), ReplicaId(2), ReplicaId(3)]);
+        // A quorum whose word is not this replica's own combines nothing here.
+        let mut checkpoints = collector();
+        checkpoints.executed(Time(0), good);
+        for replica in 1..4 {
+            assert_eq!(checkpoints.collect(ReplicaId(replica), vote(&bad)), None);
+        }
+    }
+
+    #[test]
+    fn words_far_ahead_or_settled_are_not_kept() {
+        let mut checkpoints = collector();
+        assert_eq!(checkpoints.collect(ReplicaId(1), vote(&entry(17, 1))), None);
+        assert_eq!(checkpoints.collect(ReplicaId(1), vote(&entry(u64::MAX, 1))), None);
+        assert!(checkpoints.collected.is_empty());
+        checkpoints.collect(ReplicaId(1), vote(&entry(16, 1)));
+        checkpoints.stable(16);
+        assert!(checkpoints.collected.is_empty());
+    }
+
+    #[test]
+    fn the_next_collector_is_tried_when_one_withholds() {
+        let mut checkpoints = collector();
+        checkpoints.executed(Time(0), entry(2, 1));
+        checkpoints.sealed(Time(0), 2, Share::Threshold([7; 48]));
+        let first = checkpoints.collector(2, 0);
+        assert_eq!(checkpoints.riders(first).len(), 1);
+        let at = checkpoints.deadline().expect("an attempt ends");
+        assert_eq!(checkpoints.retry(at), None);
+        let second = checkpoints.collector(2, 1);
+        assert_ne!(first, second);
+        // The second one may be this replica itself: then its share is with it already.
+        let with_it = second == ReplicaId(0) && checkpoints.collected.contains_key(&2);
+        assert!(with_it || checkpoints.riders(second).len() == 1);
+    }
+
     #[test]
     fn no_more_votes_ride_on_a_frame_than_the_edge_lets_pass() {
         let domain = StatementDomain {

@@ -136,8 +136,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let path = key.context("who signs? give --key FILE, or set QUORATE_KEY")?;
             let secret = keystore::read_client(&path)?;
             on_runtime(async {
-                let client =
-                    network::connect_patiently(genesis.clone(), secret, patience).await.context(NOTHING_SENT)?;
+                let client = network::connect_patiently(genesis.clone(), secret, patience)
+                    .await
+                    .context(NOTHING_SENT)?;
                 let transaction = client.sign(kind, body);
                 let end = submit_signed(&client, &genesis, &transaction, &pending, save.as_deref()).await;
                 client.close().await;

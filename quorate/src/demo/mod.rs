@@ -11,7 +11,7 @@ mod report;
 use crate::cli::{
     ReceiptFile, SavedTransaction, connect_patiently, on_runtime, query, read_receipt, verify, write_json,
 };
-use crate::home::read_genesis;
+use crate::home::{Home, ReplicaConfig, read_genesis};
 use anyhow::{Context, bail};
 use app_examples::ledger::{Answer, Operation, Query};
 use bench::consortium::{Consortium, ConsortiumConfig, fresh_seed};
@@ -48,6 +48,8 @@ const MOST_PER_SECOND: u64 = 1000;
 const ENDOWMENT: u64 = 1_000_000;
 /// How long a transaction's receipt may take, outage included.
 const SUBMIT_PATIENCE_SECONDS: u64 = 30;
+/// Bytes of a log segment, which is written in advance: a short run needs no more, and starts sooner.
+const SEGMENT_BYTES: u64 = 8 << 20;
 /// How often a network is made anew because a port was taken by others in between.
 const ATTEMPTS: usize = 3;
 
@@ -183,6 +185,10 @@ async fn start(
             seed,
         };
         let mut consortium = Consortium::create(config)?;
+        for replica in 0..replicas {
+            let path = Home::new(consortium.home(replica)).config();
+            ReplicaConfig { segment_bytes: SEGMENT_BYTES, ..ReplicaConfig::read(&path)? }.write(&path)?;
+        }
         let processes = consortium.start()?;
         match Cluster::up(consortium.genesis.clone(), processes).await {
             Ok(cluster) => {
