@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     /// A consensus limit that differs from the default; may be repeated.
     #[arg(long = "limit", value_name = "KEY=VALUE")]
     limits: Vec<String>,
-    /// For --scheme threshold: this process deals all key shares and writes them to DIR/threshold-<i>.key. It knows every
+    /// For --scheme threshold: this process deals all key shares and writes them to DIR/threshold-N.key. It knows every
     /// secret for a moment, and so does whoever can read DIR: not for a real network.
     #[arg(long, value_name = "DIR")]
     trusted_dealer_for_tests_and_demo: Option<PathBuf>,
@@ -122,7 +122,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(dir) = dealt {
         text += &format!(
             "\nWARNING: a trusted dealer made the group key, for tests and demonstrations only. It knew every secret, and whoever \
-             reads {0} can sign for the whole committee.\nGive {0}/threshold-<i>.key to replica i as HOME/threshold.key, then \
+             reads {0} can sign for the whole committee.\nGive {0}/threshold-N.key to replica N as HOME/threshold.key, then \
              delete the rest.",
             dir.display()
         );

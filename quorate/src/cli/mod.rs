@@ -27,7 +27,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-/// Exit code: the network has refused the transaction, for good and provably.
+/// Exit code: the transaction was refused, with a proven receipt or by replicas of which one is honest.
 pub const REFUSED: u8 = 3;
 /// Exit code: it is not known what became of the transaction; `tx retry` is safe.
 pub const UNKNOWN: u8 = 4;
@@ -66,8 +66,8 @@ enum Command {
     Status(status::Arguments),
     Verify(verify::Arguments),
     Demo(crate::demo::Arguments),
-    /// Measures a network of processes on this machine.
-    #[command(subcommand)]
+    /// Measure a network of processes on this machine.
+    #[command(subcommand, after_help = "Example:\n  quorate bench load --quick")]
     Bench(Bench),
 }
 
