@@ -233,7 +233,12 @@ impl Rig {
         Ok(rig)
     }
 
-    fn restart(self, app: Counter) -> Result<Rig, RecoverError> {
+    /// Stops once everything is on disk, and starts again.
+    fn restart(mut self, app: Counter) -> Result<Rig, RecoverError> {
+        self.now.time.0 += 1_000_000_000;
+        let mut effects = Vec::new();
+        self.host.flush(self.now, &mut effects);
+        self.carry_out(effects);
         Rig::start(self.config, app, self.items, self.state)
     }
 

@@ -55,7 +55,7 @@ fn form() -> Vec<Case> {
         case(
             nothing,
             SUPERVISOR,
-            Operation::Unfreeze { account: key(SHOP), reason: "r".repeat(500) },
+            Operation::Unfreeze { account: key(SHOP), reason: "r".repeat(1100) },
             Code::Malformed,
             "the bytes are not an operation of the ledger: they must be its one encoding, of at most 1024 bytes, made by this release",
         ),

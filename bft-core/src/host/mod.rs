@@ -35,7 +35,7 @@ use crate::engine::{Class, Engine, Evidence, Input, Outbox};
 use crate::envelope::{Envelope, Seal, Sealed};
 use crate::genesis::Genesis;
 use crate::ledger::CheckpointCertificate;
-use crate::log::{LogBatch, LogItem, StateBatch};
+use crate::log::{LogBatch, LogItem, LogKind, StateBatch};
 use crate::machine::StateMachine;
 use crate::request::Request;
 use crate::transaction::Item;
@@ -52,6 +52,7 @@ use promises::Promises;
 use proposing::Wanted;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use sync::{BlockFetch, ChainSync};
 
 /// A connection of a client, named by the transport.
@@ -295,14 +296,34 @@ pub struct Totals {
 #[derive(Debug, Default)]
 struct LogTail {
     items: Vec<LogItem>,
+    /// Whether a promise or a body is among them; entries and certificates can wait for the next of these.
+    urgent: bool,
+    /// When items that are not urgent have waited long enough.
+    lazy_until: Option<Time>,
     /// Sequence of the last batch handed out.
     sequence: u64,
     durable: u64,
     segment_bytes: usize,
 }
 
+/// How long entries and certificates wait for something urgent to be written with, so that they cost no sync of their own.
+const LAZY_WAIT: Duration = Duration::from_millis(50);
+
 impl LogTail {
-    /// The sequence that covers everything appended so far.
+    fn push(&mut self, item: LogItem) {
+        self.urgent |= match item.kind {
+            LogKind::Record | LogKind::Block | LogKind::Mark => true,
+            LogKind::Entry | LogKind::Certificate => false,
+        };
+        self.items.push(item);
+    }
+
+    /// The sequence that covers every promise and body so far.
+    fn covering_promises(&self) -> u64 {
+        if self.urgent { self.sequence + 1 } else { self.sequence }
+    }
+
+    /// The sequence that covers everything so far.
     fn covering(&self) -> u64 {
         if self.items.is_empty() { self.sequence } else { self.sequence + 1 }
     }
@@ -361,7 +382,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.propose(now, effects);
         self.catch_up(now.time, effects);
         self.pursue_checkpoints(now.time, effects);
-        self.append(effects);
+        self.append(now.time, effects);
         self.start_flush(effects);
     }
 
@@ -376,6 +397,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.checkpoints.deadline(),
             self.chain_sync.deadline(),
             self.block_fetch.deadline(),
+            self.log.lazy_until,
         ]
         .into_iter()
         .flatten()
@@ -414,10 +436,15 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     /// Hands out the batch of log items gathered since the last one.
-    fn append(&mut self, effects: &mut Vec<Effect>) {
+    fn append(&mut self, now: Time, effects: &mut Vec<Effect>) {
         if self.log.items.is_empty() {
             return;
         }
+        if !self.log.urgent && now < *self.log.lazy_until.get_or_insert(now + LAZY_WAIT) {
+            return;
+        }
+        self.log.urgent = false;
+        self.log.lazy_until = None;
         let items = std::mem::take(&mut self.log.items);
         self.hand_out(items, false, effects);
         if self.log.segment_bytes >= self.config.local.segment_bytes {

@@ -56,7 +56,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.keep_block(block);
         }
         if let Some(record) = record {
-            self.log.items.push(record_item(&record));
+            self.log.push(record_item(&record));
         }
     }
 
@@ -69,7 +69,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let items =
             block.payload.items(&self.config.trust.domain.chain).expect("a block to keep passed the edge");
         self.pool.proposed(block.header.height, digest, items.iter().map(crate::transaction::Item::key));
-        self.log.items.push(block_item(&block, digest));
+        self.log.push(block_item(&block, digest));
         self.bodies.insert(digest, block);
     }
 
@@ -87,7 +87,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         with: SealWith,
         effects: &mut Vec<Effect>,
     ) {
-        match self.promises.make(promise, with, self.log.covering()) {
+        match self.promises.make(promise, with, self.log.covering_promises()) {
             Ok(Some(job)) => effects.push(Effect::Seal(job)),
             Ok(None) => {}
             Err(contradiction) => self.halt(contradiction.to_string(), effects),

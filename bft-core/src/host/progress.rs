@@ -26,7 +26,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let entry = self.ledger.execute(block);
         let height = entry.height;
         self.executed_at = now;
-        self.log.items.push(entry_item(&entry));
+        self.log.push(entry_item(&entry));
         let chain = &self.config.trust.domain.chain;
         let items = block.payload.items(chain).expect("an executed payload was parsed").clone();
         self.totals.blocks += 1;
@@ -93,7 +93,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             return None;
         }
         self.stable = certificate.clone();
-        self.log.items.push(certificate_item(certificate));
+        self.log.push(certificate_item(certificate));
         self.certificates.insert(height, certificate.clone());
         let oldest = height.saturating_sub(self.config.genesis.limits.receipt_heights);
         self.certificates = self.certificates.split_off(&oldest);
@@ -173,7 +173,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }
             let Some(block) = part.blocks.get(index) else { break };
             if !self.bodies.contains_key(&entry.block) {
-                self.log.items.push(block_item(block, entry.block));
+                self.log.push(block_item(block, entry.block));
             }
             let own = self.execute(now, block, effects);
             if own != *entry {
