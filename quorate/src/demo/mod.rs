@@ -19,6 +19,7 @@ use bft_core::genesis::Limits;
 use bft_core::quorum;
 use bft_core::receipt::code;
 use bft_core::transaction::Kind;
+use bft_core::types::Height;
 use clap::Args;
 use client::Client;
 use crypto::{FaultModel, Scheme};
@@ -140,7 +141,7 @@ async fn play(arguments: &Arguments, dir: &Path, narration: &Narration) -> anyho
         crash.replica.0, arguments.replicas, agreement.height
     ));
 
-    let supply = audit(&consortium, &cluster.observer, clients.len()).await?;
+    let supply = audit(&consortium, &cluster.observer, agreement.height).await?;
     let receipt_path = dir.join("receipt.json");
     let proof = match load.receipt_after(crash.at) {
         None => None,
@@ -228,23 +229,31 @@ async fn endow(consortium: &Consortium, clients: &[Client], narration: &Narratio
     Ok(())
 }
 
-/// What was issued, what is outstanding, and what all accounts hold: by verified queries.
-async fn audit(consortium: &Consortium, observer: &Client, clients: usize) -> anyhow::Result<report::Supply> {
+/// What was issued, what is outstanding, and what all accounts hold: by verified queries. Each must be answered from the
+/// height that the replicas agreed on: a proof of older state would hold too, and say nothing about the whole load.
+async fn audit(consortium: &Consortium, observer: &Client, agreed: Height) -> anyhow::Result<report::Supply> {
     let asset = consortium.asset();
-    let (answer, height) = query::ask(observer, &Query::Supply { asset }).await?;
-    let Answer::Supply(supply) = answer else {
+    let ask = async |query: Query| {
+        let (answer, height) = query::ask(observer, &query).await?;
+        if height != agreed {
+            bail!("a query was answered from height {height}, where the replicas agreed on {agreed}");
+        }
+        Ok(answer)
+    };
+    let Answer::Supply(supply) = ask(Query::Supply { asset }).await? else {
         bail!("the answer to the query of the supply is about something else")
     };
     let mut held = 0;
     for secret in &consortium.clients {
         let account = secret.public();
-        match query::ask(observer, &Query::Balance { asset, account }).await?.0 {
+        match ask(Query::Balance { asset, account }).await? {
             Answer::Balance(balance) => held += balance,
             _ => bail!("the answer to the query of a balance is about something else"),
         }
     }
     let outstanding = supply.outstanding().unwrap_or_default();
-    Ok(report::Supply { issued: ENDOWMENT * clients as u64, outstanding, held, height })
+    let issued = ENDOWMENT * consortium.clients.len() as u64;
+    Ok(report::Supply { issued, outstanding, held, height: agreed })
 }
 
 /// Writes the receipt, and verifies it from nothing but that file and the genesis.

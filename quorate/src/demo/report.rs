@@ -60,10 +60,24 @@ impl Outage {
         longest
     }
 
-    /// Whether the transaction would have been served in the outage.
-    fn touches(&self, sample: &Sample) -> bool {
-        sample.due <= self.to && sample.proven_at > self.from
+    /// Where a transaction falls. Every one falls in exactly one phase.
+    fn phase(&self, due: Instant, proven_at: Instant) -> Phase {
+        if due > self.to {
+            Phase::After
+        } else if proven_at > self.from {
+            Phase::In
+        } else {
+            Phase::Before
+        }
     }
+}
+
+/// Before the silence, in it (due before its end, proven after its beginning), or due after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Before,
+    In,
+    After,
 }
 
 /// The smallest value that at least `percent` of all do not exceed (nearest rank).
@@ -94,15 +108,17 @@ impl fmt::Display for Report<'_> {
 
         writeln!(
             f,
-            "\nfigures (every transaction signed, verified, on disk at a quorum, and proven to its client)"
+            "\nfigures (of this machine, at this rate, with whatever else it does; not a maximum: see `quorate bench load`)"
         )?;
         writeln!(
             f,
-            "  throughput   {:.0} transactions/s over {seconds:.1} s, offered at a fixed rate",
+            "  throughput   {:.0} transactions/s over {seconds:.1} s, as offered to it",
             if seconds > 0.0 { samples.len() as f64 / seconds } else { 0.0 }
         )?;
-        writeln!(f, "  latency      {}", latencies(samples.iter().filter(|s| !outage.touches(s))))?;
-        writeln!(f, "  in outage    {}", latencies(samples.iter().filter(|s| outage.touches(s))))?;
+        let of = |phase| latencies(samples.iter().filter(|s| outage.phase(s.due, s.proven_at) == phase));
+        writeln!(f, "  latency      {}", of(Phase::Before))?;
+        writeln!(f, "  in outage    {}", of(Phase::In))?;
+        writeln!(f, "  after it     {}", of(Phase::After))?;
         writeln!(
             f,
             "  outage       {:.0} ms without a receipt after the leader {} was killed; it was away for {:.1} s",
@@ -129,7 +145,7 @@ impl fmt::Display for Report<'_> {
         }
         writeln!(
             f,
-            "  {} one state on all {} replicas at height {}: root {}",
+            "  {} one state on all {} replicas, as each of them reports, at height {}: root {}",
             mark(true),
             agreement.replicas,
             agreement.height,
@@ -165,6 +181,17 @@ mod tests {
         assert_eq!(percentile(&all, 99), Some(Duration::from_millis(198)));
         assert_eq!(percentile(&all[..1], 99), Some(Duration::from_millis(1)));
         assert_eq!(percentile(&[], 50), None);
+    }
+
+    #[test]
+    fn every_transaction_falls_in_one_phase() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let outage = Outage { from: at(100), to: at(500) };
+        assert_eq!(outage.phase(at(10), at(100)), Phase::Before);
+        assert_eq!(outage.phase(at(10), at(500)), Phase::In);
+        assert_eq!(outage.phase(at(500), at(2000)), Phase::In);
+        assert_eq!(outage.phase(at(501), at(2000)), Phase::After);
     }
 
     #[test]
