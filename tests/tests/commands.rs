@@ -183,7 +183,7 @@ async fn an_unknown_outcome_is_said_and_a_retry_executes_once() {
     // Two of four are no quorum: the transaction is taken in, and nothing comes of it.
     network.replicas[2].kill().unwrap();
     network.replicas[3].kill().unwrap();
-    let issue = ["tx", "--genesis", &genesis, "--key", &key, "--pending", &pending, "--patience", "2"];
+    let issue = ["tx", "--genesis", &genesis, "--key", &key, "--pending", &pending, "--patience", "3"];
     let ended = run(PROGRAM, issue.into_iter().chain(["issue", "100", "EUR", "--to", &to]));
     ended.complains(
         4,

@@ -29,7 +29,15 @@ pub(crate) async fn connect_patiently(
     seconds: u64,
 ) -> anyhow::Result<Client> {
     let give_up = Duration::from_secs(seconds);
-    Ok(Client::connect(ClientConfig { give_up, ..ClientConfig::new(genesis, secret) }).await?)
+    let config = ClientConfig::new(genesis, secret);
+    let answer_timeout = turn(give_up, config.genesis.committee().faulty()).min(config.answer_timeout);
+    Ok(Client::connect(ClientConfig { give_up, answer_timeout, ..config }).await?)
+}
+
+/// How long one replica may keep a client waiting, so that even with all that may fail asked first, and dead, the patience
+/// lasts for one that answers and for some time to spare.
+fn turn(patience: Duration, faulty: usize) -> Duration {
+    patience / u32::try_from(faulty + 2).unwrap_or(u32::MAX)
 }
 
 /// A client that signs nothing: for questions, which everybody may ask.
@@ -43,4 +51,18 @@ pub(crate) fn check_key(key: &ClientKey) -> anyhow::Result<()> {
         bail!("{key} is not a client's public key; copy all 64 digits from `quorate keygen`");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_replicas_do_not_use_up_the_patience() {
+        for (patience_ms, faulty) in [(1000, 0), (2000, 1), (2000, 10), (30_000, 42)] {
+            let patience = Duration::from_millis(patience_ms);
+            let dead = turn(patience, faulty) * u32::try_from(faulty).unwrap();
+            assert!(dead + turn(patience, faulty) < patience, "{patience:?}, {faulty}");
+        }
+    }
 }

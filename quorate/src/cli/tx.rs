@@ -44,7 +44,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", global = true)]
     save: Option<PathBuf>,
     /// Give up waiting after this time; the outcome is then unknown.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, global = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), global = true)]
     patience: u64,
     /// Where the signed transaction is kept while its outcome is not known.
     #[arg(long, value_name = "DIR", default_value = ".", global = true)]
