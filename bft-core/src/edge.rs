@@ -153,10 +153,15 @@ impl Edge {
         let mut work = Work::default();
         match &envelope.body {
             Body::Engine(sealed) => {
-                if let Some(height) = sealed.message.height()
-                    && height <= self.stable.load(Relaxed)
-                {
-                    return Err(Rejection::Stale { height });
+                if let Some(height) = sealed.message.height() {
+                    let stable = self.stable.load(Relaxed);
+                    if height <= stable {
+                        return Err(Rejection::Stale { height });
+                    }
+                    // A replica that is behind saves itself the signatures in what it could not use.
+                    if height > stable.saturating_add(self.context.limits.reach()) {
+                        return Err(Rejection::Far { height });
+                    }
                 }
                 let Obligations { blocks, certificates, signatures } =
                     sealed.message.check(from, &sealed.seal, &self.context)?;

@@ -206,6 +206,12 @@ pub enum Rejection {
         /// The height.
         height: Height,
     },
+    /// Too far ahead to be of use yet.
+    #[error("it is about height {height}, which is out of reach from the stable height")]
+    Far {
+        /// The height.
+        height: Height,
+    },
     /// The block claims a time this replica's clock does not bear out.
     #[error("the block's time is {ahead_us} µs ahead of this replica's clock; check both clocks")]
     Clock {

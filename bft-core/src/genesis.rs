@@ -137,6 +137,12 @@ impl Limits {
         2 * self.window
     }
 
+    /// Heights from the stable checkpoint about which messages are of use: others may be one window ahead of what this replica
+    /// may vote on.
+    pub fn reach(&self) -> u64 {
+        self.stable_window() + self.window
+    }
+
     /// Entries between two certificates, at most: no more heights than that are in agreement or executed without one,
     /// even by a replica that missed a certificate.
     pub fn chain_entries(&self) -> usize {

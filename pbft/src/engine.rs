@@ -183,10 +183,10 @@ impl Pbft {
         rules::high_water_mark(self.executed, self.stable.height(), self.config.limits.window)
     }
 
-    /// The slot of a height that is worth remembering: others may be one window ahead of what this replica may vote on.
+    /// The slot of a height that is worth remembering.
     pub(crate) fn slot(&mut self, height: Height) -> Option<&mut Slot> {
         let stable = self.stable.height();
-        let reach = stable.saturating_add(self.config.limits.stable_window() + self.config.limits.window);
+        let reach = stable.saturating_add(self.config.limits.reach());
         (height > stable && height <= reach).then(|| self.slots.entry(height).or_default())
     }
 

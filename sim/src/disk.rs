@@ -125,26 +125,34 @@ impl Disk {
         self.blocks.get(digest).map(|at| self.items[*at].body.clone())
     }
 
-    /// Entries from `from` to the next certified height, the certificate, and blocks that fit.
-    pub fn chain(&self, from: Height, max_bytes: usize) -> (Vec<Bytes>, Option<Bytes>, Vec<Bytes>) {
-        let Some((to, certificate)) = self.certificates.range(from..).next() else {
-            return Default::default();
-        };
-        let certificate = self.items[*certificate].body.clone();
-        let found: Vec<&LogItem> = self.entries.range(from..=*to).map(|(_, at)| &self.items[*at]).collect();
-        if found.len() as u64 != to - from + 1 {
-            return Default::default();
-        }
-        let mut room = max_bytes;
+    /// Entries from `from` to the last certified height through which all blocks fit, or to the next one; the certificate;
+    /// and blocks that fit.
+    pub fn chain(
+        &self,
+        from: Height,
+        max_bytes: usize,
+        max_entries: usize,
+    ) -> (Vec<Bytes>, Option<Bytes>, Vec<Bytes>) {
         let mut blocks = Vec::new();
-        for entry in &found {
-            let Some(block) = self.block(&entry.digest) else { break };
+        let mut room = max_bytes;
+        for (_, entry) in self.entries.range(from..).take(max_entries) {
+            let Some(block) = self.block(&self.items[*entry].digest) else { break };
             if block.len() > room && !blocks.is_empty() {
                 break;
             }
             room = room.saturating_sub(block.len());
             blocks.push(block);
         }
-        (found.iter().map(|item| item.body.clone()).collect(), Some(certificate), blocks)
+        let fitting = self.certificates.range(from..from + blocks.len() as u64).next_back();
+        let Some((to, certificate)) = fitting.or_else(|| self.certificates.range(from..).next()) else {
+            return Default::default();
+        };
+        let entries = self.entries.range(from..=*to).map(|(_, at)| self.items[*at].body.clone());
+        let entries: Vec<Bytes> = entries.collect();
+        if entries.len() as u64 != to - from + 1 {
+            return Default::default();
+        }
+        blocks.truncate(entries.len());
+        (entries, Some(self.items[*certificate].body.clone()), blocks)
     }
 }

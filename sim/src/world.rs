@@ -388,9 +388,9 @@ impl World {
                 let client = usize::try_from(client).expect("clients are indexed");
                 self.at(delay, Action::Reply { client, frame });
             }
-            Effect::ReadChain { to, from, max_bytes } => {
+            Effect::ReadChain { to, from, max_bytes, max_entries } => {
                 let (entries, certificate, blocks) =
-                    self.replicas[replica.index()].disk.chain(from, max_bytes);
+                    self.replicas[replica.index()].disk.chain(from, max_bytes, max_entries);
                 self.later(replica, Event::ChainRead { to, entries, certificate, blocks });
             }
             Effect::ReadBlocks { to, blocks } => {

@@ -67,9 +67,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 // The answer has to fit into a frame, entries and certificate included.
                 let max_bytes =
                     self.config.local.sync_bytes.min(self.config.genesis.limits.frame_bytes() / 2);
-                effects.push(Effect::ReadChain { to: from, from: height, max_bytes });
+                let max_entries = self.config.genesis.limits.chain_entries();
+                effects.push(Effect::ReadChain { to: from, from: height, max_bytes, max_entries });
             }
-            Body::Chain(part) => self.on_chain(now.time, from, &part, effects),
+            Body::Chain(part) => self.on_chain(now.time, from, part, effects),
         }
     }
 
@@ -162,14 +163,21 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         for (from, blocks) in late {
             self.blocks_missing(now, from, &blocks, effects);
         }
-        let tip = self.ledger.tip().height;
-        if self.chain_sync.target(tip).is_none() {
+        self.ask_chain(now, effects);
+        self.take_chain_step(now, effects);
+    }
+
+    /// Asks for the next stretch of the certified chain, if one is wanted.
+    pub(super) fn ask_chain(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let tip = *self.ledger.tip();
+        if self.chain_sync.target(tip.height).is_none() {
             return;
         }
         let others: Vec<ReplicaId> =
             self.others().filter(|replica| self.connected.contains(replica)).collect();
-        if let Some(peer) = self.chain_sync.ask(now, &others) {
-            self.send(&[peer], Body::FetchChain(tip + 1), effects);
+        let end = self.chain_sync.end(&tip).height;
+        if let Some(peer) = self.chain_sync.ask(now, end, self.config.local.sync_bytes, &others) {
+            self.send(&[peer], Body::FetchChain(end + 1), effects);
         }
     }
 

@@ -164,6 +164,8 @@ pub enum Effect {
         from: Height,
         /// Bytes of blocks, at most.
         max_bytes: usize,
+        /// Entries, at most.
+        max_entries: usize,
     },
     /// Read blocks from the log for a replica, and report [`Event::BlocksRead`].
     ReadBlocks {

@@ -1,7 +1,9 @@
 //! Execution, checkpoints and catch-up: how the ledger grows.
 
 use super::outputs::block_item;
+use super::sync::Step;
 use super::{Effect, Host, Promise};
+use crate::block::Block;
 use crate::codec;
 use crate::engine::{Engine, Input};
 use crate::envelope::{Body, ChainPart, SealWith};
@@ -22,7 +24,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         true
     }
 
-    fn execute(&mut self, now: Time, block: &crate::block::Block, effects: &mut Vec<Effect>) -> LedgerEntry {
+    fn execute(&mut self, now: Time, block: &Block, effects: &mut Vec<Effect>) -> LedgerEntry {
         let entry = self.ledger.execute(block);
         let height = entry.height;
         self.executed_at = now;
@@ -143,52 +145,87 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
-    /// A stretch of the certified chain. The edge has checked that it links up to its certificate.
+    /// A stretch of the certified chain. The edge has checked that it links up to its certificate. It is executed in steps, so
+    /// that the next stretch is on its way meanwhile and votes are not held up.
     pub(super) fn on_chain(
         &mut self,
         now: Time,
         from: ReplicaId,
-        part: &ChainPart,
+        part: ChainPart,
         effects: &mut Vec<Effect>,
     ) {
         self.chain_sync.answered(from);
-        let Some(certificate) = &part.certificate else {
+        let Some(certificate) = part.certificate else {
             self.chain_sync.useless(now);
             return;
         };
-        let before = self.ledger.tip().height;
-        for (index, entry) in part.entries.iter().enumerate() {
-            let tip = *self.ledger.tip();
-            if entry.height <= tip.height {
-                if self.ledger.entry(entry.height).is_some_and(|own| own != entry) {
-                    return self.diverged(entry.height, true, effects);
-                }
+        let tip = *self.ledger.tip();
+        let before = self.chain_sync.end(&tip);
+        let mut end = before;
+        for (entry, block) in part.entries.into_iter().zip(part.blocks) {
+            if entry.height <= end.height {
                 continue;
             }
-            if entry.height > tip.height + 1 {
+            if entry.height > end.height + 1 {
                 break;
             }
-            if entry.previous != tip.digest() {
-                return self.diverged(tip.height, true, effects);
+            if entry.previous != end.digest() {
+                return self.diverged(end.height, true, effects);
             }
-            let Some(block) = part.blocks.get(index) else { break };
-            if !self.bodies.contains_key(&entry.block) {
-                self.log.push(block_item(block, entry.block));
-            }
-            let own = self.execute(now, block, effects);
-            if own != *entry {
-                return self.diverged(entry.height, own.state_root != entry.state_root, effects);
-            }
+            end = entry;
+            self.chain_sync.push(Step::Execute(entry, block));
         }
-        let tip = self.ledger.tip().height;
-        if tip >= certificate.height()
-            && let Some(height) = self.adopt(now, certificate, effects)
-        {
-            effects.push(Effect::Stable { height });
-            self.feed(now, Input::Restored { checkpoint: certificate.clone() }, effects);
+        if certificate.height() > tip.height {
+            self.chain_sync.aim(now, &certificate, true);
         }
-        if tip == before {
+        if end.height >= certificate.height() {
+            self.chain_sync.push(Step::Adopt(certificate));
+        }
+        if end == before {
             self.chain_sync.useless(now);
+        }
+        self.ask_chain(now, effects);
+    }
+
+    /// Takes one step along the chain received.
+    pub(super) fn take_chain_step(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        match self.chain_sync.pop() {
+            Some(Step::Execute(entry, block)) => self.execute_certified(now, &entry, &block, effects),
+            Some(Step::Adopt(checkpoint)) => {
+                if let Some(height) = self.adopt(now, &checkpoint, effects) {
+                    effects.push(Effect::Stable { height });
+                    self.feed(now, Input::Restored { checkpoint }, effects);
+                }
+            }
+            None => return,
+        }
+        self.drive(now, effects);
+    }
+
+    fn execute_certified(
+        &mut self,
+        now: Time,
+        entry: &LedgerEntry,
+        block: &Block,
+        effects: &mut Vec<Effect>,
+    ) {
+        let tip = *self.ledger.tip();
+        if entry.height <= tip.height {
+            // Agreement was faster.
+            if self.ledger.entry(entry.height).is_some_and(|own| own != entry) {
+                self.diverged(entry.height, true, effects);
+            }
+            return;
+        }
+        if entry.previous != tip.digest() {
+            return self.diverged(tip.height, true, effects);
+        }
+        if !self.bodies.contains_key(&entry.block) {
+            self.log.push(block_item(block, entry.block));
+        }
+        let own = self.execute(now, block, effects);
+        if own != *entry {
+            self.diverged(entry.height, own.state_root != entry.state_root, effects);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Catching up: the certified chain from other replicas, and single blocks by digest.
 
+use crate::block::Block;
 use crate::edge::MAX_FETCH;
-use crate::ledger::CheckpointCertificate;
+use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::types::{Height, Time};
 use crypto::{Digest, ReplicaId};
 use std::collections::{BTreeMap, VecDeque};
@@ -16,13 +17,27 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// Block fetches in progress, at most. Full: further wishes are refused, and the engine asks again.
 const MAX_FETCHES: usize = 1024;
 
-/// Catch-up along the certified chain.
+/// One thing to do with what was received of the certified chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Execute a block; this entry must come of it.
+    Execute(LedgerEntry, Block),
+    /// Adopt a certificate: everything through its height came before.
+    Adopt(CheckpointCertificate),
+}
+
+/// Catch-up along the certified chain: while one answer is executed, step by step, the next one is on its way.
 #[derive(Debug, Default)]
 pub struct ChainSync {
     target: Option<CheckpointCertificate>,
     not_before: Option<Time>,
     asked: Option<(ReplicaId, Time)>,
     turn: u64,
+    received: VecDeque<Step>,
+    /// Bytes of the blocks received.
+    bytes: usize,
+    /// The last entry received.
+    last: Option<LedgerEntry>,
 }
 
 impl ChainSync {
@@ -38,14 +53,40 @@ impl ChainSync {
     /// The highest certificate seen, if it is above `executed`. Reaching it ends the catch-up.
     pub fn target(&mut self, executed: Height) -> Option<&CheckpointCertificate> {
         if self.target.as_ref().is_some_and(|target| target.height() <= executed) {
-            *self = ChainSync { turn: self.turn, ..ChainSync::default() };
+            (self.target, self.not_before, self.asked) = (None, None, None);
         }
         self.target.as_ref()
     }
 
-    /// Whom to ask now, if anybody: a replica that did not answer in time is passed over.
-    pub fn ask(&mut self, now: Time, others: &[ReplicaId]) -> Option<ReplicaId> {
-        self.target.as_ref()?;
+    /// The end of what is executed or received: the next question goes on from there.
+    pub fn end(&self, tip: &LedgerEntry) -> LedgerEntry {
+        self.last.filter(|last| last.height > tip.height).unwrap_or(*tip)
+    }
+
+    /// Keeps a step for later.
+    pub fn push(&mut self, step: Step) {
+        if let Step::Execute(entry, block) = &step {
+            self.last = Some(*entry);
+            self.bytes += block.payload.bytes().len();
+        }
+        self.received.push_back(step);
+    }
+
+    /// The next step.
+    pub fn pop(&mut self) -> Option<Step> {
+        let step = self.received.pop_front()?;
+        if let Step::Execute(_, block) = &step {
+            self.bytes -= block.payload.bytes().len();
+        }
+        Some(step)
+    }
+
+    /// Whom to ask now for what follows `end`, if anybody: a replica that did not answer in time is passed over. While more
+    /// than `room` bytes wait to be executed, nobody is asked.
+    pub fn ask(&mut self, now: Time, end: Height, room: usize, others: &[ReplicaId]) -> Option<ReplicaId> {
+        if self.target.as_ref()?.height() <= end || self.bytes > room {
+            return None;
+        }
         let due = self.not_before.is_some_and(|at| at <= now) && self.asked.is_none_or(|(_, by)| by <= now);
         if !due {
             return None;
@@ -74,8 +115,11 @@ impl ChainSync {
         self.not_before = Some(now + PATIENCE);
     }
 
-    /// When to look again.
+    /// When to look again: at once while steps wait.
     pub fn deadline(&self) -> Option<Time> {
+        if !self.received.is_empty() {
+            return Some(Time(0));
+        }
         self.target.as_ref()?;
         self.asked.map(|(_, by)| by).or(self.not_before)
     }

@@ -8,7 +8,7 @@ use super::Message;
 use anyhow::Context;
 use bft_core::codec;
 use bft_core::edge::Edge;
-use bft_core::envelope::{Seal, SealWith};
+use bft_core::envelope::{Rejection, Seal, SealWith};
 use bft_core::host::{CombineJob, Event, SealJob};
 use bft_core::request::Request;
 use bft_core::types::ReplicaId;
@@ -197,7 +197,7 @@ impl Inner {
         for (((from, bytes), verdict), (_, _, permit)) in frames.into_iter().zip(verdicts).zip(batch) {
             match verdict {
                 Ok(envelope) => self.send(Event::Frame { from, bytes: bytes.len(), envelope }, Some(permit)),
-                Err(bft_core::envelope::Rejection::Stale { .. }) => {}
+                Err(Rejection::Stale { .. } | Rejection::Far { .. }) => {}
                 Err(rejection) => tracing::warn!(%from, %rejection, "frame refused"),
             }
         }

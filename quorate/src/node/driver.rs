@@ -176,10 +176,11 @@ impl<A: StateMachine> Driver<A> {
                 Effect::Reply { client, frame } => {
                     let _ = self.network.respond(ConnectionId(client), frame);
                 }
-                Effect::ReadChain { to, from, max_bytes } => {
+                Effect::ReadChain { to, from, max_bytes, max_entries } => {
                     let reader = self.reader.clone();
                     self.pool.read(move || {
-                        let part = reader.chain(from, max_bytes).map_err(|error| error.to_string())?;
+                        let part =
+                            reader.chain(from, max_bytes, max_entries).map_err(|error| error.to_string())?;
                         let (entries, certificate, blocks) = (part.entries, part.certificate, part.blocks);
                         Ok(Event::ChainRead { to, entries, certificate, blocks })
                     });

@@ -1,5 +1,6 @@
 //! The log as everybody but its writer sees it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bft_core::log::Height;
@@ -10,9 +11,6 @@ use parking_lot::RwLock;
 use super::error::LogError;
 use super::frame::{ALIGNMENT, Defect, FRAME_HEADER_BYTES, FrameHeader};
 use super::index::{Index, Located};
-
-/// The most entries [`LogReader::chain`] gives: far above the distance of two certificates.
-const MAX_CHAIN_ENTRIES: u64 = 1 << 16;
 
 /// Reads a log while it is written to. Clones share one index; reading takes no lock while it waits for the disk.
 ///
@@ -27,8 +25,8 @@ pub struct LogReader {
 /// A stretch of the ledger, as block sync wants it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChainPart {
-    /// The entries from the height asked for through the next certified one, in order. Without such a certificate,
-    /// those through the highest known. Empty if one of them is not in the log, or if there are more than 65,536.
+    /// The entries from the height asked for through a certified one, in order. Without a certificate, those through the
+    /// highest known. Empty if one of them is not in the log, or if there are too many.
     pub entries: Vec<Bytes>,
     /// The certificate over the last of the entries.
     pub certificate: Option<Bytes>,
@@ -74,10 +72,11 @@ impl LogReader {
         self.index.read().entries_from()
     }
 
-    /// The ledger from height `from` through the next certified height: all entries, the certificate, and blocks up
-    /// to `max_bytes` of bodies, but at least one.
-    pub fn chain(&self, from: Height, max_bytes: usize) -> Result<ChainPart, LogError> {
-        let Some(plan) = self.plan(from) else { return Ok(ChainPart::default()) };
+    /// The ledger from height `from` through a certified height: all entries, at most `max_entries`; the certificate;
+    /// and blocks up to `max_bytes` of bodies, but at least one. The certificate is the last one through which all
+    /// blocks fit, or the next one if they do not fit.
+    pub fn chain(&self, from: Height, max_bytes: usize, max_entries: usize) -> Result<ChainPart, LogError> {
+        let Some(plan) = self.plan(from, max_bytes, max_entries) else { return Ok(ChainPart::default()) };
         let mut part = ChainPart::default();
         for located in &plan.entries {
             // Released since the plan was made: then so is, or soon will be, all that was asked for.
@@ -102,11 +101,11 @@ impl LogReader {
     }
 
     /// Where the parts of a chain stand, from one view of the index.
-    fn plan(&self, from: Height) -> Option<Plan> {
+    fn plan(&self, from: Height, max_bytes: usize, max_entries: usize) -> Option<Plan> {
         let index = self.index.read();
-        let certificate = index.certificate_at_or_above(from);
+        let certificate = certified_end(&index, from, max_bytes, max_entries as u64);
         let to = certificate.as_ref().map(|(height, _)| *height).or_else(|| index.highest_entry())?;
-        if to < from || to - from >= MAX_CHAIN_ENTRIES {
+        if to < from || to - from >= max_entries as u64 {
             return None;
         }
         let mut plan = Plan {
@@ -152,6 +151,33 @@ struct Plan {
     entries: Vec<Located>,
     certificate: Option<Located>,
     blocks: Vec<Located>,
+}
+
+/// The last certified height through which all blocks from `from` fit, or else the next certified height.
+fn certified_end(
+    index: &Index,
+    from: Height,
+    max_bytes: usize,
+    max_entries: u64,
+) -> Option<(Height, Located)> {
+    let bytes = |heights: RangeInclusive<Height>| {
+        let block = |height| index.entry(height).and_then(|(digest, _)| index.block(&digest));
+        heights
+            .map(|height| block(height).map(|block| block.place.body_bytes as usize))
+            .sum::<Option<usize>>()
+    };
+    let mut end = index.certificate_at_or_above(from)?;
+    let mut room = max_bytes.checked_sub(bytes(from..=end.0).unwrap_or(usize::MAX));
+    while let Some(next) = end.0.checked_add(1).and_then(|above| index.certificate_at_or_above(above))
+        && next.0 - from < max_entries
+    {
+        room = room.and_then(|room| room.checked_sub(bytes(end.0 + 1..=next.0)?));
+        if room.is_none() {
+            break;
+        }
+        end = next;
+    }
+    Some(end)
 }
 
 fn read_frame(located: &Located) -> Result<Bytes, LogError> {

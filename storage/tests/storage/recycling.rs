@@ -185,26 +185,35 @@ fn ledger() -> (FaultDisk, Log, storage::LogReader) {
 }
 
 #[test]
-fn a_chain_ends_at_the_next_certificate() {
+fn a_chain_ends_at_the_last_certificate_that_fits() {
     let (disk, log, reader) = ledger();
     let bodies = |kind, heights: std::ops::RangeInclusive<u64>, bytes| -> Vec<bytes::Bytes> {
         heights.map(|height| item(kind, height, height, bytes).body).collect()
     };
     let certificate = |height| Some(item(LogKind::Certificate, height, 0, 30).body);
     let check = |reader: &storage::LogReader| {
-        let part = reader.chain(2, 10_000).expect("reads");
+        let chain = |from, max_bytes| reader.chain(from, max_bytes, 100).expect("reads");
+        let part = chain(2, 799);
         assert_eq!(part.entries, bodies(LogKind::Entry, 2..=3, 20));
         assert_eq!(part.certificate, certificate(3));
         assert_eq!(part.blocks, bodies(LogKind::Block, 2..=3, 200));
+        let further = chain(2, 800);
+        assert_eq!(
+            (further.entries.len(), further.certificate, further.blocks.len()),
+            (4, certificate(5), 4)
+        );
+        let few = reader.chain(2, 800, 3).expect("reads");
+        assert_eq!((few.entries.len(), few.certificate), (2, certificate(3)));
+        assert_eq!(reader.chain(2, 800, 1).expect("reads"), ChainPart::default());
         // Bounded, but never none.
-        assert_eq!(reader.chain(1, 401).expect("reads").blocks, bodies(LogKind::Block, 1..=2, 200));
-        assert_eq!(reader.chain(1, 0).expect("reads").blocks, bodies(LogKind::Block, 1..=1, 200));
-        assert_eq!(reader.chain(5, 0).expect("reads").certificate, certificate(5));
+        assert_eq!(chain(1, 401).blocks, bodies(LogKind::Block, 1..=2, 200));
+        assert_eq!(chain(1, 0).blocks, bodies(LogKind::Block, 1..=1, 200));
+        assert_eq!(chain(5, 0).certificate, certificate(5));
         // Behind the last certificate there are entries, but nothing proves them.
-        let open_end = reader.chain(6, 10_000).expect("reads");
+        let open_end = chain(6, 10_000);
         assert_eq!((open_end.entries.len(), open_end.certificate), (1, None));
         for beyond in [0, 7, u64::MAX] {
-            assert_eq!(reader.chain(beyond, 10_000).expect("reads"), ChainPart::default(), "{beyond}");
+            assert_eq!(chain(beyond, 10_000), ChainPart::default(), "{beyond}");
         }
         let (height, body) = reader.latest_certificate().expect("reads").expect("there is one");
         assert_eq!((height, Some(body)), (5, certificate(5)));
@@ -234,7 +243,7 @@ fn recovery_gives_what_is_above_and_where_the_ledger_begins() {
         [(block, 5), (entry, 5), (certificate, 5), (block, 6), (entry, 6), (entry, 20), (entry, 21)]
     );
     assert_eq!(recovered.entries_from, Some(20));
-    assert_eq!(reader.chain(1, 1 << 20).expect("reads").entries.len(), 3);
+    assert_eq!(reader.chain(1, 1 << 20, 100).expect("reads").entries.len(), 5);
 }
 
 #[test]
