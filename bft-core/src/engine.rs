@@ -22,6 +22,7 @@ use crypto::{Certificate, Digest, ReplicaId, Share, Statement};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
+use std::time::Duration;
 
 /// A replication protocol: PBFT, chained HotStuff, Raft.
 pub trait Engine: Sized {
@@ -236,7 +237,7 @@ impl<E: Engine> Output<E> {
             Output::NeedPayload { token, uncommitted, deadline } => {
                 Output::NeedPayload { token, uncommitted, deadline }
             }
-            Output::FetchBlocks { from, blocks } => Output::FetchBlocks { from, blocks },
+            Output::FetchBlocks { from, blocks, patience } => Output::FetchBlocks { from, blocks, patience },
             Output::Lagging { checkpoint } => Output::Lagging { checkpoint },
             Output::Advise { to } => Output::Advise { to },
             Output::Commit { height, block, proof } => Output::Commit { height, block, proof },
@@ -306,6 +307,8 @@ pub enum Output<E: Engine> {
         from: Vec<ReplicaId>,
         /// By digest.
         blocks: Vec<Digest>,
+        /// They may be on their way: ask only after this time, if the engine has not persisted them by then.
+        patience: Duration,
     },
     /// Others are certified to be further: catch up.
     Lagging {

@@ -25,6 +25,13 @@ pub mod code {
     pub const ALREADY_ENROLLED: u32 = 6;
     /// First code of the application's own.
     pub const APPLICATION: u32 = 100;
+
+    /// Whether a receipt with this code settles its transaction's fate. With the others the host did not look at the body and
+    /// this place in the ledger did not use the sequence up: the same transaction may stand at another place and be executed
+    /// there, and a replica may show whichever place it likes.
+    pub const fn settles(code: u32) -> bool {
+        !matches!(code, NOT_ENROLLED | STALE | TOO_FAR_AHEAD)
+    }
 }
 
 /// What became of one transaction.

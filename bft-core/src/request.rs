@@ -58,7 +58,7 @@ pub enum Answer {
     Receipt(Box<ProvenReceipt>),
     /// The application's answer.
     Query(Box<ProvenAnswer>),
-    /// The lowest sequence not executed.
+    /// The sequence after the highest that has executed.
     Session(u64),
     /// The replica's own view of things.
     Status(Box<StatusReport>),

@@ -371,6 +371,23 @@ fn sequences_may_come_in_any_order_within_the_window() {
     let far = rig.receipt(11, 5000, b"go");
     assert_eq!(far.receipt.code, code::TOO_FAR_AHEAD);
     assert_eq!(rig.count(), "3");
+    assert_eq!(rig.ask(Call::Session(secret(11).public())), Some(Answer::Session(4)));
+    rig.receipt(11, 6, b"go");
+    assert_eq!(rig.ask(Call::Session(secret(11).public())), Some(Answer::Session(7)));
+}
+
+#[test]
+fn a_transaction_that_came_too_early_executes_later() {
+    let mut rig = Rig::new();
+    let window = u64::from(Limits::default().session_window);
+    let early = 2 * window + 1;
+    let refused = rig.receipt(11, early, b"go").receipt;
+    assert_eq!(refused.code, code::TOO_FAR_AHEAD);
+    assert_eq!(rig.receipt(11, window + 1, b"go").receipt.code, code::OK);
+    let executed = rig.receipt(11, early, b"go").receipt;
+    assert_eq!((executed.transaction, executed.code), (refused.transaction, code::OK));
+    assert_eq!(rig.receipt(11, early, b"go").receipt, executed);
+    assert_eq!(rig.count(), "2");
 }
 
 #[test]

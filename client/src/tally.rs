@@ -40,13 +40,6 @@ pub(crate) struct Tally<'a> {
     claims: BTreeMap<ReplicaId, Claim>,
 }
 
-/// Whether a receipt's code settles a transaction's fate. With these three the host did not look at the body and the
-/// sequence was not used by that place in the ledger: the same transaction may stand at another place and be executed
-/// there, and a replica may show whichever place it likes.
-fn settles(code: u32) -> bool {
-    !matches!(code, code::NOT_ENROLLED | code::STALE | code::TOO_FAR_AHEAD)
-}
-
 impl<'a> Tally<'a> {
     pub fn new(verifier: &'a Verifier, transaction: Digest) -> Tally<'a> {
         Tally { verifier, transaction, claims: BTreeMap::new() }
@@ -81,7 +74,7 @@ impl<'a> Tally<'a> {
         if let Err(error) = self.verifier.receipt(&proven) {
             return Verdict::Lie(error.to_string());
         }
-        let settled = settles(proven.receipt.code);
+        let settled = code::settles(proven.receipt.code);
         if proven.receipt.transaction == self.transaction {
             return if settled || self.claim(from, Claim::Unsettled, self.believable()) {
                 Verdict::Done(Fate::Proven(proven))

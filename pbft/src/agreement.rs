@@ -1,6 +1,6 @@
 //! The normal case (the paper's 4.2): pre-prepare, prepare, commit.
 
-use crate::engine::{Out, Pbft, fetch, to_all};
+use crate::engine::{Out, Pbft, to_all};
 use crate::message::{COMMIT, Message, PREPARE, PrePrepare, Prepared, Vote};
 use crate::record::Record;
 use crate::rules;
@@ -192,7 +192,7 @@ impl Pbft {
                     self.accept(now, height, block, out);
                     self.try_prepared(now, height, out);
                 } else {
-                    fetch(from, block, out);
+                    self.fetch_overtaken(from, block, out);
                 }
             }
             return;
@@ -262,7 +262,7 @@ impl Pbft {
             let Some(((_, block), from)) = decided else { return };
             slot.committed = Some(block);
             if !slot.bodies.contains_key(&block) {
-                fetch(from, block, out);
+                self.fetch_overtaken(from, block, out);
             }
         }
         self.commit_ready(out);

@@ -11,6 +11,7 @@ use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::{Height, Time, View};
 use crypto::{Digest, ReplicaId, Share, Signature, Statement};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What a replica waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -190,6 +191,12 @@ impl Pbft {
         (height > stable && height <= reach).then(|| self.slots.entry(height).or_default())
     }
 
+    /// Wants the body of a proposal that small votes may have overtaken.
+    pub(crate) fn fetch_overtaken(&self, from: Vec<ReplicaId>, block: Digest, out: &mut Out) {
+        let patience = self.config.limits.view_timeout() / 16;
+        out.push(Output::FetchBlocks { from, blocks: vec![block], patience });
+    }
+
     pub(crate) fn others(&self) -> Vec<ReplicaId> {
         self.config.committee.members().filter(|replica| *replica != self.config.me).collect()
     }
@@ -242,6 +249,7 @@ pub(crate) fn to_one(to: ReplicaId, message: Message, out: &mut Out) {
 }
 
 /// Blocks by digest, wanted from some replicas.
+/// Wants a body that nobody is about to send.
 pub(crate) fn fetch(from: Vec<ReplicaId>, block: Digest, out: &mut Out) {
-    out.push(Output::FetchBlocks { from, blocks: vec![block] });
+    out.push(Output::FetchBlocks { from, blocks: vec![block], patience: Duration::ZERO });
 }

@@ -265,7 +265,14 @@ fn commits(block: &Block) -> Said {
 }
 
 fn fetches(from: &[u16], block: &Block) -> Said {
-    Output::FetchBlocks { from: from.iter().map(|id| ReplicaId(*id)).collect(), blocks: vec![block.digest()] }
+    let from = from.iter().map(|id| ReplicaId(*id)).collect();
+    Output::FetchBlocks { from, blocks: vec![block.digest()], patience: Duration::ZERO }
+}
+
+/// The votes may have overtaken the proposal.
+fn fetches_patiently(from: &[u16], block: &Block) -> Said {
+    let from = from.iter().map(|id| ReplicaId(*id)).collect();
+    Output::FetchBlocks { from, blocks: vec![block.digest()], patience: limits().view_timeout() / 16 }
 }
 
 fn combines(kind: StatementKind, vote: Vote, from: &[u16]) -> Said {
@@ -418,7 +425,7 @@ fn threat_2_a_block_is_fetched_on_the_word_of_f_plus_1_and_on_a_quorum_of_commit
     let (mut replica, a) = (Replica::new(1), block(1, "a"));
     let word = vote(0, &a);
     assert_eq!(replica.hear(2, Message::Prepare(word)), []);
-    assert_eq!(replica.hear(3, Message::Prepare(word)), [fetches(&[2, 3], &a)]);
+    assert_eq!(replica.hear(3, Message::Prepare(word)), [fetches_patiently(&[2, 3], &a)]);
     assert_eq!(
         replica.step(Input::Blocks { blocks: Verified::for_tests(vec![a.clone()]) }),
         [persist_with(Record::Prepare(word), &a), to_all(Message::Prepare(word))]
@@ -427,7 +434,7 @@ fn threat_2_a_block_is_fetched_on_the_word_of_f_plus_1_and_on_a_quorum_of_commit
     for from in [0, 2] {
         assert_eq!(late.hear(from, Message::Commit(word)), []);
     }
-    assert_eq!(late.hear(3, Message::Commit(word)), [fetches(&[0, 2, 3], &a)]);
+    assert_eq!(late.hear(3, Message::Commit(word)), [fetches_patiently(&[0, 2, 3], &a)]);
     assert_eq!(
         late.step(Input::Blocks { blocks: Verified::for_tests(vec![a.clone()]) }),
         [Output::Persist { record: None, block: Some(a.clone()) }, commits(&a)]

@@ -111,7 +111,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 Some(answer) => Answer::Query(Box::new(answer)),
                 None => refused(Advice::Retry, "no certified state is at hand yet; try again shortly"),
             }),
-            Call::Session(client) => Some(Answer::Session(self.ledger.directory().session(&client).low())),
+            Call::Session(client) => Some(Answer::Session(self.ledger.directory().session(&client).next())),
             Call::Status => Some(Answer::Status(Box::new(self.report()))),
         };
         if let Some(answer) = answer {

@@ -33,6 +33,7 @@ pub struct Ledger<A> {
     tip: LedgerEntry,
     tip_header: Option<Header>,
     receipts: BTreeMap<Height, BlockReceipts>,
+    /// Where each settled sequence executed.
     by_key: BTreeMap<ItemKey, (Height, u32)>,
     /// Trees at checkpoint heights above the last certified one.
     trees: BTreeMap<Height, Tree>,
@@ -284,9 +285,11 @@ impl<A: StateMachine> Ledger<A> {
     }
 
     fn keep_receipts(&mut self, height: Height, block: BlockReceipts) {
-        for (index, (key, _)) in block.receipts.iter().enumerate() {
-            let index = u32::try_from(index).expect("a block has fewer than 2^32 transactions");
-            self.by_key.entry(*key).or_insert((height, index));
+        for (index, (key, receipt)) in block.receipts.iter().enumerate() {
+            if code::settles(receipt.code) {
+                let index = u32::try_from(index).expect("a block has fewer than 2^32 transactions");
+                self.by_key.insert(*key, (height, index));
+            }
         }
         self.receipts.insert(height, block);
         while self.receipts.len() as u64 > self.genesis.limits.receipt_heights {

@@ -16,6 +16,7 @@ use crate::verified::Verified;
 use bytes::Bytes;
 use crypto::{Digest, ReplicaId};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 impl<E: Engine, A: StateMachine> Host<E, A> {
     pub(super) fn on_frame(
@@ -110,11 +111,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         now: Time,
         from: &[ReplicaId],
         blocks: &[Digest],
+        patience: Duration,
         effects: &mut Vec<Effect>,
     ) {
         let others: Vec<ReplicaId> =
             from.iter().copied().filter(|replica| *replica != self.config.me).collect();
-        let questions = self.block_fetch.want(now, &others, blocks);
+        let questions = self.block_fetch.want(now, &others, blocks, patience);
         self.ask_blocks(questions, effects);
     }
 
@@ -137,13 +139,13 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if !wanted.is_empty() {
             self.feed(now, Input::Blocks { blocks: Verified::new(wanted) }, effects);
         }
-        self.blocks_missing(now, from, missing, effects);
+        self.blocks_missing(now, Some(from), missing, effects);
     }
 
     pub(super) fn blocks_missing(
         &mut self,
         now: Time,
-        from: ReplicaId,
+        from: Option<ReplicaId>,
         missing: &[Digest],
         effects: &mut Vec<Effect>,
     ) {
@@ -156,7 +158,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// Asks for the chain, and again for blocks that did not come.
     pub(super) fn catch_up(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let mut late: BTreeMap<ReplicaId, Vec<Digest>> = BTreeMap::new();
+        let mut late: BTreeMap<Option<ReplicaId>, Vec<Digest>> = BTreeMap::new();
         for (from, block) in self.block_fetch.late(now) {
             late.entry(from).or_default().push(block);
         }

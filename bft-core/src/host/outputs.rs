@@ -28,7 +28,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 Output::NeedPayload { token, uncommitted, deadline } => {
                     self.wanted = Some(Wanted { token, uncommitted, deadline });
                 }
-                Output::FetchBlocks { from, blocks } => self.fetch_blocks(now, &from, &blocks, effects),
+                Output::FetchBlocks { from, blocks, patience } => {
+                    self.fetch_blocks(now, &from, &blocks, patience, effects);
+                }
                 Output::Lagging { checkpoint } => self.on_certificate(now, &checkpoint, effects),
                 Output::Advise { to } => self.tell_stable(to, effects),
                 Output::Commit { height, block, proof: _ } => {
@@ -53,6 +55,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     fn persist(&mut self, record: Option<E::Record>, block: Option<Block>) {
         if let Some(block) = block {
+            self.block_fetch.got(&block.digest());
             self.keep_block(block);
         }
         if let Some(record) = record {

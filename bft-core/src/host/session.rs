@@ -35,9 +35,10 @@ impl Session {
         codec::encode(self)
     }
 
-    /// Lowest sequence that has not executed.
-    pub fn low(&self) -> u64 {
-        self.low
+    /// The sequence after the highest that has executed: nothing of this client's has used it.
+    pub fn next(&self) -> u64 {
+        let words = self.done.len() as u64;
+        self.low + self.done.last().map_or(0, |word| 64 * words - u64::from(word.leading_zeros()))
     }
 
     /// Whether `sequence` may execute, for a window of `window` sequences.
@@ -117,7 +118,7 @@ mod tests {
             session.mark(sequence, 128);
             assert_eq!(session.verdict(sequence, 128), Verdict::Stale, "{sequence}");
         }
-        assert_eq!(session.low(), 5);
+        assert_eq!((session.low, session.next()), (5, 71));
         assert_eq!(session.verdict(0, 128), Verdict::Stale);
         assert_eq!(session.verdict(5 + 256, 128), Verdict::TooFarAhead);
         assert_eq!(session.verdict(u64::MAX, 128), Verdict::TooFarAhead);
@@ -127,7 +128,7 @@ mod tests {
     fn beyond_the_window_the_low_mark_follows() {
         let mut session = Session::default();
         session.mark(200, 128);
-        assert_eq!(session.low(), 73);
+        assert_eq!((session.low, session.next()), (73, 201));
         assert_eq!(session.verdict(72, 128), Verdict::Stale);
         assert_eq!(session.verdict(73, 128), Verdict::Fresh);
     }
@@ -143,6 +144,7 @@ mod tests {
                     session.mark(sequence, 64);
                     prop_assert!(executed.insert(sequence), "{} executed twice", sequence);
                 }
+                prop_assert_eq!(session.next(), executed.last().map_or(1, |last| last + 1));
                 prop_assert!(session.done.first().is_none_or(|word| word & 1 == 0));
                 prop_assert!(session.done.last() != Some(&0));
                 prop_assert!(session.done.len() <= 3);

@@ -129,7 +129,8 @@ impl ChainSync {
 struct Fetch {
     from: VecDeque<ReplicaId>,
     by: Time,
-    asked: ReplicaId,
+    /// Nobody yet: the block may come by itself.
+    asked: Option<ReplicaId>,
 }
 
 /// Blocks wanted by digest.
@@ -139,32 +140,35 @@ pub struct BlockFetch {
 }
 
 impl BlockFetch {
-    /// Wants blocks from any of `from`. Gives the questions to ask now: none about what is asked for already.
+    /// Wants blocks from any of `from`. Gives the questions to ask now: none about what is asked for already, or may come by
+    /// itself within `patience`.
     pub fn want(
         &mut self,
         now: Time,
         from: &[ReplicaId],
         blocks: &[Digest],
+        patience: Duration,
     ) -> Vec<(ReplicaId, Vec<Digest>)> {
-        let mut new = Vec::new();
+        let by = now + patience;
         for block in blocks {
-            if self.open.contains_key(block) || self.open.len() >= MAX_FETCHES {
-                continue;
-            }
-            let mut rest: VecDeque<ReplicaId> = from.iter().copied().collect();
-            if let Some(first) = rest.pop_front() {
-                self.open.insert(*block, Fetch { from: rest, by: now + ANSWER, asked: first });
-                new.push(*block);
+            if let Some(fetch) = self.open.get_mut(block) {
+                fetch.by = if fetch.asked.is_none() { fetch.by.min(by) } else { fetch.by };
+            } else if self.open.len() < MAX_FETCHES && !from.is_empty() {
+                self.open.insert(*block, Fetch { from: from.iter().copied().collect(), by, asked: None });
             }
         }
-        self.questions(&new)
+        let due = |block: &&Digest| {
+            self.open.get(block).is_some_and(|fetch| fetch.asked.is_none() && fetch.by <= now)
+        };
+        let due: Vec<Digest> = blocks.iter().filter(due).copied().collect();
+        self.missing(now, None, &due).0
     }
 
     fn questions(&self, blocks: &[Digest]) -> Vec<(ReplicaId, Vec<Digest>)> {
         let mut questions: BTreeMap<ReplicaId, Vec<Digest>> = BTreeMap::new();
         for block in blocks {
-            if let Some(fetch) = self.open.get(block) {
-                questions.entry(fetch.asked).or_default().push(*block);
+            if let Some(asked) = self.open.get(block).and_then(|fetch| fetch.asked) {
+                questions.entry(asked).or_default().push(*block);
             }
         }
         let split = |(to, list): (ReplicaId, Vec<Digest>)| {
@@ -178,12 +182,12 @@ impl BlockFetch {
         self.open.remove(block).is_some()
     }
 
-    /// `from` does not have these, or has not answered in time. Gives the next questions, and what nobody has.
+    /// `from` does not have these, or has not answered in time; nobody was asked yet if it is not given. Gives the next questions, and what nobody has.
     #[allow(clippy::type_complexity)]
     pub fn missing(
         &mut self,
         now: Time,
-        from: ReplicaId,
+        from: Option<ReplicaId>,
         blocks: &[Digest],
     ) -> (Vec<(ReplicaId, Vec<Digest>)>, Vec<Digest>) {
         let mut nobody = Vec::new();
@@ -192,7 +196,7 @@ impl BlockFetch {
             let Some(fetch) = self.open.get_mut(block).filter(|fetch| fetch.asked == from) else { continue };
             match fetch.from.pop_front() {
                 Some(next) => {
-                    fetch.asked = next;
+                    fetch.asked = Some(next);
                     fetch.by = now + ANSWER;
                     again.push(*block);
                 }
@@ -206,7 +210,7 @@ impl BlockFetch {
     }
 
     /// Questions whose time is up.
-    pub fn late(&self, now: Time) -> Vec<(ReplicaId, Digest)> {
+    pub fn late(&self, now: Time) -> Vec<(Option<ReplicaId>, Digest)> {
         self.open
             .iter()
             .filter(|(_, fetch)| fetch.by <= now)
@@ -228,12 +232,27 @@ mod tests {
     fn a_block_is_asked_for_once_then_of_the_next_replica() {
         let mut fetch = BlockFetch::default();
         let (block, from) = (Digest([1; 32]), [ReplicaId(1), ReplicaId(2)]);
-        assert_eq!(fetch.want(Time(0), &from, &[block]), [(ReplicaId(1), vec![block])]);
-        assert_eq!(fetch.want(Time(0), &from, &[block]), []);
+        assert_eq!(fetch.want(Time(0), &from, &[block], Duration::ZERO), [(ReplicaId(1), vec![block])]);
+        assert_eq!(fetch.want(Time(0), &from, &[block], Duration::ZERO), []);
         assert_eq!(fetch.late(Time(0)), []);
-        let (questions, nobody) = fetch.missing(Time(0), ReplicaId(1), &[block]);
+        let (questions, nobody) = fetch.missing(Time(0), Some(ReplicaId(1)), &[block]);
         assert_eq!((questions, nobody), (vec![(ReplicaId(2), vec![block])], vec![]));
-        assert_eq!(fetch.missing(Time(0), ReplicaId(2), &[block]), (vec![], vec![block]));
+        assert_eq!(fetch.missing(Time(0), Some(ReplicaId(2)), &[block]), (vec![], vec![block]));
         assert!(!fetch.got(&block));
+    }
+
+    #[test]
+    fn a_block_on_its_way_is_asked_for_when_patience_ends() {
+        let mut fetch = BlockFetch::default();
+        let (one, two, from) = (Digest([1; 32]), Digest([2; 32]), [ReplicaId(1)]);
+        let patience = Duration::from_millis(100);
+        assert_eq!(fetch.want(Time(0), &from, &[one, two], patience), []);
+        assert!(fetch.got(&two), "it came");
+        let due = fetch.deadline().unwrap();
+        assert_eq!((due, fetch.late(due)), (Time(0) + patience, vec![(None, one)]));
+        assert_eq!(fetch.missing(due, None, &[one]), (vec![(ReplicaId(1), vec![one])], vec![]));
+        // Whoever needs it sooner does not wait for the patience of others.
+        assert_eq!(fetch.want(due, &from, &[two], patience), []);
+        assert_eq!(fetch.want(due, &from, &[two], Duration::ZERO), [(ReplicaId(1), vec![two])]);
     }
 }

@@ -6,5 +6,4 @@ mod flood;
 mod harness;
 mod hostile;
 mod identity;
-mod measure;
 mod reconnect;

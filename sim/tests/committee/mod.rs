@@ -227,7 +227,7 @@ impl<E: Engine> World<E> {
                 self.later.push_back((replica, Input::Combined { statement, result }));
             }
             Output::NeedPayload { token, .. } => self.members[replica.index()].wanted = Some(token),
-            Output::FetchBlocks { from, blocks } => self.fetch(replica, &from, &blocks),
+            Output::FetchBlocks { from, blocks, .. } => self.fetch(replica, &from, &blocks),
             Output::Lagging { checkpoint } => self.catch_up(replica, checkpoint),
             Output::Advise { to } => {
                 let checkpoint = self.members[replica.index()].stable.clone();
