@@ -73,6 +73,8 @@ pub struct Figures {
     pub proposal_bytes_per_payload: f64,
     /// Bytes of everything sent between replicas, per (n−1) times the payload.
     pub sent_bytes_per_payload: f64,
+    /// The same by kind of message.
+    pub sent_bytes_by_kind: BTreeMap<String, f64>,
     /// Largest resident memory of a replica half-way, in MiB.
     pub resident_half_way_mib: f64,
     /// The same at the end.
@@ -166,6 +168,9 @@ fn print(arguments: &LoadArguments, figures: &Figures) {
     for (name, value, bound) in rows {
         println!("  {name:<46} {value:>10.2}  {bound}");
     }
+    let by_kind = figures.sent_bytes_by_kind.iter().filter(|(_, share)| **share >= 0.001);
+    let by_kind: Vec<String> = by_kind.map(|(kind, share)| format!("{kind} {share:.3}")).collect();
+    println!("  of all bytes: {}", by_kind.join(", "));
 }
 
 /// Counters of all replicas at one moment.
@@ -191,10 +196,20 @@ impl Reading {
         self.reports.iter().map(|report| counter(report, name)).sum()
     }
 
+    /// Counters whose names begin so, by the rest of their names, each summed over replicas.
+    fn by_kind(&self, prefix: &str) -> BTreeMap<String, f64> {
+        let mut sums = BTreeMap::new();
+        for (name, value) in self.reports.iter().flat_map(|report| &report.counters) {
+            if let Some(kind) = name.strip_prefix(prefix) {
+                *sums.entry(kind.to_owned()).or_default() += *value as f64;
+            }
+        }
+        sums
+    }
+
     /// Counters whose names begin so, summed over replicas.
     fn sum_all(&self, prefix: &str) -> f64 {
-        let all = self.reports.iter().flat_map(|report| &report.counters);
-        all.filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| *value as f64).sum()
+        self.by_kind(prefix).values().sum()
     }
 }
 
@@ -407,6 +422,14 @@ async fn measure(
         fsyncs_per_block_window_full,
         proposal_bytes_per_payload: sent("sent_bytes/pre-prepare") / ((n - 1.0) * payload),
         sent_bytes_per_payload: sent("sent_bytes/") / ((n - 1.0) * payload),
+        sent_bytes_by_kind: last
+            .by_kind("sent_bytes/")
+            .into_iter()
+            .map(|(kind, bytes)| {
+                let before = first.sum(&format!("sent_bytes/{kind}"));
+                (kind, (bytes - before) / ((n - 1.0) * payload))
+            })
+            .collect(),
         resident_half_way_mib,
         resident_at_end_mib,
         catch_up_per_second: catch_up.0,
@@ -441,30 +464,24 @@ async fn catch_up(
         .iter()
         .position(|p| p.replica() != processes[victim].replica())
         .context("one replica only")?;
-    processes[victim].kill()?;
-    load.progress(20_000).await?;
-    processes[victim].restart()?;
     let (behind, ahead) = (processes[victim].replica(), processes[observer].replica());
-    let mut heights: BTreeMap<&str, (u64, u64, Instant)> = BTreeMap::new();
-    let deadline = Instant::now() + SOON;
-    while Instant::now() < deadline {
-        let (Ok(slow), Ok(fast)) = (watch.status(behind).await, watch.status(ahead).await) else {
-            pause(Duration::from_millis(5)).await;
-            continue;
-        };
-        let now = (slow.executed, fast.executed, Instant::now());
-        heights.entry("first").or_insert(now);
-        heights.insert("last", now);
-        if slow.executed + 2 >= fast.executed {
-            break;
+    let before = watch.status(behind).await?.executed;
+    processes[victim].kill()?;
+    load.progress(40_000).await?;
+    let ahead_before = watch.status(ahead).await?.executed;
+    processes[victim].restart()?;
+    // Starting and reading its own log are part of it.
+    let restarted = Instant::now();
+    loop {
+        ensure!(restarted.elapsed() < SOON, "the restarted replica did not catch up");
+        if let (Ok(slow), Ok(fast)) = (watch.status(behind).await, watch.status(ahead).await)
+            && slow.executed + 2 >= fast.executed
+        {
+            let seconds = restarted.elapsed().as_secs_f64();
+            let live = (fast.executed - ahead_before) as f64 / seconds;
+            let caught_up = (slow.executed - before) as f64 / seconds;
+            return Ok((caught_up, caught_up / live.max(1e-3)));
         }
         pause(Duration::from_millis(5)).await;
     }
-    let (Some(first), Some(last)) = (heights.get("first"), heights.get("last")) else {
-        bail!("the restarted replica does not answer");
-    };
-    let seconds = last.2.duration_since(first.2).as_secs_f64().max(1e-3);
-    let caught_up = (last.0 - first.0) as f64 / seconds;
-    let live = ((last.1 - first.1) as f64 / seconds).max(1e-3);
-    Ok((caught_up, caught_up / live))
 }
