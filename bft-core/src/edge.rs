@@ -7,7 +7,7 @@ use crate::block::Block;
 use crate::codec;
 use crate::committee::Trust;
 use crate::engine::{CheckContext, Message};
-use crate::envelope::{Body, ChainPart, Envelope, Obligations, Rejection};
+use crate::envelope::{Body, ChainPart, Envelope, Obligations, Rejection, StatePart};
 use crate::genesis::Limits;
 use crate::ledger::CheckpointCertificate;
 use crate::request::{Call, Request};
@@ -191,6 +191,25 @@ impl Edge {
                 }
             }
             Body::Chain(part) => work.certificates.extend(self.check_chain_part(part)?),
+            Body::FetchState(_) | Body::State(StatePart::Offer(None)) => {}
+            Body::State(StatePart::Offer(Some(offer))) => {
+                let entry = &offer.certificate.entry;
+                let fits = offer.header.is_some_and(|header| header.digest() == entry.block);
+                if entry.state_root.is_none() || !fits {
+                    return Err(Rejection::Invalid(
+                        "a snapshot without a state root, or with another block's header",
+                    ));
+                }
+                work.certificates.extend(checkpoint_obligation(&self.context, &offer.certificate)?);
+            }
+            // threat 84: it is all of that stretch of a state with that root. Whether it is the root that was wanted, the host knows.
+            Body::State(StatePart::Stretch { root, stretch, .. }) => {
+                if !stretch.verify(root) {
+                    return Err(Rejection::Invalid(
+                        "a stretch of the state that does not verify against its root",
+                    ));
+                }
+            }
         }
         Ok((envelope, work))
     }

@@ -1,8 +1,9 @@
 //! What travels between replicas: an engine's message or the host's own, under one version and epoch.
 
-use crate::block::Block;
+use crate::block::{Block, Header};
 use crate::engine::{Class, Message};
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
+use crate::state::Stretch;
 use crate::transaction::Payload;
 use crate::types::{Epoch, Height};
 use crypto::{Certificate, Digest, ReplicaId, Share, Signature, Statement};
@@ -82,6 +83,58 @@ pub enum Body<M> {
     FetchChain(Height),
     /// Answers [`Body::FetchChain`].
     Chain(ChainPart),
+    /// Wanted: state.
+    FetchState(StateQuestion),
+    /// Answers [`Body::FetchState`].
+    State(StatePart),
+}
+
+/// What a replica that fell far behind asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StateQuestion {
+    /// Which snapshot above this height there is.
+    Offer {
+        /// The height.
+        above: Height,
+    },
+    /// The pairs of a snapshot between two places of [`crate::state::Stretch`].
+    Stretch {
+        /// The snapshot's height.
+        height: Height,
+        /// The first place.
+        from: Digest,
+        /// The last place.
+        until: Digest,
+    },
+}
+
+/// A snapshot that a replica serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The certificate over its entry.
+    pub certificate: CheckpointCertificate,
+    /// The header of its block.
+    pub header: Option<Header>,
+    /// Bytes of the state, about: the sender's word.
+    pub bytes: u64,
+    /// Bytes of a block, on average: the sender's word.
+    pub mean_block_bytes: u64,
+}
+
+/// Answers a [`StateQuestion`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StatePart {
+    /// The highest snapshot, if there is one.
+    Offer(Option<Offer>),
+    /// A part of a snapshot.
+    Stretch {
+        /// The snapshot's height.
+        height: Height,
+        /// The root under which the stretch verifies.
+        root: Digest,
+        /// The pairs, as many as fit.
+        stretch: Stretch,
+    },
 }
 
 /// A certified stretch of the ledger, for a replica that fell behind.
@@ -107,6 +160,8 @@ impl<M: Message> Body<M> {
             Body::Blocks(..) => "blocks",
             Body::FetchChain(_) => "fetch-chain",
             Body::Chain(_) => "chain",
+            Body::FetchState(_) => "fetch-state",
+            Body::State(_) => "state",
         }
     }
 
@@ -116,7 +171,12 @@ impl<M: Message> Body<M> {
             Body::Engine(sealed) => sealed.message.class(),
             Body::Votes | Body::Certificate(_) => Class::Vote,
             Body::Forward(_) => Class::Pool,
-            Body::FetchBlocks(_) | Body::Blocks(..) | Body::FetchChain(_) | Body::Chain(_) => Class::Sync,
+            Body::FetchBlocks(_)
+            | Body::Blocks(..)
+            | Body::FetchChain(_)
+            | Body::Chain(_)
+            | Body::FetchState(_)
+            | Body::State(_) => Class::Sync,
         }
     }
 
@@ -126,7 +186,13 @@ impl<M: Message> Body<M> {
             Body::Engine(sealed) => sealed.message.height(),
             Body::Certificate(certificate) => Some(certificate.height()),
             Body::FetchChain(from) => Some(*from),
-            Body::Votes | Body::Forward(_) | Body::FetchBlocks(_) | Body::Blocks(..) | Body::Chain(_) => None,
+            Body::Votes
+            | Body::Forward(_)
+            | Body::FetchBlocks(_)
+            | Body::Blocks(..)
+            | Body::Chain(_)
+            | Body::FetchState(_)
+            | Body::State(_) => None,
         }
     }
 
@@ -138,11 +204,14 @@ impl<M: Message> Body<M> {
                 certificate.proof.as_ref().map_or(0, Certificate::authenticators)
             }
             Body::Chain(part) => usize::from(part.certificate.is_some()),
+            Body::State(StatePart::Offer(offer)) => usize::from(offer.is_some()),
             Body::Votes
             | Body::Forward(_)
             | Body::FetchBlocks(_)
             | Body::Blocks(..)
-            | Body::FetchChain(_) => 0,
+            | Body::FetchChain(_)
+            | Body::FetchState(_)
+            | Body::State(StatePart::Stretch { .. }) => 0,
         }
     }
 }

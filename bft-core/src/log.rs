@@ -65,6 +65,8 @@ pub struct StateBatch {
     pub height: Height,
     /// The log must be durable through this sequence first.
     pub log_sequence: u64,
+    /// Everything there was goes: the writes are the whole state.
+    pub replace: bool,
     /// Keys written since the last batch, with `None` for deleted ones; every key at most once, in key order.
     pub writes: Vec<(Bytes, Option<Bytes>)>,
     /// Receipts of the heights since the last batch.

@@ -148,6 +148,32 @@ impl Checker {
             );
         }
         life.height = entry.height;
+        self.agrees(replica, entry)
+    }
+
+    /// An honest replica has put a fetched state in the place of its own.
+    ///
+    /// # Errors
+    /// If it is not the state of that height, or goes back.
+    pub fn installed(&mut self, replica: ReplicaId, entry: &LedgerEntry) -> Verdict {
+        let life = self.lives.entry(replica).or_default();
+        if entry.height <= life.height {
+            return broken(
+                "state transfer goes forward",
+                format!("{replica} went from {} to {}", life.height, entry.height),
+            );
+        }
+        life.height = entry.height;
+        if !self.entries.contains_key(&entry.height) {
+            return broken(
+                "what is installed was executed by somebody",
+                format!("{replica} has a state of height {}", entry.height),
+            );
+        }
+        self.agrees(replica, entry)
+    }
+
+    fn agrees(&mut self, replica: ReplicaId, entry: &LedgerEntry) -> Verdict {
         self.top = self.top.max(entry.height);
         let (agreed, first) = self.entries.entry(entry.height).or_insert((*entry, replica));
         if agreed != entry {

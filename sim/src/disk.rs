@@ -21,6 +21,8 @@ pub struct Disk {
     blocks: BTreeMap<Digest, usize>,
     entries: BTreeMap<Height, usize>,
     certificates: BTreeMap<Height, usize>,
+    /// What is below is no longer served.
+    released: Height,
 }
 
 impl Disk {
@@ -36,7 +38,18 @@ impl Disk {
         self.batches.push((batch.sequence, self.items.len()));
     }
 
+    /// Gives up what is below a height.
+    pub fn release(&mut self, below: Height) {
+        self.released = self.released.max(below);
+        self.entries = self.entries.split_off(&self.released);
+        self.certificates = self.certificates.split_off(&self.released);
+        self.blocks.retain(|_, at| self.items[*at].height >= self.released);
+    }
+
     fn index(&mut self, at: usize, item: &LogItem) {
+        if item.height < self.released {
+            return;
+        }
         match item.kind {
             LogKind::Block => self.blocks.insert(item.digest, at).map_or((), |_| ()),
             LogKind::Entry => self.entries.insert(item.height, at).map_or((), |_| ()),
@@ -62,6 +75,9 @@ impl Disk {
     /// Applies a state batch: atomic and durable.
     pub fn flush(&mut self, batch: StateBatch) {
         let state = self.state.get_or_insert_default();
+        if batch.replace {
+            *state = LoadedState::default();
+        }
         let mut pairs: BTreeMap<Bytes, Bytes> = std::mem::take(&mut state.pairs).into_iter().collect();
         for (key, value) in batch.writes {
             match value {

@@ -158,6 +158,7 @@ fn tally(world: &World) -> Tally {
     count("messages lost", world.network.lost);
     count("messages doubled", world.network.doubled);
     count("frames refused", world.rejected);
+    count("states transferred", world.installed);
     count("lies proven", world.accused.values().sum());
     for replica in &world.replicas {
         if let Some(liar) = &replica.liar {
@@ -193,8 +194,9 @@ fn build(scenario: &Scenario, random: &mut Random) -> World {
         pool_bytes: 1 << 20,
         segment_bytes: 1 << 14,
         flush_heights: random.between(2, 12),
-        retain_blocks: None,
-        sync_bytes: 1 << 13,
+        retain_blocks: random.per_mille(500).then(|| random.below(6)),
+        sync_bytes: 1 << random.between(9, 13),
+        sync_rate: 64 << 20,
     };
     let mut replicas: Vec<Replica> = Vec::new();
     for (index, (signer, identity)) in signers.into_iter().zip(identities).enumerate() {

@@ -78,6 +78,8 @@ pub struct World {
     pub crashes: u64,
     /// Messages refused at some edge.
     pub rejected: u64,
+    /// States that were fetched and put in place.
+    pub installed: u64,
     /// Reports of lies, by accused.
     pub accused: BTreeMap<ReplicaId, u64>,
     sync_time: (Duration, Duration),
@@ -102,6 +104,7 @@ impl World {
             events: 0,
             crashes: 0,
             rejected: 0,
+            installed: 0,
             accused: BTreeMap::new(),
             sync_time: (Duration::from_micros(100), Duration::from_millis(slow)),
         }
@@ -347,9 +350,14 @@ impl World {
         self.checker.view(replica, host.engine_view())?;
         while node.shown < host.executed() {
             let height = node.shown + 1;
-            let entry = host.entry(height).expect("receipts of recent heights are kept");
-            self.checker.executed(replica, entry)?;
-            node.shown = height;
+            let entry = host.entry_from(height).expect("the tip's entry is kept");
+            if entry.height == height {
+                self.checker.executed(replica, entry)?;
+            } else {
+                self.installed += 1;
+                self.checker.installed(replica, entry)?;
+            }
+            node.shown = entry.height;
         }
         let trace = std::mem::take(&mut *node.trace.lock().expect("one thread"));
         for (height, client, sequence) in trace {
@@ -403,7 +411,7 @@ impl World {
                 self.at(delay, Action::Flushed { replica, life, batch: Box::new(batch) });
             }
             Effect::Stable { height } => self.replicas[replica.index()].edge.set_stable(height),
-            Effect::Release { .. } => {}
+            Effect::Release { below } => self.replicas[replica.index()].disk.release(below),
             Effect::Report(evidence) => {
                 let accused = evidence.accused;
                 *self.accused.entry(accused).or_default() += 1;

@@ -216,13 +216,17 @@ impl StateStore {
         write.set_durability(Durability::Immediate)?;
         {
             let mut state = write.open_table(STATE)?;
+            let mut receipts = write.open_table(RECEIPTS)?;
+            if batch.replace {
+                state.retain(|_, _| false)?;
+                receipts.retain(|_, _| false)?;
+            }
             for (key, value) in &batch.writes {
                 match value {
                     Some(value) => drop(state.insert(key.as_ref(), value.as_ref())?),
                     None => drop(state.remove(key.as_ref())?),
                 }
             }
-            let mut receipts = write.open_table(RECEIPTS)?;
             for (height, bytes) in &batch.receipts {
                 receipts.insert(height, bytes.as_ref())?;
             }

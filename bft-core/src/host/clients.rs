@@ -53,6 +53,17 @@ impl Clients {
         }
     }
 
+    /// State transfer went past these transactions and everything through `height`: others have the receipts.
+    pub fn passed_over(&mut self, height: Height, gone: &[ItemKey], effects: &mut Vec<Effect>) {
+        let later = self.proving.split_off(&(height + 1));
+        let proving = std::mem::replace(&mut self.proving, later).into_values().flatten();
+        let waiting = gone.iter().filter_map(|key| self.waiting.remove(key)).flatten().collect::<Vec<_>>();
+        for waiter in proving.map(|(waiter, _)| waiter).chain(waiting) {
+            let sentence = "this replica fetched a later state and does not have the receipt";
+            effects.push(reply(waiter, refused(Advice::AskAnother, sentence)));
+        }
+    }
+
     /// A height was certified: answers everybody who waits for it or for a lower one.
     pub fn certified<A: StateMachine>(
         &mut self,

@@ -36,11 +36,13 @@ pub struct Ledger<A> {
     /// Where each settled sequence executed.
     by_key: BTreeMap<ItemKey, (Height, u32)>,
     /// Trees at checkpoint heights above the last certified one.
-    trees: BTreeMap<Height, Tree>,
-    /// The certified state that queries read.
-    certified: Option<(CheckpointCertificate, Tree)>,
+    trees: BTreeMap<Height, (Option<Header>, Tree)>,
+    /// The certified state that queries and other replicas read.
+    certified: Option<(CheckpointCertificate, Option<Header>, Tree)>,
     /// Heights whose receipts are not on disk yet.
     unflushed_from: Height,
+    /// The state on disk has nothing to do with this one.
+    replaced: bool,
 }
 
 /// What a block left, as it is kept and stored.
@@ -124,8 +126,9 @@ impl<A: StateMachine> Ledger<A> {
             receipts: BTreeMap::new(),
             by_key: BTreeMap::new(),
             trees: BTreeMap::new(),
-            certified: Some((stable, tree)),
+            certified: Some((stable, None, tree)),
             unflushed_from: 1,
+            replaced: false,
         })
     }
 
@@ -161,7 +164,7 @@ impl<A: StateMachine> Ledger<A> {
         self.tip = meta.tip;
         self.tip_header = meta.tip_header;
         self.unflushed_from = meta.tip.height + 1;
-        self.trees.insert(meta.tip.height, self.state.tree().clone());
+        self.trees.insert(meta.tip.height, (meta.tip_header, self.state.tree().clone()));
         self.certified = None;
         Ok((self, meta.stable))
     }
@@ -214,7 +217,7 @@ impl<A: StateMachine> Ledger<A> {
             previous: self.tip.digest(),
         };
         if state_root.is_some() {
-            self.trees.insert(height, self.state.tree().clone());
+            self.trees.insert(height, (Some(block.header), self.state.tree().clone()));
         }
         self.keep_receipts(height, BlockReceipts { entry, receipts });
         self.tip = entry;
@@ -319,6 +322,11 @@ impl<A: StateMachine> Ledger<A> {
         self.receipts.get(&height).map(|block| &block.entry)
     }
 
+    /// The entry of the lowest height from `height` on whose receipts are kept.
+    pub fn entry_from(&self, height: Height) -> Option<&LedgerEntry> {
+        self.receipts.range(height..).next().map(|(_, block)| &block.entry)
+    }
+
     /// Proofs of several receipts of one height under a certificate at or above it.
     pub fn prove(
         &self,
@@ -347,15 +355,59 @@ impl<A: StateMachine> Ledger<A> {
     /// From here on queries read the state of this certificate, if it is still at hand.
     pub fn certified(&mut self, certificate: &CheckpointCertificate) {
         let later = self.trees.split_off(&(certificate.height() + 1));
-        if let Some(tree) = self.trees.remove(&certificate.height()) {
-            self.certified = Some((certificate.clone(), tree));
+        if let Some((header, tree)) = self.trees.remove(&certificate.height()) {
+            self.certified = Some((certificate.clone(), header, tree));
         }
         self.trees = later;
     }
 
+    /// The last certified state, if it is still at hand, with the header of its block.
+    pub fn certified_state(&self) -> Option<(&CheckpointCertificate, Option<Header>, &Tree)> {
+        self.certified.as_ref().map(|(certificate, header, tree)| (certificate, *header, tree))
+    }
+
+    /// Bytes of all keys and values.
+    pub fn state_bytes(&self) -> u64 {
+        self.state.bytes()
+    }
+
+    /// Puts a certified state in the place of this one.
+    ///
+    /// # Errors
+    /// If it is another state than the certificate's, or not one of this chain; nothing is changed.
+    pub fn install(
+        &mut self,
+        certificate: &CheckpointCertificate,
+        header: Option<Header>,
+        pairs: Vec<(Bytes, Bytes)>,
+    ) -> Result<(), BadState> {
+        let entry = certificate.entry;
+        let mut state = State::default();
+        for (key, value) in pairs {
+            state.restore(key, value);
+        }
+        let root = state.root();
+        if entry.state_root != Some(root) {
+            return Err(BadState(format!(
+                "its root is {root}, at height {} it is {:?}",
+                entry.height, entry.state_root
+            )));
+        }
+        self.directory = Directory::load(&self.genesis.organisations, &state).map_err(BadState)?;
+        self.state = state;
+        self.receipts = BTreeMap::from([(entry.height, BlockReceipts { entry, receipts: Vec::new() })]);
+        self.by_key.clear();
+        self.trees.clear();
+        self.certified = Some((certificate.clone(), header, self.state.tree().clone()));
+        (self.tip, self.tip_header) = (entry, header);
+        self.unflushed_from = entry.height;
+        self.replaced = true;
+        Ok(())
+    }
+
     /// Answers a query from the last certified state.
     pub fn query(&self, request: &[u8]) -> Option<ProvenAnswer> {
-        let (certificate, tree) = self.certified.as_ref()?;
+        let (certificate, _, tree) = self.certified.as_ref()?;
         let mut view = View::of(tree);
         let result = encode_result(self.app.query(&mut view, request));
         let reads = view
@@ -382,6 +434,7 @@ impl<A: StateMachine> Ledger<A> {
         StateBatch {
             height: self.tip.height,
             log_sequence,
+            replace: std::mem::take(&mut self.replaced),
             writes: self.state.take_writes(),
             receipts,
             receipts_from: self.receipts.first_key_value().map_or(0, |(height, _)| *height),

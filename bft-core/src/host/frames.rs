@@ -2,6 +2,7 @@
 
 use super::accounting::{Direction, Sort, Traffic};
 use super::pool::Refused;
+use super::serving::Question;
 use super::{Effect, Host};
 use crate::block::Block;
 use crate::codec;
@@ -62,15 +63,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 }
             }
             Body::Certificate(certificate) => self.on_certificate(now.time, &certificate, effects),
-            Body::FetchBlocks(blocks) => effects.push(Effect::ReadBlocks { to: from, blocks }),
+            Body::FetchBlocks(blocks) => self.serving.ask(from, Question::Blocks(blocks)),
             Body::Blocks(blocks, missing) => self.on_blocks(now.time, from, blocks, &missing, effects),
-            Body::FetchChain(height) => {
-                // The answer has to fit into a frame, entries and certificate included.
-                let max_bytes =
-                    self.config.local.sync_bytes.min(self.config.genesis.limits.frame_bytes() / 2);
-                let max_entries = self.config.genesis.limits.chain_entries();
-                effects.push(Effect::ReadChain { to: from, from: height, max_bytes, max_entries });
-            }
+            Body::FetchChain(height) => self.serving.ask(from, Question::Chain(height)),
+            Body::FetchState(question) => self.serving.ask(from, Question::State(question)),
+            Body::State(part) => self.on_state(now.time, from, part, effects),
             Body::Chain(part) => self.on_chain(now.time, from, part, effects),
         }
     }
@@ -183,9 +180,30 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
+    /// Answers replicas that catch up, as far as their rates allow.
+    pub(super) fn serve(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        // An answer has to fit into a frame, entries and certificate included.
+        let limits = &self.config.genesis.limits;
+        let max_bytes = self.config.local.sync_bytes.min(limits.frame_bytes() / 2);
+        let max_entries = limits.chain_entries();
+        while let Some((to, question)) = self.serving.next(now) {
+            match question {
+                Question::Blocks(blocks) => effects.push(Effect::ReadBlocks { to, blocks }),
+                Question::Chain(from) => {
+                    effects.push(Effect::ReadChain { to, from, max_bytes, max_entries });
+                }
+                Question::State(question) => {
+                    let bytes = self.serve_state(now, to, &question, effects);
+                    self.serving.served(now, to, bytes);
+                }
+            }
+        }
+    }
+
     /// Answers a replica that catches up, from what the log gave.
     pub(super) fn serve_chain(
         &mut self,
+        now: Time,
         to: ReplicaId,
         entries: &[Bytes],
         certificate: Option<Bytes>,
@@ -201,17 +219,20 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         })();
         // Nothing to give, or a log that does not read back: the asker turns to another replica.
         let part = part.unwrap_or(ChainPart { entries: Vec::new(), certificate: None, blocks: Vec::new() });
+        self.serving.served(now, to, blocks.iter().map(Bytes::len).sum());
         self.send(&[to], Body::Chain(part), effects);
     }
 
     pub(super) fn serve_blocks(
         &mut self,
+        now: Time,
         to: ReplicaId,
         read: Vec<(Digest, Option<Bytes>)>,
         effects: &mut Vec<Effect>,
     ) {
         let mut blocks = Vec::new();
         let mut missing = Vec::new();
+        let mut given = 0;
         let mut room = self.config.genesis.limits.frame_bytes() / 2;
         for (digest, bytes) in read {
             let size = bytes.as_ref().map_or(0, Bytes::len);
@@ -219,12 +240,14 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 // What does not fit is neither given nor denied: it is asked for again.
                 Some(block) if size <= room || blocks.is_empty() => {
                     room = room.saturating_sub(size);
+                    given += size;
                     blocks.push(block);
                 }
                 Some(_) => {}
                 None => missing.push(digest),
             }
         }
+        self.serving.served(now, to, given);
         self.send(&[to], Body::Blocks(blocks, missing), effects);
     }
 

@@ -21,8 +21,10 @@ mod promises;
 mod proposing;
 mod recovery;
 mod report;
+mod serving;
 mod session;
 mod sync;
+mod transfer;
 
 pub use checkpoint::CombineJob;
 pub use execution::{BadState, genesis_state};
@@ -50,10 +52,12 @@ use execution::Ledger;
 use pool::Pool;
 use promises::Promises;
 use proposing::Wanted;
+use serving::Serving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use sync::{BlockFetch, ChainSync};
+use transfer::{Snapshots, StateSync};
 
 /// A connection of a client, named by the transport.
 pub type ClientId = u64;
@@ -223,6 +227,8 @@ pub struct LocalLimits {
     pub retain_blocks: Option<u64>,
     /// Bytes of blocks in one answer to a replica that catches up.
     pub sync_bytes: usize,
+    /// Bytes a second for each replica that catches up.
+    pub sync_rate: u64,
 }
 
 impl Default for LocalLimits {
@@ -233,6 +239,7 @@ impl Default for LocalLimits {
             flush_heights: 64,
             retain_blocks: None,
             sync_bytes: 2 << 20,
+            sync_rate: 64 << 20,
         }
     }
 }
@@ -256,6 +263,9 @@ pub struct Host<E: Engine, A> {
     checkpoints: Checkpoints,
     chain_sync: ChainSync,
     block_fetch: BlockFetch,
+    state_sync: StateSync,
+    snapshots: Snapshots,
+    serving: Serving,
     accounting: Accounting,
     stable: CheckpointCertificate,
     /// Certificates of heights whose receipts are kept.
@@ -336,10 +346,16 @@ impl LogTail {
 struct Flushing {
     /// Waits for the log.
     waiting: Option<StateBatch>,
-    /// Handed out, or waiting.
-    busy: bool,
+    /// How many are at the state store.
+    handed_out: usize,
     /// On disk.
     height: Height,
+}
+
+impl Flushing {
+    fn is_busy(&self) -> bool {
+        self.waiting.is_some() || self.handed_out > 0
+    }
 }
 
 impl<E: Engine, A: StateMachine> Host<E, A> {
@@ -358,9 +374,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Event::Sealed { ticket, seal } => self.promises.sealed(ticket, seal),
             Event::Combined { statement, result } => self.on_combined(now.time, statement, result, effects),
             Event::ChainRead { to, entries, certificate, blocks } => {
-                self.serve_chain(to, &entries, certificate, &blocks, effects);
+                self.serve_chain(now.time, to, &entries, certificate, &blocks, effects);
             }
-            Event::BlocksRead { to, blocks } => self.serve_blocks(to, blocks, effects),
+            Event::BlocksRead { to, blocks } => self.serve_blocks(now.time, to, blocks, effects),
             Event::Flushed { height } => self.on_flushed(height, effects),
             Event::Connected { peer } => {
                 self.connected.insert(peer);
@@ -383,6 +399,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.update_work(now.time, effects);
         self.propose(now, effects);
         self.catch_up(now.time, effects);
+        self.pursue_state(now.time, effects);
+        self.serve(now.time, effects);
         self.pursue_checkpoints(now.time, effects);
         self.append(now.time, effects);
         self.start_flush(effects);
@@ -399,6 +417,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.checkpoints.deadline(),
             self.chain_sync.deadline(),
             self.block_fetch.deadline(),
+            self.state_sync_deadline(),
+            self.serving.deadline(),
             self.log.lazy_until,
         ]
         .into_iter()

@@ -256,6 +256,14 @@ impl Pool {
         }
     }
 
+    /// Keeps the transactions that `keep` says; gives the keys of the others.
+    pub fn retain(&mut self, keep: impl Fn(&Item) -> bool) -> Vec<ItemKey> {
+        let gone = self.entries.values().filter(|entry| !keep(&entry.item)).map(|entry| entry.item.key());
+        let gone: Vec<ItemKey> = gone.collect();
+        self.executed(0, gone.iter().copied());
+        gone
+    }
+
     /// Clones of the transactions that clients gave to this replica.
     pub fn local(&self) -> Vec<Item> {
         self.entries.values().filter(|entry| entry.local).map(|entry| entry.item.clone()).collect()

@@ -102,6 +102,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.checkpoints.stable(height);
         self.promises.forget(height, self.engine.led_by().0);
         self.ledger.certified(certificate);
+        self.keep_snapshot(now);
         self.clients.certified(certificate, &self.ledger, effects);
         self.release_log(effects);
         Some(height)
@@ -156,7 +157,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     ) {
         self.chain_sync.answered(from);
         let Some(certificate) = part.certificate else {
-            self.chain_sync.useless(now);
+            self.chain_sync.lacks(now, from);
+            self.pursue_state(now, effects);
             return;
         };
         let tip = *self.ledger.tip();
@@ -242,22 +244,22 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     /// Takes the state of a checkpoint height for the disk, if it is time and none is on its way.
     fn plan_flush(&mut self) {
         let height = self.ledger.tip().height;
-        if self.flush.busy || height < self.flush.height + self.config.local.flush_heights {
+        if self.flush.is_busy() || height < self.flush.height + self.config.local.flush_heights {
             return;
         }
-        self.flush.busy = true;
         self.flush.waiting = Some(self.ledger.batch(&self.stable, self.log.covering()));
     }
 
     /// Hands the state out once the log is durable through its height.
     pub(super) fn start_flush(&mut self, effects: &mut Vec<Effect>) {
         if let Some(batch) = self.flush.waiting.take_if(|batch| batch.log_sequence <= self.log.durable) {
+            self.flush.handed_out += 1;
             effects.push(Effect::Flush(batch));
         }
     }
 
     pub(super) fn on_flushed(&mut self, height: Height, effects: &mut Vec<Effect>) {
-        self.flush.busy = false;
+        self.flush.handed_out -= 1;
         self.flush.height = height;
         self.release_log(effects);
     }
@@ -273,7 +275,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 }
 
-fn entry_item(entry: &LedgerEntry) -> LogItem {
+pub(super) fn entry_item(entry: &LedgerEntry) -> LogItem {
     LogItem {
         kind: LogKind::Entry,
         height: entry.height,
@@ -282,7 +284,7 @@ fn entry_item(entry: &LedgerEntry) -> LogItem {
     }
 }
 
-fn certificate_item(certificate: &CheckpointCertificate) -> LogItem {
+pub(super) fn certificate_item(certificate: &CheckpointCertificate) -> LogItem {
     LogItem {
         kind: LogKind::Certificate,
         height: certificate.height(),

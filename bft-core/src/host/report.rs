@@ -25,7 +25,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             stable: self.stable.height(),
             state_root: self.stable.entry.state_root,
             pooled: self.pool.len() as u64,
-            waits_for: waits_for.iter().map(|wait| self.in_words(wait)).collect(),
+            waits_for: self
+                .transfer_in_words()
+                .into_iter()
+                .chain(waits_for.iter().map(|wait| self.in_words(wait)))
+                .collect(),
             peers: Vec::new(),
             counters: Vec::new(),
         }
@@ -73,6 +77,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     /// The entry of a recent height.
     pub fn entry(&self, height: Height) -> Option<&crate::ledger::LedgerEntry> {
         self.ledger.entry(height)
+    }
+
+    /// The entry of the lowest recent height that is not below `height`: state transfer leaves gaps.
+    pub fn entry_from(&self, height: Height) -> Option<&crate::ledger::LedgerEntry> {
+        self.ledger.entry_from(height)
     }
 
     /// Whether it stopped for good.

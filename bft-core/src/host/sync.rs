@@ -5,7 +5,7 @@ use crate::edge::MAX_FETCH;
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::types::{Height, Time};
 use crypto::{Digest, ReplicaId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// How long normal operation may take to reach a certified height before the chain is fetched.
@@ -38,6 +38,8 @@ pub struct ChainSync {
     bytes: usize,
     /// The last entry received.
     last: Option<LedgerEntry>,
+    /// Who did not have what comes next.
+    lacking: BTreeSet<ReplicaId>,
 }
 
 impl ChainSync {
@@ -63,8 +65,27 @@ impl ChainSync {
         self.last.filter(|last| last.height > tip.height).unwrap_or(*tip)
     }
 
+    /// How many do not have what comes next.
+    pub fn lacking(&self) -> usize {
+        self.lacking.len()
+    }
+
+    /// `from` does not have what comes next: the next question goes to another replica, a little later.
+    pub fn lacks(&mut self, now: Time, from: ReplicaId) {
+        self.lacking.insert(from);
+        self.useless(now);
+    }
+
+    /// State transfer went ahead of what was received.
+    pub fn installed(&mut self) {
+        self.received.clear();
+        self.lacking.clear();
+        (self.bytes, self.last) = (0, None);
+    }
+
     /// Keeps a step for later.
     pub fn push(&mut self, step: Step) {
+        self.lacking.clear();
         if let Step::Execute(entry, block) = &step {
             self.last = Some(*entry);
             self.bytes += block.payload.bytes().len();

@@ -4,8 +4,10 @@
 //! no application can reach. The live map serves execution; the tree serves roots, proofs and snapshots, and is
 //! brought up to date at checkpoint heights only.
 
+mod stretch;
 mod tree;
 
+pub use stretch::{FIRST, LAST, Stretch, divide};
 pub use tree::{Proof, Tree};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -41,9 +43,16 @@ pub struct State {
     /// What the keys written since the last savepoint held before.
     journal: Vec<(Bytes, Option<Bytes>)>,
     tree: Tree,
+    /// Bytes of all keys and values.
+    bytes: u64,
 }
 
 impl State {
+    /// Bytes of all keys and values.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Puts back a pair that was flushed to disk.
     pub(crate) fn restore(&mut self, key: Bytes, value: Bytes) {
         self.write(key, Some(value));
@@ -91,10 +100,7 @@ impl State {
     }
 
     fn write(&mut self, key: Bytes, value: Option<Bytes>) {
-        let before = match value {
-            Some(value) => self.live.insert(key.clone(), value),
-            None => self.live.remove(&key),
-        };
+        let before = self.set(&key, value);
         self.unhashed.insert(key.clone());
         self.unflushed.insert(key.clone());
         self.journal.push((key, before));
@@ -108,11 +114,20 @@ impl State {
     /// Undoes every write since the last savepoint.
     pub(crate) fn roll_back(&mut self) {
         while let Some((key, before)) = self.journal.pop() {
-            match before {
-                Some(value) => self.live.insert(key, value),
-                None => self.live.remove(&key),
-            };
+            self.set(&key, before);
         }
+    }
+
+    /// Sets a key; gives what was there.
+    fn set(&mut self, key: &Bytes, value: Option<Bytes>) -> Option<Bytes> {
+        let size = |value: &Option<Bytes>| value.as_ref().map_or(0, |value| (key.len() + value.len()) as u64);
+        let more = size(&value);
+        let before = match value {
+            Some(value) => self.live.insert(key.clone(), value),
+            None => self.live.remove(key),
+        };
+        self.bytes = self.bytes + more - size(&before);
+        before
     }
 
     /// Brings the tree up to date and returns its root.

@@ -12,22 +12,31 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Bits of a path, and so the most siblings a proof can have.
-const DEPTH: usize = 256;
+pub(super) const DEPTH: usize = 256;
 
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     Leaf(Leaf),
     Branch { hash: Digest, children: [Child; 2] },
 }
 
-type Child = Option<Arc<Node>>;
+pub(super) type Child = Option<Arc<Node>>;
 
 #[derive(Debug, Clone)]
-struct Leaf {
-    path: Digest,
+pub(super) struct Leaf {
+    pub path: Digest,
     hash: Digest,
-    key: Bytes,
-    value: Bytes,
+    pub key: Bytes,
+    pub value: Bytes,
+}
+
+impl Node {
+    pub(super) fn hash(&self) -> Digest {
+        match self {
+            Node::Leaf(leaf) => leaf.hash,
+            Node::Branch { hash, .. } => *hash,
+        }
+    }
 }
 
 /// A version of the state, with its root.
@@ -45,19 +54,19 @@ pub struct Proof {
     pub other: Option<(Digest, Digest)>,
 }
 
-fn path_of(key: &[u8]) -> Digest {
+pub(super) fn path_of(key: &[u8]) -> Digest {
     Digest::of(Domain::StateKey, key)
 }
 
-fn value_hash(value: &[u8]) -> Digest {
+pub(super) fn value_hash(value: &[u8]) -> Digest {
     Digest::of(Domain::StateValue, value)
 }
 
-fn leaf_hash(path: &Digest, value: &Digest) -> Digest {
+pub(super) fn leaf_hash(path: &Digest, value: &Digest) -> Digest {
     Digest::of_parts(Domain::StateLeaf, &[&path.0, &value.0])
 }
 
-fn branch_hash(left: &Digest, right: &Digest) -> Digest {
+pub(super) fn branch_hash(left: &Digest, right: &Digest) -> Digest {
     Digest::of_parts(Domain::StateNode, &[&left.0, &right.0])
 }
 
@@ -66,11 +75,7 @@ fn bit(path: &Digest, depth: usize) -> usize {
 }
 
 fn hash_of(child: &Child) -> Digest {
-    match child.as_deref() {
-        None => Digest::ZERO,
-        Some(Node::Leaf(leaf)) => leaf.hash,
-        Some(Node::Branch { hash, .. }) => *hash,
-    }
+    child.as_deref().map_or(Digest::ZERO, Node::hash)
 }
 
 /// One write, with its path.
@@ -80,6 +85,10 @@ impl Tree {
     /// The root; zero for the empty state.
     pub fn root(&self) -> Digest {
         hash_of(&self.top)
+    }
+
+    pub(super) fn top(&self) -> &Child {
+        &self.top
     }
 
     /// The version after `writes`, each key at most once.

@@ -7,6 +7,7 @@ fn bytes(text: &'static str) -> Bytes {
 
 fn batch(height: Height, writes: &[(&'static str, Option<&'static str>)]) -> StateBatch {
     StateBatch {
+        replace: false,
         height,
         log_sequence: height * 10,
         writes: writes.iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect(),
@@ -182,4 +183,17 @@ fn the_writer_stops_at_its_first_error() {
     assert!(seen.recv().is_err(), "the thread has ended");
     assert!(writer.commit(batch(6, &[])).is_err());
     assert!(writer.shutdown().is_err());
+}
+
+#[test]
+fn a_replacing_batch_leaves_nothing_of_what_was_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("state.redb");
+    let store = StateStore::open(&path).expect("opens");
+    store.commit(&batch(7, &[("a", Some("1")), ("b", Some("2"))])).expect("commits");
+    store.commit(&StateBatch { replace: true, ..batch(9, &[("c", Some("3"))]) }).expect("commits");
+    drop(store);
+    let loaded = StateStore::open(&path).expect("opens").load().expect("loads").expect("has state");
+    let heights: Vec<Height> = loaded.receipts.iter().map(|(height, _)| *height).collect();
+    assert_eq!((loaded.height, loaded.pairs, heights), (9, pairs(&[("c", "3")]), vec![8, 9]));
 }

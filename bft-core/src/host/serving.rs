@@ -1,0 +1,124 @@
+//! Answering replicas that catch up, no faster than is good for the rest.
+
+use crate::envelope::StateQuestion;
+use crate::types::{Height, Time};
+use crypto::{Digest, ReplicaId};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Questions of one replica that wait, at most. Full: the newest is dropped, and will be asked again.
+const WAITING: usize = 8;
+
+/// Something asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Bodies by digest.
+    Blocks(Vec<Digest>),
+    /// The certified chain from a height on.
+    Chain(Height),
+    /// State.
+    State(StateQuestion),
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    /// From when on it may be answered again.
+    free_at: Time,
+    /// Whether an answer is being read from the log.
+    reading: bool,
+    waiting: VecDeque<Question>,
+}
+
+/// How much each replica was given, as time to wait.
+#[derive(Debug)]
+pub struct Serving {
+    bytes_per_second: u64,
+    accounts: BTreeMap<ReplicaId, Account>,
+}
+
+impl Serving {
+    /// At most so many bytes a second for each replica.
+    pub fn new(bytes_per_second: u64) -> Serving {
+        Serving { bytes_per_second: bytes_per_second.max(1), accounts: BTreeMap::new() }
+    }
+
+    /// A replica asks.
+    pub fn ask(&mut self, from: ReplicaId, question: Question) {
+        let account = self.accounts.entry(from).or_default();
+        if account.waiting.len() < WAITING && !account.waiting.contains(&question) {
+            account.waiting.push_back(question);
+        }
+    }
+
+    /// The next question to answer, one of a replica at a time. Say with [`Serving::served`] what came of it.
+    pub fn next(&mut self, now: Time) -> Option<(ReplicaId, Question)> {
+        self.accounts.iter_mut().find_map(|(from, account)| {
+            if account.reading || account.free_at > now {
+                return None;
+            }
+            let question = account.waiting.pop_front()?;
+            account.reading = true;
+            Some((*from, question))
+        })
+    }
+
+    /// A replica was answered with so many bytes.
+    pub fn served(&mut self, now: Time, to: ReplicaId, bytes: usize) {
+        let nanos = (bytes as u64).saturating_mul(1_000_000_000) / self.bytes_per_second;
+        let account = self.accounts.entry(to).or_default();
+        account.reading = false;
+        account.free_at = account.free_at.max(now) + Duration::from_nanos(nanos);
+    }
+
+    /// When [`Serving::next`] will have something.
+    pub fn deadline(&self) -> Option<Time> {
+        let waiting =
+            self.accounts.values().filter(|account| !account.reading && !account.waiting.is_empty());
+        waiting.map(|account| account.free_at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_is_answered_no_faster_than_its_rate_and_others_meanwhile() {
+        let (one, two) = (ReplicaId(1), ReplicaId(2));
+        let mut serving = Serving::new(1000);
+        for height in [1, 2, 2] {
+            serving.ask(one, Question::Chain(height));
+        }
+        let now = Time(5);
+        assert_eq!(serving.next(now), Some((one, Question::Chain(1))));
+        assert_eq!(serving.next(now), None, "one answer at a time");
+        serving.served(now, one, 500);
+        assert_eq!(serving.next(now), None);
+        serving.ask(two, Question::Chain(9));
+        assert_eq!(serving.next(now), Some((two, Question::Chain(9))));
+        let later = now + Duration::from_millis(500);
+        assert_eq!(serving.deadline(), Some(later));
+        assert_eq!(serving.next(later), Some((one, Question::Chain(2))));
+        serving.served(later, one, 0);
+        assert_eq!(
+            (serving.next(later), serving.deadline()),
+            (None, None),
+            "what was asked twice is answered once"
+        );
+    }
+
+    // threat 65
+    #[test]
+    fn questions_without_end_are_not_remembered() {
+        let mut serving = Serving::new(1);
+        for height in 0..1000 {
+            serving.ask(ReplicaId(1), Question::Chain(height));
+        }
+        let mut answered = 0;
+        while let Some((to, _)) = serving.next(Time(0)) {
+            serving.served(Time(0), to, 0);
+            answered += 1;
+        }
+        assert_eq!(answered, WAITING);
+    }
+}
