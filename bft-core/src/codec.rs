@@ -122,7 +122,11 @@ mod tests {
         // The padding stands before, in the middle of and behind what is canonical.
         for padded in [&[0x85, 0x00, 1, 7, 8][..], &[5, 0x81, 0x00, 7, 8], &[5, 1, 7, 0x88, 0x00]] {
             let padded = [&[VERSION], padded].concat();
-            assert_eq!(decode::<(u32, Vec<u8>, u64)>(&padded, 9), Err(DecodeError::NotCanonical), "{padded:?}");
+            assert_eq!(
+                decode::<(u32, Vec<u8>, u64)>(&padded, 9),
+                Err(DecodeError::NotCanonical),
+                "{padded:?}"
+            );
         }
         assert_eq!(decode(&[VERSION, 5, 1, 7, 8], 9), Ok((5_u32, vec![7_u8], 8_u64)));
     }

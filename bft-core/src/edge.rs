@@ -327,7 +327,8 @@ impl Edge {
         let identity =
             self.trust.identities.get(usize::from(signer.0)).ok_or(Rejection::Signature(signer))?;
         self.counts.signatures.fetch_add(1, Relaxed);
-        identity.verify(&statement.encode(), signature).map_err(|_| Rejection::Signature(signer))
+        let verdict = self.trust.quorum.verify_signature(identity, statement, signature);
+        verdict.map_err(|_| Rejection::Signature(signer))
     }
 }
 

@@ -134,8 +134,6 @@ domains! {
     Seed = "seed",
     /// Weights of batch verification.
     Weights = "weights",
-    /// Keyed hashes that stand in for signatures in the simulator.
-    Simulated = "simulated",
     /// What tests and examples hash.
     Test = "test",
 }

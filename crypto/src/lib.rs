@@ -32,6 +32,8 @@ mod digest;
 mod hex;
 mod identity;
 mod quorum;
+#[cfg(feature = "simulated")]
+mod scramble;
 mod statement;
 mod weights;
 mod wire;
