@@ -260,16 +260,15 @@ impl Edge {
     fn discharge<T>(&self, read: Vec<Result<(T, Work), Rejection>>) -> Vec<Result<Verified<T>, Rejection>> {
         let (items, certificates) = self.unknown(&read);
         let bad_items = self.bad_items(&items);
-        let bad_certificates = self.bad_certificates(&certificates);
+        let bad_certificates = self.bad_certificates(certificates);
         read.into_iter()
             .map(|frame| {
                 let (value, work) = frame?;
                 if let Some(item) = work.items.iter().find(|item| bad_items.contains(&item.digest)) {
                     return Err(Rejection::ClientSignature(item.digest));
                 }
-                for (statement, certificate) in &work.certificates {
-                    let name = certificate_name(statement, certificate);
-                    if let Some((_, why)) = bad_certificates.iter().find(|(bad, _)| *bad == name) {
+                for certificate in &work.certificates {
+                    if let Some((_, why)) = bad_certificates.iter().find(|(bad, _)| bad == certificate) {
                         return Err(Rejection::Certificate(why.clone()));
                     }
                 }
@@ -325,16 +324,19 @@ impl Edge {
         bad
     }
 
-    fn bad_certificates(&self, certificates: &[(Digest, (Statement, Certificate))]) -> Vec<(Digest, String)> {
-        let pairs: Vec<_> = certificates.iter().map(|(_, pair)| pair.clone()).collect();
+    fn bad_certificates(
+        &self,
+        certificates: Vec<(Digest, (Statement, Certificate))>,
+    ) -> Vec<((Statement, Certificate), String)> {
+        let (names, pairs): (Vec<_>, Vec<_>) = certificates.into_iter().unzip();
         let verdicts = self.trust.quorum.verify_batch(&pairs);
         self.counts.certificates.fetch_add(pairs.len() as u64, Relaxed);
         let mut known = self.known.lock().expect("no thread panics while it holds the cache");
         let mut bad = Vec::new();
-        for ((name, _), verdict) in certificates.iter().zip(verdicts) {
+        for ((name, pair), verdict) in names.into_iter().zip(pairs).zip(verdicts) {
             match verdict {
-                Ok(()) => known.insert(*name),
-                Err(why) => bad.push((*name, why.to_string())),
+                Ok(()) => known.insert(name),
+                Err(why) => bad.push((pair, why.to_string())),
             }
         }
         bad
@@ -349,7 +351,8 @@ impl Edge {
         let identity =
             self.trust.identities.get(usize::from(signer.0)).ok_or(Rejection::Signature(signer))?;
         self.counts.signatures.fetch_add(1, Relaxed);
-        identity.verify(&statement.encode(), signature).map_err(|_| Rejection::Signature(signer))
+        let verdict = self.trust.quorum.verify_signature(identity, statement, signature);
+        verdict.map_err(|_| Rejection::Signature(signer))
     }
 }
 

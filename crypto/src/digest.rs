@@ -24,11 +24,16 @@ impl Digest {
     /// The borders between the parts are not hashed; a caller whose parts vary in length writes the lengths
     /// as well.
     pub fn of_parts(domain: Domain, parts: &[&[u8]]) -> Digest {
-        let mut hasher = Hasher::new(domain);
-        for part in parts {
-            hasher.update(part);
-        }
-        hasher.finish()
+        let compute = || {
+            let mut hasher = Hasher::new(domain);
+            for part in parts {
+                hasher.update(part);
+            }
+            hasher.finish()
+        };
+        #[cfg(feature = "simulated")]
+        let compute = || crate::memo::recall(domain, parts, compute);
+        compute()
     }
 }
 
@@ -134,8 +139,6 @@ domains! {
     Seed = "seed",
     /// Weights of batch verification.
     Weights = "weights",
-    /// Keyed hashes that stand in for signatures in the simulator.
-    Simulated = "simulated",
     /// What tests and examples hash.
     Test = "test",
 }

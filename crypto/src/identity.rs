@@ -64,6 +64,16 @@ impl Identity {
         Ok(())
     }
 
+    /// Whether [`IdentitySecret::sign_simulated`] makes this of `message`.
+    #[cfg(feature = "simulated")]
+    pub(crate) fn verify_simulated(
+        &self,
+        message: &[u8],
+        signature: &Signature,
+    ) -> Result<(), SignatureError> {
+        if *signature == simulated(self, message) { Ok(()) } else { Err(SignatureError::Signature) }
+    }
+
     /// The decompressed key.
     pub(crate) fn point(&self) -> Result<VerifyingKey, SignatureError> {
         VerifyingKey::from_bytes(&self.0).map_err(|_| SignatureError::Key)
@@ -110,6 +120,18 @@ impl IdentitySecret {
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
     }
+
+    /// What a simulated [`QuorumVerifier`](crate::QuorumVerifier) takes for a signature. **No cryptography**: anybody
+    /// can make one.
+    #[cfg(feature = "simulated")]
+    pub fn sign_simulated(&self, message: &[u8]) -> Signature {
+        simulated(&self.public(), message)
+    }
+}
+
+#[cfg(feature = "simulated")]
+fn simulated(key: &Identity, message: &[u8]) -> Signature {
+    Signature(crate::scramble::scramble(&[b"identity", &key.0, message]))
 }
 
 impl fmt::Debug for IdentitySecret {

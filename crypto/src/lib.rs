@@ -31,7 +31,11 @@ mod client_key;
 mod digest;
 mod hex;
 mod identity;
+#[cfg(feature = "simulated")]
+mod memo;
 mod quorum;
+#[cfg(feature = "simulated")]
+mod scramble;
 mod statement;
 mod weights;
 mod wire;
@@ -44,6 +48,8 @@ pub use digest::{Digest, Domain, Hasher};
 pub use hex::HexError;
 pub use identity::{EntropyError, Identity, IdentitySecret, Signature, SignatureError};
 pub use keystore::{KeyFile, KeyFileError, KeyFileFault, KeyKind, ThresholdKey};
+#[cfg(feature = "simulated")]
+pub use memo::remember_digests;
 pub use quorum::{
     Certificate, CertificateError, CombineError, ListVerifier, QuorumSigner, QuorumVerifier, Scheme,
     SchemeError, Share, ThresholdVerifier,

@@ -232,7 +232,9 @@ impl Liar {
         *seal = match message.seal(&self.domain) {
             SealWith::Nothing => Seal::None,
             SealWith::Share(statement) => Seal::Share(self.signer.sign(&statement)),
-            SealWith::Signature(statement) => Seal::Signature(self.identity.sign(&statement.encode())),
+            SealWith::Signature(statement) => {
+                Seal::Signature(self.identity.sign_simulated(&statement.encode()))
+            }
         };
         vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }]
     }

@@ -1,11 +1,16 @@
 //! Runs ranges of seeds through the simulator.
 
 use clap::Parser;
-use crypto::ProtocolTag;
-use sim::{Scenario, Tally, run};
+use crypto::{Digest, Domain, Hasher, ProtocolTag};
+use sim::{Outcome, Scenario, Tally, run};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
 #[global_allocator]
@@ -23,6 +28,9 @@ struct Arguments {
     /// Size of the committee; each seed's own choice if not given.
     #[arg(long)]
     replicas: Option<usize>,
+    /// Runs at once, each on a thread of its own; one for each core if not given, and one at a time with --trace.
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
     /// Write the summary as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -51,17 +59,14 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let mut total = Tally::default();
     let mut failed = Vec::new();
-    let seeds = arguments.seeds.clone();
-    for seed in seeds.clone() {
-        let (replicas, trace) = (arguments.replicas, arguments.trace);
-        let scenario = Scenario { protocol, replicas, trace, ..Scenario::of_seed(seed) };
-        let result = std::panic::catch_unwind(|| run(&scenario));
+    let mut audits = BTreeMap::new();
+    let (replicas, trace) = (arguments.replicas, arguments.trace);
+    let scenario = |seed| Scenario { protocol, replicas, trace, ..Scenario::of_seed(seed) };
+    each_seed(&arguments, scenario, |seed, result| {
         let why = match result {
             Ok(outcome) => {
                 total.add(&outcome.tally);
-                if arguments.trace {
-                    println!("audit digest {}", outcome.audit);
-                }
+                audits.insert(seed, outcome.audit);
                 outcome.violation.map(|violation| violation.to_string())
             }
             Err(_) => Some("a replica panicked".to_owned()),
@@ -75,8 +80,55 @@ fn main() -> ExitCode {
             );
             failed.push(seed);
         }
-    }
+    });
+    failed.sort_unstable();
+    println!("audit digest {}", audit_of_all(&audits));
     summarise(&arguments, &total, &failed, started)
+}
+
+/// Runs every seed and hands each result to `done` as soon as it is there. A run stays on one thread and shares nothing with
+/// another; only the order of the results depends on the threads.
+#[allow(clippy::disallowed_methods)]
+fn each_seed(
+    arguments: &Arguments,
+    scenario: impl Fn(u64) -> Scenario + Sync,
+    mut done: impl FnMut(u64, thread::Result<Outcome>),
+) {
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = if arguments.trace { NonZeroUsize::MIN } else { arguments.threads.unwrap_or_else(cores) };
+    let next = AtomicU64::new(arguments.seeds.start);
+    let (results, arrivals) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..threads.get() {
+            let (results, scenario, next) = (results.clone(), &scenario, &next);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= arguments.seeds.end {
+                        break;
+                    }
+                    let scenario = scenario(seed);
+                    let result = std::panic::catch_unwind(|| run(&scenario));
+                    results.send((seed, result)).expect("the results are waited for");
+                }
+            });
+        }
+        drop(results);
+        arrivals.into_iter().for_each(|(seed, result)| done(seed, result));
+    });
+}
+
+/// What all runs were, in one digest: that of the run if it is one, else over those of the runs in the order of the seeds.
+fn audit_of_all(audits: &BTreeMap<u64, Digest>) -> Digest {
+    if let (1, Some(audit)) = (audits.len(), audits.values().next()) {
+        return *audit;
+    }
+    let mut all = Hasher::new(Domain::Audit);
+    for (seed, audit) in audits {
+        all.update(&seed.to_be_bytes());
+        all.update(&audit.0);
+    }
+    all.finish()
 }
 
 fn summarise(arguments: &Arguments, total: &Tally, failed: &[u64], started: Instant) -> ExitCode {

@@ -86,7 +86,9 @@ impl Replica {
         match job.with {
             SealWith::Nothing => Seal::None,
             SealWith::Share(statement) => Seal::Share(self.signer.sign(&statement)),
-            SealWith::Signature(statement) => Seal::Signature(self.identity.sign(&statement.encode())),
+            SealWith::Signature(statement) => {
+                Seal::Signature(self.identity.sign_simulated(&statement.encode()))
+            }
         }
     }
 

@@ -108,6 +108,7 @@ impl Tally {
 
 /// Runs a scenario.
 pub fn run(scenario: &Scenario) -> Outcome {
+    crypto::remember_digests();
     let mut random = Random::new(scenario.seed);
     let mut world = build(scenario, &mut random);
     world.trace = scenario.trace;

@@ -171,10 +171,8 @@ impl World {
     }
 
     fn note(&mut self, what: &str, replica: u64, bytes: &[u8]) {
-        self.audit.update(&self.now.0.to_be_bytes());
-        self.audit.update(what.as_bytes());
-        self.audit.update(&replica.to_be_bytes());
-        self.audit.update(&fold(bytes).to_be_bytes());
+        let event = [self.now.0, fold(what.as_bytes()), replica, fold(bytes)].map(u64::to_le_bytes);
+        self.audit.update(&fold(event.as_flattened()).to_be_bytes());
         if self.trace {
             println!("{:>12.3} ms  {what} {replica:x} {} bytes", self.now.0 as f64 / 1e6, bytes.len());
         }

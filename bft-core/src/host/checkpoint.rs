@@ -23,6 +23,7 @@ pub const RIDE_WAIT: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 struct Own {
     entry: LedgerEntry,
+    statement: Statement,
     share: Option<Share>,
     attempt: u32,
     next_attempt: Time,
@@ -93,9 +94,10 @@ impl Checkpoints {
 
     /// This replica executed a checkpoint height; gives the statement to sign.
     pub fn executed(&mut self, now: Time, entry: LedgerEntry) -> Statement {
-        let own = Own { entry, share: None, attempt: 0, next_attempt: now + FIRST_ATTEMPT };
+        let statement = self.domain.checkpoint(&entry);
+        let own = Own { entry, statement, share: None, attempt: 0, next_attempt: now + FIRST_ATTEMPT };
         self.own.insert(entry.height, own);
-        self.domain.checkpoint(&entry)
+        statement
     }
 
     /// This replica's share is sealed and may leave; gives what to combine if that completes a quorum.
@@ -110,7 +112,7 @@ impl Checkpoints {
     fn send(&mut self, now: Time, height: Height) -> Option<CombineJob> {
         let own = self.own.get(&height)?;
         let share = own.share.clone()?;
-        let vote = CheckpointVote { height, entry: own.entry.digest(), share };
+        let vote = CheckpointVote { height, entry: own.statement.digest, share };
         let collector = self.collector(height, own.attempt);
         if collector == self.me {
             return self.collect(self.me, vote);
@@ -135,17 +137,16 @@ impl Checkpoints {
 
     /// A quorum of equal words on an entry that this replica has executed too (Castro and Liskov, section 4.3).
     fn complete(&mut self, height: Height) -> Option<CombineJob> {
-        let entry = self.own.get(&height)?.entry;
+        let statement = self.own.get(&height)?.statement;
         let collected = self.collected.get_mut(&height)?;
-        let digest = entry.digest();
-        let equal = collected.shares.iter().filter(|(_, (word, _))| *word == digest);
+        let equal = collected.shares.iter().filter(|(_, (word, _))| *word == statement.digest);
         let shares: Vec<(ReplicaId, Share)> =
             equal.map(|(from, (_, share))| (*from, share.clone())).collect();
         if collected.combining || shares.len() < self.committee.quorum() {
             return None;
         }
         collected.combining = true;
-        Some(CombineJob { statement: self.domain.checkpoint(&entry), shares })
+        Some(CombineJob { statement, shares })
     }
 
     /// The culprits' shares were bad; gives what to combine without them.

@@ -27,7 +27,8 @@ pub use simulated::{SimulatedSigner, SimulatedVerifier};
 pub use threshold::ThresholdVerifier;
 
 use crate::{
-    Identity, IdentitySecret, KeyError, ReplicaId, SecretShare, Signature, Statement, ThresholdPublic,
+    Identity, IdentitySecret, KeyError, ReplicaId, SecretShare, Signature, SignatureError, Statement,
+    ThresholdPublic,
 };
 
 /// How a quorum signs. In binary formats one byte: 0 and 1.
@@ -172,7 +173,7 @@ pub enum QuorumSigner {
     Threshold(SecretShare),
     /// With the replica's identity.
     Ed25519(IdentitySecret),
-    /// With a keyed hash, for the simulator. **No cryptography.**
+    /// With a keyed checksum, for the simulator. **No cryptography.**
     #[cfg(feature = "simulated")]
     Simulated(SimulatedSigner),
 }
@@ -196,7 +197,7 @@ pub enum QuorumVerifier {
     Threshold(ThresholdVerifier),
     /// Lists of Ed25519 signatures.
     Ed25519(ListVerifier),
-    /// Keyed hashes in the wire form of threshold signatures, for the simulator. **No cryptography.**
+    /// Keyed checksums in the wire form of threshold signatures, for the simulator. **No cryptography.**
     #[cfg(feature = "simulated")]
     Simulated(SimulatedVerifier),
 }
@@ -228,7 +229,7 @@ impl QuorumVerifier {
         ListVerifier::new(identities, quorum).map(QuorumVerifier::Ed25519)
     }
 
-    /// For the simulator, with a signer for each replica: a hash or two an operation, and **no
+    /// For the simulator, with a signer for each replica: a checksum or two an operation, and **no
     /// cryptography**.
     ///
     /// # Panics
@@ -283,6 +284,23 @@ impl QuorumVerifier {
         share: &Share,
     ) -> Result<(), CertificateError> {
         each!(self, verifier => verifier.verify_share(signer, statement, share))
+    }
+
+    /// Whether `signature` is the replica's own over `statement`. Ed25519 under strict verification, whatever the
+    /// scheme of the certificates; the simulator's committee alone has a stand-in.
+    pub fn verify_signature(
+        &self,
+        identity: &Identity,
+        statement: &Statement,
+        signature: &Signature,
+    ) -> Result<(), SignatureError> {
+        match self {
+            QuorumVerifier::Threshold(_) | QuorumVerifier::Ed25519(_) => {
+                identity.verify(&statement.encode(), signature)
+            }
+            #[cfg(feature = "simulated")]
+            QuorumVerifier::Simulated(_) => identity.verify_simulated(&statement.encode(), signature),
+        }
     }
 
     /// Makes a certificate from exactly a quorum of `shares`: the first ones given.

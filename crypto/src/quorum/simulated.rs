@@ -1,4 +1,4 @@
-//! Keyed hashes in place of threshold signatures, for the simulator. **No cryptography.**
+//! Keyed checksums in place of threshold signatures, for the simulator. **No cryptography.**
 //!
 //! A simulated world signs and verifies millions of times; what it tests is the protocol, not the curve. One
 //! secret, which every replica of the world holds, stands in for all keys: whoever has it can forge anything,
@@ -10,7 +10,8 @@ use std::fmt;
 
 use super::{Certificate, CertificateError, CombineError, Roll, Scheme, Share, culprits};
 use crate::bls::check_size;
-use crate::{Digest, Domain, ReplicaId, Statement};
+use crate::scramble::scramble;
+use crate::{ReplicaId, Statement};
 
 /// Signs for one replica of a simulated world.
 #[derive(Clone)]
@@ -125,20 +126,9 @@ impl SimulatedVerifier {
 }
 
 fn share(secret: &[u8; 32], signer: ReplicaId, statement: &Statement) -> [u8; 48] {
-    stretch(Digest::of_parts(
-        Domain::Simulated,
-        &[b"share", secret, &signer.0.to_be_bytes(), &statement.encode()],
-    ))
+    scramble(&[b"share", secret, &signer.0.to_be_bytes(), &statement.encode()])
 }
 
 fn group(secret: &[u8; 32], statement: &Statement) -> [u8; 48] {
-    stretch(Digest::of_parts(Domain::Simulated, &[b"group", secret, &statement.encode()]))
-}
-
-/// Forty-eight bytes: the digest, and its first half again.
-fn stretch(digest: Digest) -> [u8; 48] {
-    let mut bytes = [0; 48];
-    bytes[..32].copy_from_slice(&digest.0);
-    bytes[32..].copy_from_slice(&digest.0[..16]);
-    bytes
+    scramble(&[b"group", secret, &statement.encode()])
 }
