@@ -5,7 +5,8 @@ use bft_core::block::Block;
 use bft_core::codec;
 use bft_core::committee::StatementDomain;
 use bft_core::engine::{Class, Message as _};
-use bft_core::envelope::{Body, Envelope, Seal, SealWith, Sealed};
+use bft_core::envelope::{Body, ChainPart, Envelope, Seal, SealWith, Sealed, StatePart};
+use bft_core::state::{Stretch, Tree};
 use bft_core::transaction::Payload;
 use bft_core::types::{Height, ReplicaId, Timestamp, View};
 use bytes::Bytes;
@@ -36,11 +37,13 @@ pub enum Behaviour {
     Censor,
     /// In a view change, hides what it has prepared; as new leader, names view-changes that do not exist.
     Forget,
+    /// Poisons what replicas fetch that catch up: other pairs, other roots, chains and snapshots that it denies to have.
+    Poison,
 }
 
 impl Behaviour {
     /// All of them.
-    pub const ALL: [Behaviour; 9] = [
+    pub const ALL: [Behaviour; 10] = [
         Behaviour::Silent,
         Behaviour::Equivocate,
         Behaviour::Stale,
@@ -50,6 +53,7 @@ impl Behaviour {
         Behaviour::Slow,
         Behaviour::Censor,
         Behaviour::Forget,
+        Behaviour::Poison,
     ];
 }
 
@@ -158,7 +162,8 @@ impl Liar {
             | Behaviour::BadShares
             | Behaviour::Withhold
             | Behaviour::Slow
-            | Behaviour::Forget => match codec::decode::<Envelope<AnyMessage>>(&frame, usize::MAX) {
+            | Behaviour::Forget
+            | Behaviour::Poison => match codec::decode::<Envelope<AnyMessage>>(&frame, usize::MAX) {
                 Ok(envelope) => self.rewrite(to, envelope, frame),
                 Err(_) => honest(frame),
             },
@@ -195,6 +200,10 @@ impl Liar {
 
     fn rewrite(&mut self, to: ReplicaId, mut envelope: Envelope<AnyMessage>, frame: Bytes) -> Vec<Utterance> {
         let mut delay = Duration::ZERO;
+        if self.behaviour == Behaviour::Poison && self.poison(&mut envelope.body) {
+            self.lies += 1;
+            return vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }];
+        }
         let Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) = &mut envelope.body else {
             return vec![Utterance { to, delay, frame }];
         };
@@ -237,6 +246,38 @@ impl Liar {
             }
         };
         vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }]
+    }
+
+    /// Spoils an answer to a replica that catches up; gives whether it was one.
+    fn poison(&mut self, body: &mut Body<AnyMessage>) -> bool {
+        match body {
+            Body::Chain(part) => {
+                if self.random.per_mille(500) || part.entries.is_empty() {
+                    *part = ChainPart { entries: Vec::new(), certificate: None, blocks: Vec::new() };
+                } else {
+                    part.entries[0].time += 1;
+                }
+            }
+            Body::Blocks(blocks, missing) => missing.extend(blocks.drain(..).map(|block| block.digest())),
+            Body::State(StatePart::Offer(Some(offer))) => match self.random.index(3) {
+                0 => *body = Body::State(StatePart::Offer(None)),
+                1 => offer.certificate.entry.state_root = Some(Digest([6; 32])),
+                _ => (offer.bytes, offer.mean_block_bytes) = (0, u64::MAX),
+            },
+            Body::State(StatePart::Stretch { root, stretch, .. }) => {
+                // Another state than the one that was certified, proven as well as can be.
+                let pair = (Bytes::from_static(b"\x01spoiled"), Some(Bytes::from_static(b"!")));
+                let spoiled = Tree::default()
+                    .update(stretch.pairs().into_iter().map(|(k, v)| (k, Some(v))).chain([pair]));
+                let other = Stretch::of(&spoiled, stretch.from, stretch.to, usize::MAX);
+                if self.random.per_mille(500) {
+                    *root = spoiled.root();
+                }
+                *stretch = other;
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// The proposal that the second half gets to see.

@@ -70,6 +70,13 @@ fn threat_71_garbled_frames_are_refused() {
     assert!(count(&tally, "frames refused") > 0);
 }
 
+// threat 12: a divergent checkpoint is a chain or state under another root; threat 81: targets come from certificates only.
+#[test]
+fn threat_42_81_84_86_poisoned_state_is_fetched_elsewhere() {
+    let tally = liars(Behaviour::Poison, 0..24);
+    assert!(count(&tally, "states transferred") > 0, "{tally:?}");
+}
+
 #[test]
 fn one_seed_is_one_run() {
     for seed in 500..508 {
