@@ -118,13 +118,23 @@ pub struct Network {
 /// # Panics
 /// If it cannot be made.
 pub fn consortium(program: &str, dir: &Path, scheme: Scheme) -> Consortium {
+    consortium_with(program, dir, scheme, Limits::default(), |config| config)
+}
+
+fn consortium_with(
+    program: &str,
+    dir: &Path,
+    scheme: Scheme,
+    limits: Limits,
+    local: impl Fn(ReplicaConfig) -> ReplicaConfig,
+) -> Consortium {
     let config = ConsortiumConfig {
         dir: dir.to_owned(),
         executable: PathBuf::from(program),
         replicas: 4,
         clients: 4,
         scheme,
-        limits: Limits { view_timeout_ms: 500, ..Limits::default() },
+        limits: Limits { view_timeout_ms: 500, ..limits },
         seed: fresh_seed().expect("entropy"),
     };
     let consortium = Consortium::create(config).expect("a consortium");
@@ -132,7 +142,7 @@ pub fn consortium(program: &str, dir: &Path, scheme: Scheme) -> Consortium {
         // A log of the usual size is written and read whole at every start, which takes seconds in a debug build.
         let path = Home::new(consortium.home(replica)).config();
         let config = ReplicaConfig::read(&path).expect("init wrote it");
-        ReplicaConfig { segment_bytes: 4 << 20, ..config }.write(&path).expect("a configuration");
+        local(ReplicaConfig { segment_bytes: 4 << 20, ..config }).write(&path).expect("a configuration");
     }
     consortium
 }
@@ -143,9 +153,22 @@ impl Network {
     /// # Panics
     /// If they do not get there.
     pub async fn start(program: &str, scheme: Scheme) -> Network {
+        Network::start_with(program, scheme, Limits::default(), |config| config).await
+    }
+
+    /// The same with other limits and other choices of the replicas.
+    ///
+    /// # Panics
+    /// If they do not get there.
+    pub async fn start_with(
+        program: &str,
+        scheme: Scheme,
+        limits: Limits,
+        local: impl Fn(ReplicaConfig) -> ReplicaConfig,
+    ) -> Network {
         for _ in 0..3 {
             let dir = tempfile::tempdir().expect("a temporary directory");
-            let mut consortium = consortium(program, dir.path(), scheme);
+            let mut consortium = consortium_with(program, dir.path(), scheme, limits, &local);
             let replicas = consortium.start().expect("processes");
             let mut network = Network { consortium, replicas, dir };
             if network.up().await {
