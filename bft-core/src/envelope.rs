@@ -125,7 +125,7 @@ pub struct Offer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StatePart {
     /// The highest snapshot, if there is one.
-    Offer(Option<Offer>),
+    Offer(Option<Box<Offer>>),
     /// A part of a snapshot.
     Stretch {
         /// The snapshot's height.

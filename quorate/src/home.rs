@@ -101,9 +101,10 @@ pub struct ReplicaConfig {
     /// The state goes to disk at the first checkpoint this many heights after the last time.
     #[serde(default = "default_flush_heights")]
     pub flush_heights: u64,
-    /// Blocks this far below the stable height are kept for replicas that catch up; all of them if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retain_blocks: Option<u64>,
+    /// Blocks this far below the stable height are kept, for replicas that catch up and for whoever wants the history. A number
+    /// that no height reaches keeps all.
+    #[serde(default = "default_retain_blocks")]
+    pub retain_blocks: u64,
 }
 
 fn default_pool_bytes() -> usize {
@@ -118,6 +119,10 @@ fn default_flush_heights() -> u64 {
     LocalLimits::default().flush_heights
 }
 
+fn default_retain_blocks() -> u64 {
+    LocalLimits::default().retain_blocks
+}
+
 impl ReplicaConfig {
     /// Defaults for a replica.
     pub fn new(replica: u16) -> ReplicaConfig {
@@ -127,7 +132,7 @@ impl ReplicaConfig {
             pool_bytes: default_pool_bytes(),
             segment_bytes: default_segment_bytes(),
             flush_heights: default_flush_heights(),
-            retain_blocks: None,
+            retain_blocks: default_retain_blocks(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A disk that keeps what was synced, and may lose the rest.
 
 use crate::random::Random;
-use bft_core::host::Recovered;
+use bft_core::host::{ChainBytes, Recovered};
 use bft_core::log::{Height, LoadedState, LogBatch, LogItem, LogKind, StateBatch};
 use bytes::Bytes;
 use crypto::Digest;
@@ -143,12 +143,7 @@ impl Disk {
 
     /// Entries from `from` to the last certified height through which all blocks fit, or to the next one; the certificate;
     /// and blocks that fit.
-    pub fn chain(
-        &self,
-        from: Height,
-        max_bytes: usize,
-        max_entries: usize,
-    ) -> (Vec<Bytes>, Option<Bytes>, Vec<Bytes>) {
+    pub fn chain(&self, from: Height, max_bytes: usize, max_entries: usize) -> ChainBytes {
         let mut blocks = Vec::new();
         let mut room = max_bytes;
         for (_, entry) in self.entries.range(from..).take(max_entries) {
@@ -161,14 +156,14 @@ impl Disk {
         }
         let fitting = self.certificates.range(from..from + blocks.len() as u64).next_back();
         let Some((to, certificate)) = fitting.or_else(|| self.certificates.range(from..).next()) else {
-            return Default::default();
+            return ChainBytes::default();
         };
         let entries = self.entries.range(from..=*to).map(|(_, at)| self.items[*at].body.clone());
         let entries: Vec<Bytes> = entries.collect();
         if entries.len() as u64 != to - from + 1 {
-            return Default::default();
+            return ChainBytes::default();
         }
         blocks.truncate(entries.len());
-        (entries, Some(self.items[*certificate].body.clone()), blocks)
+        ChainBytes { entries, certificate: Some(self.items[*certificate].body.clone()), blocks }
     }
 }

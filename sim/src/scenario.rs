@@ -195,7 +195,7 @@ fn build(scenario: &Scenario, random: &mut Random) -> World {
         pool_bytes: 1 << 20,
         segment_bytes: 1 << 14,
         flush_heights: random.between(2, 12),
-        retain_blocks: random.per_mille(500).then(|| random.below(6)),
+        retain_blocks: if random.per_mille(500) { random.below(6) } else { u64::MAX },
         sync_bytes: 1 << random.between(9, 13),
         sync_rate: 64 << 20,
     };

@@ -395,9 +395,8 @@ impl World {
                 self.at(delay, Action::Reply { client, frame });
             }
             Effect::ReadChain { to, from, max_bytes, max_entries } => {
-                let (entries, certificate, blocks) =
-                    self.replicas[replica.index()].disk.chain(from, max_bytes, max_entries);
-                self.later(replica, Event::ChainRead { to, entries, certificate, blocks });
+                let chain = self.replicas[replica.index()].disk.chain(from, max_bytes, max_entries);
+                self.later(replica, Event::ChainRead { to, chain });
             }
             Effect::ReadBlocks { to, blocks } => {
                 let disk = &self.replicas[replica.index()].disk;

@@ -52,12 +52,8 @@ async fn threat_42_80_86_a_replica_comes_back_after_its_blocks_are_gone() {
         checkpoint_interval: 4,
         ..Limits::default()
     };
-    let frugal = |config| ReplicaConfig {
-        segment_bytes: 256 << 10,
-        flush_heights: 1,
-        retain_blocks: Some(0),
-        ..config
-    };
+    let frugal =
+        |config| ReplicaConfig { segment_bytes: 256 << 10, flush_heights: 1, retain_blocks: 0, ..config };
     let mut network = Network::start_with(PROGRAM, Scheme::Ed25519, limits, frugal).await;
     let client = network.client(0).await;
     let (asset, me) = (network.consortium.asset(), client.key());

@@ -3,7 +3,7 @@
 use super::accounting::{Direction, Sort, Traffic};
 use super::pool::Refused;
 use super::serving::Question;
-use super::{Effect, Host};
+use super::{ChainBytes, Effect, Host};
 use crate::block::Block;
 use crate::codec;
 use crate::engine::{Engine, Input, Message};
@@ -205,21 +205,21 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         &mut self,
         now: Time,
         to: ReplicaId,
-        entries: &[Bytes],
-        certificate: Option<Bytes>,
-        blocks: &[Bytes],
+        chain: &ChainBytes,
         effects: &mut Vec<Effect>,
     ) {
         let part = (|| {
             let decode = |bytes: &Bytes| codec::decode::<LedgerEntry>(bytes, 4096).ok();
-            let entries = entries.iter().map(decode).collect::<Option<Vec<_>>>()?;
-            let certificate = codec::decode::<CheckpointCertificate>(&certificate?, 1 << 20).ok()?;
-            let blocks = blocks.iter().map(|bytes| self.decode_block(bytes)).collect::<Option<Vec<_>>>()?;
+            let entries = chain.entries.iter().map(decode).collect::<Option<Vec<_>>>()?;
+            let certificate =
+                codec::decode::<CheckpointCertificate>(chain.certificate.as_ref()?, 1 << 20).ok()?;
+            let blocks =
+                chain.blocks.iter().map(|bytes| self.decode_block(bytes)).collect::<Option<Vec<_>>>()?;
             Some(ChainPart { entries, certificate: Some(certificate), blocks })
         })();
         // Nothing to give, or a log that does not read back: the asker turns to another replica.
         let part = part.unwrap_or(ChainPart { entries: Vec::new(), certificate: None, blocks: Vec::new() });
-        self.serving.served(now, to, blocks.iter().map(Bytes::len).sum());
+        self.serving.served(now, to, chain.blocks.iter().map(Bytes::len).sum());
         self.send(&[to], Body::Chain(part), effects);
     }
 

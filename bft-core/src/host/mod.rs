@@ -104,12 +104,8 @@ pub enum Event<E: Engine> {
     ChainRead {
         /// Who asked.
         to: ReplicaId,
-        /// Entries from the height asked for up to a certified one; empty if the log does not have them.
-        entries: Vec<Bytes>,
-        /// The certificate over the last entry.
-        certificate: Option<Bytes>,
-        /// Blocks of the first entries.
-        blocks: Vec<Bytes>,
+        /// What the log has.
+        chain: ChainBytes,
     },
     /// Answers [`Effect::ReadBlocks`].
     BlocksRead {
@@ -133,6 +129,17 @@ pub enum Event<E: Engine> {
         /// Which.
         peer: ReplicaId,
     },
+}
+
+/// A stretch of the certified chain as it stands in the log.
+#[derive(Clone, Debug, Default)]
+pub struct ChainBytes {
+    /// Entries from the height asked for up to a certified one; empty if the log does not have them.
+    pub entries: Vec<Bytes>,
+    /// The certificate over the last entry.
+    pub certificate: Option<Bytes>,
+    /// Blocks of the first entries.
+    pub blocks: Vec<Bytes>,
 }
 
 /// Something to do.
@@ -223,8 +230,8 @@ pub struct LocalLimits {
     pub segment_bytes: usize,
     /// The state goes to disk at the first checkpoint this many heights after the last time.
     pub flush_heights: u64,
-    /// Blocks this far below the stable height are kept for others; none are removed if unset.
-    pub retain_blocks: Option<u64>,
+    /// Blocks this far below the stable height are kept for others.
+    pub retain_blocks: u64,
     /// Bytes of blocks in one answer to a replica that catches up.
     pub sync_bytes: usize,
     /// Bytes a second for each replica that catches up.
@@ -237,7 +244,7 @@ impl Default for LocalLimits {
             pool_bytes: 32 << 20,
             segment_bytes: 48 << 20,
             flush_heights: 64,
-            retain_blocks: None,
+            retain_blocks: 1000,
             sync_bytes: 2 << 20,
             sync_rate: 64 << 20,
         }
@@ -373,9 +380,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }
             Event::Sealed { ticket, seal } => self.promises.sealed(ticket, seal),
             Event::Combined { statement, result } => self.on_combined(now.time, statement, result, effects),
-            Event::ChainRead { to, entries, certificate, blocks } => {
-                self.serve_chain(now.time, to, &entries, certificate, &blocks, effects);
-            }
+            Event::ChainRead { to, chain } => self.serve_chain(now.time, to, &chain, effects),
             Event::BlocksRead { to, blocks } => self.serve_blocks(now.time, to, blocks, effects),
             Event::Flushed { height } => self.on_flushed(height, effects),
             Event::Connected { peer } => {

@@ -266,11 +266,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// What neither this replica's state nor a replica that catches up needs may go from the log.
     fn release_log(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(retain) = self.config.local.retain_blocks {
-            let below = self.flush.height.min(self.stable.height()).saturating_sub(retain);
-            if below > 0 {
-                effects.push(Effect::Release { below });
-            }
+        let covered = self.flush.height.min(self.stable.height());
+        let below = covered.saturating_sub(self.config.local.retain_blocks);
+        if below > 0 {
+            effects.push(Effect::Release { below });
         }
     }
 }

@@ -247,7 +247,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 let best = self.snapshots.held.range_mut(above + 1..).next_back();
                 StatePart::Offer(best.map(|(_, snapshot)| {
                     snapshot.asked_at = now;
-                    snapshot.offer.clone()
+                    Box::new(snapshot.offer.clone())
                 }))
             }
             StateQuestion::Stretch { height, from, until } => match self.snapshots.held.get_mut(height) {
@@ -282,7 +282,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 match self.state_sync.transfer.as_mut().filter(|transfer| transfer.height() == height) {
                     Some(transfer) => drop(transfer.sources.insert(from)),
                     None if self.state_sync.wanted => {
-                        self.state_sync.offers.insert(from, offer);
+                        self.state_sync.offers.insert(from, *offer);
                         self.state_sync.choose_at.get_or_insert(now + GATHER);
                     }
                     None => {}

@@ -6,7 +6,7 @@ use super::crypto_pool::CryptoPool;
 use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::engine;
-use bft_core::host::{Effect, Event, Host};
+use bft_core::host::{ChainBytes, Effect, Event, Host};
 use bft_core::machine::StateMachine;
 use bft_core::request::{Advice, Answer, Call, PeerReport, Reply};
 use bft_core::types::{Now, Time, Timestamp};
@@ -182,7 +182,7 @@ impl<A: StateMachine> Driver<A> {
                         let part =
                             reader.chain(from, max_bytes, max_entries).map_err(|error| error.to_string())?;
                         let (entries, certificate, blocks) = (part.entries, part.certificate, part.blocks);
-                        Ok(Event::ChainRead { to, entries, certificate, blocks })
+                        Ok(Event::ChainRead { to, chain: ChainBytes { entries, certificate, blocks } })
                     });
                 }
                 Effect::ReadBlocks { to, blocks } => {
