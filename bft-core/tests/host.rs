@@ -512,3 +512,12 @@ fn threat_95_a_key_twice_in_the_genesis_is_refused() {
     genesis.organisations[1].clients.push(secret(10).public());
     assert!(genesis.validate().unwrap_err().to_string().contains("is listed twice"));
 }
+
+// Time grows by one with every block at least: neither the genesis nor a leader may bring it close to its end.
+#[test]
+fn a_genesis_that_would_use_up_time_is_refused() {
+    let late = Genesis { time: u64::MAX, ..genesis(Limits::default()) };
+    assert!(late.validate().unwrap_err().to_string().contains("before the year 10000"));
+    let lax = genesis(Limits { clock_skew_ms: u64::MAX, ..Limits::default() });
+    assert!(lax.validate().unwrap_err().to_string().contains("clock_skew_ms is 18446744073709551615"));
+}
