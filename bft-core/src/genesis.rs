@@ -17,6 +17,10 @@ pub const FIRST_EPOCH: Epoch = 1;
 /// The largest committee supported.
 pub const MAX_REPLICAS: usize = 128;
 
+/// The end of the year 9999, in microseconds since the Unix epoch: no network starts later, so that the ledger's time, which
+/// grows with every block, never runs out of numbers.
+const LATEST_TIME: u64 = 253_402_300_799_999_999;
+
 /// Everything the members agree on. Its digest is the chain id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Genesis {
@@ -204,6 +208,18 @@ impl Genesis {
                 ),
             )?;
         }
+        check(
+            self.time <= LATEST_TIME,
+            format!(
+                "time is {}; it counts microseconds since 1970, and lies before the year 10000",
+                self.time
+            ),
+        )?;
+        // Beyond hours the bound on a leader's clock would be none, and one block could use the ledger's time up.
+        check(
+            self.limits.clock_skew_ms <= 3_600_000,
+            format!("clock_skew_ms is {}; at most 3600000 is possible", self.limits.clock_skew_ms),
+        )?;
         let Limits { window, checkpoint_interval, block_bytes, transaction_bytes, .. } = self.limits;
         check((1..=1024).contains(&window), format!("window is {window}; between 1 and 1024 is possible"))?;
         check(

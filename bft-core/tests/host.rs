@@ -529,3 +529,43 @@ fn threat_95_a_key_twice_in_the_genesis_is_refused() {
     genesis.organisations[1].clients.push(secret(10).public());
     assert!(genesis.validate().unwrap_err().to_string().contains("is listed twice"));
 }
+
+// Time grows by one with every block at least: neither the genesis nor a leader may bring it close to its end.
+#[test]
+fn a_genesis_that_would_use_up_time_is_refused() {
+    let late = Genesis { time: u64::MAX, ..genesis(Limits::default()) };
+    assert!(late.validate().unwrap_err().to_string().contains("before the year 10000"));
+    let lax = genesis(Limits { clock_skew_ms: u64::MAX, ..Limits::default() });
+    assert!(lax.validate().unwrap_err().to_string().contains("clock_skew_ms is 18446744073709551615"));
+}
+
+#[test]
+fn a_log_whose_blocks_and_entries_do_not_fit_is_refused() {
+    let mut rig = Rig::with(true, LocalLimits::default());
+    rig.receipt(11, 1, b"go");
+    let Rig { config, items, .. } = rig;
+    let refused = |change: &dyn Fn(&mut Block)| {
+        let mut items = items.clone();
+        let mut renamed = None;
+        for item in items.iter_mut().filter(|item| item.kind == LogKind::Block && item.height == 1) {
+            let mut block: Block = codec::decode(&item.body, 1 << 20).unwrap();
+            change(&mut block);
+            item.body = codec::encode(&block).into();
+            renamed = Some(block.digest());
+        }
+        for item in items.iter_mut().filter(|item| item.kind == LogKind::Entry && item.height == 1) {
+            let mut entry: bft_core::ledger::LedgerEntry = codec::decode(&item.body, 1 << 20).unwrap();
+            entry.block = renamed.unwrap();
+            item.body = codec::encode(&entry).into();
+        }
+        Rig::start(config.clone(), Counter::default(), items, None).err()
+    };
+    let what = "a block's payload is not the one in its header";
+    let payload = Some(RecoverError::Inconsistent { height: 1, what });
+    assert_eq!(refused(&|block| block.payload = Payload::from_bytes(Bytes::from_static(b"none"))), payload);
+    assert_eq!(refused(&|block| block.payload = Payload::empty()), payload);
+    let what = "the entry names a block of another height";
+    let height = Some(RecoverError::Inconsistent { height: 1, what });
+    assert_eq!(refused(&|block| block.header.height = 7), height);
+    assert_eq!(refused(&|_| {}), None);
+}

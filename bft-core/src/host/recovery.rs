@@ -48,6 +48,16 @@ pub enum RecoverError {
         /// Why.
         why: DecodeError,
     },
+    /// Two items of the log that belong together do not.
+    #[error(
+        "the log contradicts itself at height {height}: {what}; it was written by another release, or the disk is damaged"
+    )]
+    Inconsistent {
+        /// The height.
+        height: Height,
+        /// What does not fit.
+        what: &'static str,
+    },
     /// Executing a block again gave another result.
     #[error(
         "executing height {0} again gave another ledger entry than before: the application is not deterministic, or was changed; run the version that wrote this data directory"
@@ -63,12 +73,19 @@ struct Replay {
     certificates: BTreeMap<Height, CheckpointCertificate>,
 }
 
-fn read_items(items: &[LogItem], limit: usize) -> Result<Replay, RecoverError> {
+fn read_items(items: &[LogItem], limit: usize, chain: &Digest) -> Result<Replay, RecoverError> {
     let mut replay = Replay::default();
     for item in items {
         let fail = |why| RecoverError::Item { height: item.height, why };
         match item.kind {
-            LogKind::Block => replay.blocks.push(codec::decode(&item.body, limit).map_err(fail)?),
+            LogKind::Block => {
+                let block: Block = codec::decode(&item.body, limit).map_err(fail)?;
+                if block.payload.root(chain) != Ok(block.header.payload_root) {
+                    let what = "a block's payload is not the one in its header";
+                    return Err(RecoverError::Inconsistent { height: item.height, what });
+                }
+                replay.blocks.push(block);
+            }
             LogKind::Entry => {
                 replay.entries.insert(item.height, codec::decode(&item.body, limit).map_err(fail)?);
             }
@@ -95,7 +112,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         effects: &mut Vec<Effect>,
     ) -> Result<Host<E, A>, RecoverError> {
         let limits = config.genesis.limits;
-        let replay = read_items(&recovered.items, limits.frame_bytes())?;
+        let replay = read_items(&recovered.items, limits.frame_bytes(), &config.trust.domain.chain)?;
         // A record may hold what came in several frames: PBFT's proof of a view holds a quorum of view-changes.
         let records =
             read_records::<E>(&recovered.records, limits.frame_bytes() * config.trust.committee.replicas)?;
@@ -110,6 +127,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             replay.blocks.iter().map(|block| (block.digest(), block)).collect();
         while let Some(entry) = replay.entries.get(&(ledger.tip().height + 1)) {
             let Some(block) = by_digest.get(&entry.block) else { break };
+            let height = ledger.tip().height + 1;
+            if block.header.height != height {
+                let what = "the entry names a block of another height";
+                return Err(RecoverError::Inconsistent { height, what });
+            }
             if ledger.execute(block) != *entry {
                 return Err(RecoverError::NotDeterministic(entry.height));
             }

@@ -55,7 +55,7 @@ impl SegmentFiles {
             counters,
             spares: Vec::new(),
             preparing: None,
-            next_id: spares.iter().max().map_or(0, |id| id.saturating_add(1)),
+            next_id: 0,
             blocked: false,
         };
         for id in spares {
@@ -184,9 +184,13 @@ impl SegmentFiles {
     }
 
     fn next_spare(&mut self) -> PathBuf {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.path(FileName::Spare(id))
+        loop {
+            let path = self.path(FileName::Spare(self.next_id));
+            self.next_id = self.next_id.wrapping_add(1);
+            if self.spares.iter().all(|spare| spare.path != path) {
+                return path;
+            }
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), LogError> {

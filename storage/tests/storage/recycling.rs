@@ -38,6 +38,22 @@ fn a_segment_goes_when_its_heights_are_covered_and_its_records_replaced() {
 }
 
 #[test]
+fn the_highest_id_of_a_spare_leaves_room_for_more() {
+    let disk = FaultDisk::new();
+    let spare = Path::new(DIR).join("spare-ffffffffffffffff.log");
+    let file = disk.arc().create(&spare).expect("creates");
+    file.write_at(&vec![0; config().segment_bytes as usize], 0).expect("writes");
+    let (mut log, _) = open(&disk).expect("opens");
+    for sequence in 1..=4 {
+        put(&mut log, head(sequence, vec![record(sequence, 10)], vec![]));
+        while log.prepare().expect("prepares") {}
+    }
+    log.release(100).expect("releases");
+    let (mut log, _) = open(&disk).expect("opens again");
+    put(&mut log, head(1, vec![record(9, 10)], vec![]));
+}
+
+#[test]
 fn records_keep_their_segment_until_a_durable_head_replaces_them() {
     let disk = FaultDisk::new();
     let (mut log, reader) = open(&disk).expect("opens");
