@@ -82,12 +82,22 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn print(plan: &Plan, figures: &Figures, took: Duration) {
-    let Figures { acknowledged, refused, unknown, heights, view, silence, settled, peak, datagrams } =
-        figures;
+    let Figures {
+        acknowledged,
+        refused,
+        unknown,
+        heights,
+        view,
+        silence,
+        silence_until,
+        settled,
+        peak,
+        datagrams,
+    } = figures;
     let strikes: usize = plan.schedule.episodes.iter().map(|episode| episode.strikes.len()).sum();
     println!(
         "seed {}: {:.0?}, {} episodes, {strikes} faults; {acknowledged} transactions ({refused} refused, {unknown} times \
-         unknown), {heights} heights, view {view}; silence {silence:.1?}, settled {settled:.1?}, {} MiB, {:.1} % of {} \
+         unknown), {heights} heights, view {view}; silence {silence:.1?} until {silence_until:.1?}, settled {settled:.1?}, {} MiB, {:.1} % of {} \
          datagrams lost",
         plan.seed,
         took,

@@ -109,13 +109,13 @@ fn in_real_time(in_order: &[&Outcome]) -> Result<(), String> {
     Ok(())
 }
 
-/// The longest time without any receipt, from `begin` on.
-pub fn longest_silence(outcomes: &[Outcome], begin: Instant) -> Duration {
+/// The longest time without any receipt from `begin` on, and when it ended.
+pub fn longest_silence(outcomes: &[Outcome], begin: Instant) -> (Duration, Instant) {
     let mut times: Vec<Instant> =
         outcomes.iter().map(|outcome| outcome.done).filter(|at| *at > begin).collect();
     times.sort_unstable();
     let earlier = std::iter::once(begin).chain(times.iter().copied());
-    times.iter().zip(earlier).map(|(at, before)| *at - before).max().unwrap_or(Duration::ZERO)
+    times.iter().zip(earlier).map(|(at, before)| (*at - before, *at)).max().unwrap_or((Duration::ZERO, begin))
 }
 
 fn place(outcome: &Outcome) -> (u64, u64) {
@@ -223,7 +223,7 @@ mod tests {
         let books = check(&story.outcomes).unwrap();
         assert_eq!((books.issued, books.executed, books.refused), (100, 2, 1));
         assert_eq!(books.balances, [(secret(0).public(), 40), (secret(1).public(), 60)].into());
-        assert_eq!(longest_silence(&story.outcomes, story.begin), 2 * MS);
+        assert_eq!(longest_silence(&story.outcomes, story.begin), (2 * MS, story.begin + 3 * MS));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod world;
 
 pub use world::SmallDisk;
 
+use crate::dice::Dice;
 use anyhow::{Context, bail, ensure};
 use app_examples::ledger::{Answer, Ledger, Query};
 use audit::Books;
@@ -35,6 +36,12 @@ pub const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long nobody may be served, while at most f replicas are impaired.
 pub const SILENCE: Duration = Duration::from_secs(30);
+
+/// For how many heights receipts are kept.
+const RECEIPT_HEIGHTS: u64 = 2000;
+
+/// Of so many transactions the receipts are asked for again at the end; drawn, if there are more.
+const ASKED_AGAIN: usize = 4000;
 
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -69,6 +76,8 @@ pub struct Figures {
     pub view: u64,
     /// The longest time without any receipt.
     pub silence: Duration,
+    /// When that ended, since the first episode's begin.
+    pub silence_until: Duration,
     /// The longest time from the end of an episode until all had caught up.
     pub settled: Duration,
     /// The most memory that a replica had resident, in bytes.
@@ -104,6 +113,7 @@ async fn with(plan: &Plan, world: &mut World) -> anyhow::Result<Figures> {
         world,
         begun: Instant::now(),
         verbose: plan.verbose,
+        views: String::new(),
         settled: Duration::ZERO,
     };
     run.settle(true).await.context("before anything went wrong")?;
@@ -112,7 +122,7 @@ async fn with(plan: &Plan, world: &mut World) -> anyhow::Result<Figures> {
         run.episode(number, episode).await.with_context(|| format!("in episode {number}"))?;
     }
     let Run { load, settled, watch, .. } = run;
-    let mut figures = close(&clients, world, load, &watch, calm).await.context("at the end")?;
+    let mut figures = close(&clients, world, load, &watch, calm, plan.seed).await.context("at the end")?;
 
     world.stop()?;
     let stopped = Instant::now();
@@ -138,6 +148,8 @@ struct Run<'a> {
     load: Load,
     begun: Instant,
     verbose: bool,
+    /// What was told last.
+    views: String,
     /// The longest settling.
     settled: Duration,
 }
@@ -154,6 +166,13 @@ impl Run<'_> {
         self.world.check()?;
         if let Some(violation) = self.watch.violation().or_else(|| self.load.failed()) {
             bail!(violation);
+        }
+        if self.verbose {
+            let views = watch::views(&self.watch.reports(self.begun));
+            if views != self.views {
+                self.say(&views);
+                self.views = views;
+            }
         }
         Ok(())
     }
@@ -230,13 +249,18 @@ async fn close(
     load: Load,
     watch: &Watch,
     calm: Instant,
+    seed: u64,
 ) -> anyhow::Result<Figures> {
     let outcomes = load.stop(SETTLE_PATIENCE).await?;
     let ended = Instant::now();
     let books = audit::check(&outcomes).map_err(anyhow::Error::msg)?;
-    let silence = audit::longest_silence(&outcomes, calm);
-    ensure!(silence < SILENCE, "nobody was served for {silence:.1?}");
-    are_still_there(clients, &outcomes).await?;
+    let (silence, until) = audit::longest_silence(&outcomes, calm);
+    let until = until - calm;
+    ensure!(silence < SILENCE, "nobody was served for {silence:.1?}, until {until:.1?} after the begin");
+    let top = outcomes.iter().map(|outcome| outcome.proven.height()).max().unwrap_or(0);
+    let recent = outcomes.iter().filter(|outcome| outcome.proven.height() + RECEIPT_HEIGHTS / 2 > top);
+    let sample = Dice::new(seed, 1).some(recent.collect(), ASKED_AGAIN);
+    are_still_there(clients, &sample).await?;
     let end = agreed(world, watch, ended).await?;
     ask_the_ledger(&clients[0], world, &books).await?;
     Ok(Figures {
@@ -246,17 +270,18 @@ async fn close(
         heights: end.stable,
         view: end.view,
         silence,
+        silence_until: until,
         ..Figures::default()
     })
 }
 
 /// The very same transactions again: executed once, and proven where they were.
-async fn are_still_there(clients: &[Client], outcomes: &[Outcome]) -> anyhow::Result<()> {
+async fn are_still_there(clients: &[Client], outcomes: &[&Outcome]) -> anyhow::Result<()> {
     /// At once: below what a client may have in flight.
     const TOGETHER: usize = 100;
     for some in outcomes.chunks(TOGETHER) {
         let mut asked = tokio::task::JoinSet::new();
-        for outcome in some.iter().cloned() {
+        for outcome in some.iter().map(|outcome| Outcome::clone(outcome)) {
             let client = clients[outcome.client].clone();
             asked.spawn(async move {
                 let again = client.submit_transaction(outcome.transaction.clone()).await;

@@ -102,6 +102,15 @@ impl Seen {
     }
 }
 
+/// Which views the replicas are in, in one line.
+pub fn views(reports: &[StatusReport]) -> String {
+    let each = reports.iter().map(|report| {
+        let entering = if report.active { "" } else { "?" };
+        format!("{} {}{entering}", report.replica, report.view)
+    });
+    format!("views: {}", each.collect::<Vec<_>>().join(", "))
+}
+
 /// What the replicas wait for, for people.
 pub fn in_words(reports: &[StatusReport]) -> String {
     let each = reports.iter().map(|report| {

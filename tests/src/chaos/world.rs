@@ -65,8 +65,8 @@ impl World {
             scheme: schedule.scheme,
             limits: Limits {
                 view_timeout_ms: schedule.view_timeout_ms,
-                // Every receipt is asked for again at the end.
-                receipt_heights: 1 << 20,
+                // Many receipts are asked for again at the end.
+                receipt_heights: super::RECEIPT_HEIGHTS,
                 ..Limits::default()
             },
             seed: bench::consortium::fresh_seed()?,
