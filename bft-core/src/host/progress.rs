@@ -246,7 +246,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             return;
         }
         self.flush.busy = true;
-        self.flush.waiting = Some(self.ledger.batch(&self.stable, self.log.covering()));
+        self.flush.waiting = Some(self.ledger.batch(&self.stable, &self.certificates, self.log.covering()));
     }
 
     /// Hands the state out once the log is durable through its height.
