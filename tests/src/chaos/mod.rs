@@ -37,9 +37,6 @@ pub const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long nobody may be served, while at most f replicas are impaired.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
-/// For how many heights receipts are kept.
-const RECEIPT_HEIGHTS: u64 = 2000;
-
 /// Of so many transactions the receipts are asked for again at the end; drawn, if there are more.
 const ASKED_AGAIN: usize = 4000;
 
@@ -257,9 +254,7 @@ async fn close(
     let (silence, until) = audit::longest_silence(&outcomes, calm);
     let until = until - calm;
     ensure!(silence < SILENCE, "nobody was served for {silence:.1?}, until {until:.1?} after the begin");
-    let top = outcomes.iter().map(|outcome| outcome.proven.height()).max().unwrap_or(0);
-    let recent = outcomes.iter().filter(|outcome| outcome.proven.height() + RECEIPT_HEIGHTS / 2 > top);
-    let sample = Dice::new(seed, 1).some(recent.collect(), ASKED_AGAIN);
+    let sample = Dice::new(seed, 1).some(outcomes.iter().collect(), ASKED_AGAIN);
     are_still_there(clients, &sample).await?;
     let end = agreed(world, watch, ended).await?;
     ask_the_ledger(&clients[0], world, &books).await?;

@@ -144,7 +144,9 @@ impl Schedule {
         let mut for_ever = Vec::new();
         let mut drawn = Duration::ZERO;
         while drawn < length {
-            let episode = schedule.episode(&mut dice, &mut for_ever);
+            // Late, because from then on a replica holds a place among the f, and fewer others can be struck.
+            let late = drawn >= length / 2;
+            let episode = schedule.episode(&mut dice, &mut for_ever, late);
             drawn += episode.length();
             schedule.episodes.push(episode);
         }
@@ -155,8 +157,9 @@ impl Schedule {
         (self.replicas - 1) / 3
     }
 
-    /// `for_ever` are the replicas that may contradict themselves: they hold their places among the f.
-    fn episode(&self, dice: &mut Dice, for_ever: &mut Vec<usize>) -> Episode {
+    /// `for_ever` are the replicas that may contradict themselves: they hold their places among the f. `late`: there may be
+    /// more of them.
+    fn episode(&self, dice: &mut Dice, for_ever: &mut Vec<usize>, late: bool) -> Episode {
         let weather = weather(dice);
         if dice.chance(0.08) {
             return Episode { weather, strikes: self.blackout(dice) };
@@ -167,11 +170,19 @@ impl Schedule {
         // A leader that is one of the others as well only makes it one fault less.
         let leader = free > 0 && dice.chance(0.4);
         targets.extend(leader.then_some(Target::Leader));
-        let others = dice.some(all, free - usize::from(leader));
+        let mut others = dice.some(all, free - usize::from(leader));
+        if let (Some(small), Some(other)) = (self.small_disk, others.first_mut())
+            && !for_ever.contains(&small)
+            && dice.chance(0.3)
+        {
+            *other = small;
+        }
+        others.sort_unstable();
+        others.dedup();
         targets.extend(others.into_iter().map(Target::Replica));
         let mut strikes = Vec::new();
         for target in targets {
-            let of_target = self.strikes(dice, target, for_ever);
+            let of_target = self.strikes(dice, target, late);
             if let (Target::Replica(replica), true) =
                 (target, of_target.iter().any(|strike| strike.fault.is_for_ever()))
                 && !for_ever.contains(&replica)
@@ -204,11 +215,11 @@ impl Schedule {
     }
 
     /// One to three faults of one replica. Those of its process come one after the other.
-    fn strikes(&self, dice: &mut Dice, target: Target, for_ever: &[usize]) -> Vec<Strike> {
+    fn strikes(&self, dice: &mut Dice, target: Target, late: bool) -> Vec<Strike> {
         let mut strikes = Vec::new();
         let mut process_free = Duration::ZERO;
         for _ in 0..dice.among(1..=3) {
-            let fault = self.fault(dice, target, for_ever);
+            let fault = self.fault(dice, target, late);
             let longest = match fault {
                 Fault::Pause | Fault::Cut { .. } | Fault::Links(_) => 12_000,
                 _ => 4_000,
@@ -225,7 +236,7 @@ impl Schedule {
         strikes
     }
 
-    fn fault(&self, dice: &mut Dice, target: Target, for_ever: &[usize]) -> Fault {
+    fn fault(&self, dice: &mut Dice, target: Target, late: bool) -> Fault {
         let others = |dice: &mut Dice| {
             let others: Vec<usize> =
                 (0..self.replicas).filter(|replica| target != Target::Replica(*replica)).collect();
@@ -243,24 +254,15 @@ impl Schedule {
                 Fault::Cut { direction, peers }
             }
             65..=79 => Fault::Links(storm(dice)),
-            // At a known replica, whose directory can be moved.
-            80..=89 => match target {
-                Target::Replica(replica) if self.small_disk != Some(replica) => {
-                    if dice.chance(0.5) {
-                        Fault::Rollback
-                    } else {
-                        Fault::Twin
-                    }
-                }
-                Target::Replica(_) | Target::Leader => Fault::Kill,
-            },
+            // At a known replica, whose directory can be moved or filled.
             _ => match target {
-                Target::Replica(replica)
-                    if self.small_disk == Some(replica) && !for_ever.contains(&replica) =>
-                {
+                Target::Replica(replica) if self.small_disk == Some(replica) => {
                     Fault::DiskFull { left: dice.among(0..=200_000) }
                 }
-                Target::Replica(_) | Target::Leader => Fault::Pause,
+                Target::Replica(_) if late && dice.chance(0.5) => Fault::Rollback,
+                Target::Replica(_) if late => Fault::Twin,
+                Target::Replica(_) => Fault::Kill,
+                Target::Leader => Fault::Pause,
             },
         }
     }
