@@ -3,7 +3,7 @@
 use crypto::Scheme;
 use std::time::Duration;
 use tests::chaos::schedule::{Direction, Episode, Fault, Schedule, Strike, Target};
-use tests::chaos::{Plan, run};
+use tests::chaos::{Plan, SmallDisk, run};
 use tests::proxy::Conditions;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_replica");
@@ -43,8 +43,24 @@ async fn what_was_promised_holds_through_faults_of_every_kind() {
             strikes: vec![strike(3, Fault::Rollback, 100, 2000), strike(3, Fault::Twin, 3000, 5000)],
         },
     ];
+    holds_through(None, episodes).await;
+}
+
+/// Needs a file system that can be filled, and so the right to mount one.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_77_a_replica_without_room_stops_in_order_and_goes_on_with_room() {
+    if !SmallDisk::is_possible(&tempfile::tempdir().unwrap().path().join("probe")) {
+        eprintln!("not run: no file system can be mounted here");
+        return;
+    }
+    let weather = Conditions::default();
+    let strikes = vec![strike(3, Fault::DiskFull { left: 100_000 }, 500, 1000)];
+    holds_through(Some(3), vec![Episode { weather, strikes }]).await;
+}
+
+async fn holds_through(small_disk: Option<usize>, episodes: Vec<Episode>) {
     let schedule =
-        Schedule { replicas: 4, scheme: Scheme::Ed25519, view_timeout_ms: 500, small_disk: None, episodes };
+        Schedule { replicas: 4, scheme: Scheme::Ed25519, view_timeout_ms: 500, small_disk, episodes };
     let dir = tempfile::tempdir().unwrap();
     let plan =
         Plan { seed: 1, schedule, program: PROGRAM.into(), dir: dir.path().join("run"), verbose: true };
