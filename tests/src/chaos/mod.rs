@@ -276,7 +276,7 @@ async fn are_still_there(clients: &[Client], outcomes: &[&Outcome]) -> anyhow::R
     const TOGETHER: usize = 100;
     for some in outcomes.chunks(TOGETHER) {
         let mut asked = tokio::task::JoinSet::new();
-        for outcome in some.iter().map(|outcome| Outcome::clone(outcome)) {
+        for outcome in some.iter().copied().cloned() {
             let client = clients[outcome.client].clone();
             asked.spawn(async move {
                 let again = client.submit_transaction(outcome.transaction.clone()).await;
