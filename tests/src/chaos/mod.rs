@@ -14,6 +14,7 @@ mod world;
 pub use world::SmallDisk;
 
 use crate::dice::Dice;
+use crate::proxy::Conditions;
 use anyhow::{Context, bail, ensure};
 use app_examples::ledger::{Answer, Ledger, Query};
 use audit::Books;
@@ -22,7 +23,7 @@ use bft_core::request::StatusReport;
 use client::{Client, ClientConfig};
 use crypto::ClientSecret;
 use load::{Load, Outcome};
-use schedule::{Episode, Schedule, Target};
+use schedule::{Episode, Fault, Schedule, Target};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use watch::Watch;
@@ -186,7 +187,9 @@ impl Run<'_> {
             moves.push((of.begin, true, strike, replica, &of.fault));
             moves.push((of.end, false, strike, replica, &of.fault));
         }
-        moves.sort_by_key(|(at, begins, strike, ..)| (*at, *begins, *strike));
+        // A full disk ends when the replica has noticed, for which it must have something to write: all else is mended first.
+        let waits = |begins: bool, fault: &Fault| !begins && matches!(fault, Fault::DiskFull { .. });
+        moves.sort_by_key(|(at, begins, strike, _, fault)| (waits(*begins, fault), *at, *begins, *strike));
         self.world.set_weather(episode.weather);
         let begun = Instant::now();
         for (at, begins, strike, replica, fault) in moves {
@@ -203,7 +206,7 @@ impl Run<'_> {
                 self.world.end(strike, replica, fault).await?;
             }
         }
-        self.world.set_weather(Default::default());
+        self.world.set_weather(Conditions::default());
         self.settle(false).await
     }
 

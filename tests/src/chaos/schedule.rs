@@ -35,7 +35,8 @@ pub enum Fault {
     },
     /// All its links are bad.
     Links(Conditions),
-    /// No more room for its data but this many bytes, until it stops by itself. Then room is made and it is started again.
+    /// No more room for its data but this many bytes, until it stops by itself, for which it has time beyond the end, when all
+    /// other faults have ended. Then room is made and it is started again.
     DiskFull {
         /// Bytes left.
         left: u64,
@@ -231,7 +232,11 @@ impl Schedule {
                 begin += process_free;
                 process_free = begin + length;
             }
+            let until_it_stops = matches!(fault, Fault::DiskFull { .. });
             strikes.push(Strike { target, fault, begin, end: begin + length });
+            if until_it_stops {
+                break;
+            }
         }
         strikes
     }
