@@ -25,6 +25,16 @@ sim SEED:
 swarm A B:
     cargo run --release -p sim -- --protocol pbft --seeds {{A}}..{{B}}
 
+# Real processes under faults drawn from seeds: so many seeds, from that one on. As root, disks fill up too.
+chaos COUNT="10" SEED="0":
+    cargo build --release -p quorate
+    cargo run --release -p tests --bin chaos -- --count {{COUNT}} --seed {{SEED}}
+
+# One seed of that again, telling what happens.
+chaos-one SEED REPLICAS="4" SECONDS="60":
+    cargo build --release -p quorate
+    cargo run --release -p tests --bin chaos -- --seed {{SEED}} --replicas {{REPLICAS}} --seconds {{SECONDS}} --verbose
+
 # Four replicas on this machine and one proven transaction.
 demo:
     cargo run --release -- demo

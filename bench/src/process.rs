@@ -103,6 +103,33 @@ impl ReplicaProcess {
         self.spent + self.pid().and_then(cpu_time).unwrap_or_default()
     }
 
+    /// The most memory that its present process ever had resident, in bytes.
+    pub fn peak_resident(&self) -> Option<u64> {
+        peak_resident(&fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?)
+    }
+
+    /// Freezes it (SIGSTOP), as a machine does that swaps or migrates.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`ReplicaProcess::pause`] (SIGCONT).
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let pid = pid.with_context(|| format!("{} does not run", self.replica))?;
+        rustix::process::kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.replica))
+    }
+
     /// Ends it at once, as a crash would (SIGKILL), and waits until it is gone.
     ///
     /// # Errors
@@ -213,9 +240,21 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(field(14)? + field(15)?)
 }
 
+/// `VmHWM` of `/proc/PID/status`, in bytes (proc(5)).
+fn peak_resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_peak_is_read_in_bytes() {
+        assert_eq!(peak_resident("Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t 8 kB\n"), Some(12 << 10));
+        assert_eq!(peak_resident("Name:\tx\n"), None);
+    }
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {

@@ -279,7 +279,10 @@ impl Rig {
                         height: batch.height,
                         meta: batch.meta,
                         pairs: pairs.into_iter().collect(),
-                        receipts: state.receipts.drain(..).chain(batch.receipts).collect(),
+                        receipts: {
+                            let kept = state.receipts.drain(..).chain(batch.receipts);
+                            kept.collect::<std::collections::BTreeMap<_, _>>().into_iter().collect()
+                        },
                     };
                     Event::Flushed { height: batch.height }
                 }
@@ -464,7 +467,8 @@ fn a_restart_executes_again_to_the_same_entries_and_remembers_sessions_and_recei
     let mut rig = rig.restart(Counter::default()).unwrap();
     assert_eq!(rig.host.entry(tip.height), Some(&tip));
     assert_eq!(rig.count(), "9");
-    assert_eq!(rig.receipt(11, 1, b"go").receipt, first.receipt);
+    // With the same few entries as before, not with all up to the last certificate on disk.
+    assert_eq!(rig.receipt(11, 1, b"go"), first);
     assert_eq!(rig.receipt(11, 10, b"go").receipt.answer.as_ref(), b"10");
 }
 

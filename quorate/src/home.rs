@@ -11,6 +11,7 @@
 use bft_core::genesis::{Genesis, GenesisError};
 use bft_core::host::LocalLimits;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -105,6 +106,10 @@ pub struct ReplicaConfig {
     /// that no height reaches keeps all.
     #[serde(default = "default_retain_blocks")]
     pub retain_blocks: u64,
+    /// Where this replica reaches others, by their number, instead of at their addresses in the genesis. Who they are
+    /// does not change: their keys are those of the genesis. A table, so it comes last in the file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub peers: BTreeMap<u16, String>,
 }
 
 fn default_pool_bytes() -> usize {
@@ -133,6 +138,7 @@ impl ReplicaConfig {
             segment_bytes: default_segment_bytes(),
             flush_heights: default_flush_heights(),
             retain_blocks: default_retain_blocks(),
+            peers: BTreeMap::new(),
         }
     }
 
@@ -185,4 +191,22 @@ fn read(path: &Path) -> Result<String, HomeError> {
 fn write(path: &Path, text: &str) -> Result<(), HomeError> {
     let remedy = "check that the directory exists and is writable";
     std::fs::write(path, text).map_err(|error| HomeError::Io { path: path.to_owned(), error, remedy })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_comes_back_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("replica.toml");
+        let plain = ReplicaConfig::new(2);
+        let peers = BTreeMap::from([(0, "10.0.0.1:7000".to_owned()), (3, "north.example:7000".to_owned())]);
+        for config in [ReplicaConfig { peers, retain_blocks: 9, ..plain.clone() }, plain] {
+            config.write(&path).unwrap();
+            assert_eq!(ReplicaConfig::read(&path).unwrap(), config);
+        }
+        assert!(!read(&path).unwrap().contains("peers"));
+    }
 }

@@ -88,8 +88,9 @@ impl Disk {
         state.pairs = pairs.into_iter().collect();
         state.height = batch.height;
         state.meta = batch.meta;
-        state.receipts.extend(batch.receipts);
-        state.receipts.retain(|(height, _)| *height >= batch.receipts_from);
+        let mut receipts: BTreeMap<Height, Bytes> = state.receipts.drain(..).collect();
+        receipts.extend(batch.receipts);
+        state.receipts = receipts.into_iter().filter(|(height, _)| *height >= batch.receipts_from).collect();
     }
 
     /// The machine stops: of what was not synced, any prefix may have reached the disk. Gives what a restart finds.

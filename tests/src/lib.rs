@@ -2,6 +2,10 @@
 //!
 //! Nothing here waits for a length of time; it waits for a condition, with a deadline that fails the test.
 
+pub mod chaos;
+pub mod dice;
+pub mod proxy;
+
 use bench::consortium::{Consortium, ConsortiumConfig, fresh_seed};
 use bench::process::ReplicaProcess;
 use bft_core::genesis::Limits;

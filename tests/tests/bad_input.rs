@@ -161,6 +161,15 @@ fn a_home_with_something_wrong_does_not_start() {
             },
             &["replica 17", "0 to 3"],
         ),
+        (
+            "the address of a replica that is none",
+            |home| {
+                let path = home.join("replica.toml");
+                let config = fs::read_to_string(&path).unwrap();
+                fs::write(path, config + "[peers]\n4 = \"127.0.0.1:7000\"\n").unwrap();
+            },
+            &["replica.toml", "replica 4 under [peers]", "0 to 3"],
+        ),
     ];
     let dir = tempfile::tempdir().unwrap();
     consortium(PROGRAM, &dir.path().join("good"), Scheme::Threshold);

@@ -52,6 +52,10 @@ struct BlockReceipts {
     receipts: Vec<(ItemKey, Receipt)>,
 }
 
+/// What the state store keeps of a height: the certificate over it as well, so that its receipts can be proven after a
+/// restart by few entries.
+type Stored = (BlockReceipts, Option<CheckpointCertificate>);
+
 /// What the state store keeps beside the state.
 #[derive(Serialize, Deserialize)]
 struct Meta {
@@ -59,6 +63,9 @@ struct Meta {
     tip_header: Option<Header>,
     stable: CheckpointCertificate,
 }
+
+/// Certificates by height.
+pub type Certificates = BTreeMap<Height, CheckpointCertificate>;
 
 /// Where a transaction of a client stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +139,11 @@ impl<A: StateMachine> Ledger<A> {
         })
     }
 
-    /// The state that was flushed to disk, in place of the genesis.
+    /// The state that was flushed to disk, in place of the genesis, and the certificates over it and the heights before.
     ///
     /// # Errors
     /// If it is damaged or of another chain.
-    pub fn load(mut self, loaded: LoadedState) -> Result<(Ledger<A>, CheckpointCertificate), BadState> {
+    pub fn load(mut self, loaded: LoadedState) -> Result<(Ledger<A>, Certificates), BadState> {
         let bad = |what: String| BadState(what);
         let meta: Meta =
             codec::decode(&loaded.meta, 1 << 20).map_err(|error| bad(format!("its summary: {error}")))?;
@@ -156,17 +163,20 @@ impl<A: StateMachine> Ledger<A> {
         }
         self.state.take_writes();
         self.directory = Directory::load(&self.genesis.organisations, &self.state).map_err(bad)?;
+        let mut certificates = Certificates::new();
         for (height, bytes) in loaded.receipts {
-            let block = codec::decode(&bytes, RECEIPTS_LIMIT)
+            let (block, certificate): Stored = codec::decode(&bytes, RECEIPTS_LIMIT)
                 .map_err(|error| bad(format!("receipts of height {height}: {error}")))?;
             self.keep_receipts(height, block);
+            certificates.extend(certificate.map(|certificate| (height, certificate)));
         }
         self.tip = meta.tip;
         self.tip_header = meta.tip_header;
-        self.unflushed_from = meta.tip.height + 1;
+        self.unflushed_from = meta.stable.height() + 1;
         self.trees.insert(meta.tip.height, (meta.tip_header, self.state.tree().clone()));
         self.certified = None;
-        Ok((self, meta.stable))
+        certificates.insert(meta.stable.height(), meta.stable);
+        Ok((self, certificates))
     }
 
     /// The last executed entry.
@@ -421,16 +431,22 @@ impl<A: StateMachine> Ledger<A> {
         Some(ProvenAnswer { result, reads, certificate: certificate.clone() })
     }
 
-    /// The step from what is on disk to the tip, which must be at a checkpoint height.
-    pub fn batch(&mut self, stable: &CheckpointCertificate, log_sequence: u64) -> StateBatch {
+    /// The step from what is on disk to the tip, which must be at a checkpoint height. Heights above `stable` are written
+    /// again in the next step, with their certificates.
+    pub fn batch(
+        &mut self,
+        stable: &CheckpointCertificate,
+        certificates: &Certificates,
+        log_sequence: u64,
+    ) -> StateBatch {
         assert!(self.tip.state_root.is_some(), "state goes to disk at checkpoint heights");
         let meta = Meta { tip: self.tip, tip_header: self.tip_header, stable: stable.clone() };
-        let receipts = self
-            .receipts
-            .range(self.unflushed_from..)
-            .map(|(h, block)| (*h, codec::encode(block).into()))
-            .collect();
-        self.unflushed_from = self.tip.height + 1;
+        // As [`Stored`], without a copy.
+        let store = |(height, block): (&Height, &BlockReceipts)| {
+            (*height, codec::encode(&(block, certificates.get(height))).into())
+        };
+        let receipts = self.receipts.range(self.unflushed_from..).map(store).collect();
+        self.unflushed_from = stable.height() + 1;
         StateBatch {
             height: self.tip.height,
             log_sequence,

@@ -247,7 +247,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if self.flush.is_busy() || height < self.flush.height + self.config.local.flush_heights {
             return;
         }
-        self.flush.waiting = Some(self.ledger.batch(&self.stable, self.log.covering()));
+        self.flush.waiting = Some(self.ledger.batch(&self.stable, &self.certificates, self.log.covering()));
     }
 
     /// Hands the state out once the log is durable through its height.

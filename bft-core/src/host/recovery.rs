@@ -117,11 +117,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let records =
             read_records::<E>(&recovered.records, limits.frame_bytes() * config.trust.committee.replicas)?;
         let mut ledger = Ledger::genesis(app, Arc::clone(&config.genesis))?;
-        let mut stable = CheckpointCertificate { entry: config.genesis.entry(), proof: None };
+        let genesis = CheckpointCertificate { entry: config.genesis.entry(), proof: None };
+        let mut certificates = BTreeMap::from([(0, genesis)]);
         let mut flushed = 0;
         if let Some(state) = recovered.state {
             flushed = state.height;
-            (ledger, stable) = ledger.load(state)?;
+            (ledger, certificates) = ledger.load(state)?;
         }
         let by_digest: BTreeMap<Digest, &Block> =
             replay.blocks.iter().map(|block| (block.digest(), block)).collect();
@@ -137,8 +138,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }
         }
         let tip = *ledger.tip();
-        let mut certificates = replay.certificates;
-        certificates.insert(stable.height(), stable);
+        certificates.extend(replay.certificates);
         let stable = certificates
             .range(..=tip.height)
             .next_back()

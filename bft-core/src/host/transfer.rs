@@ -383,7 +383,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.checkpoints.stable(height);
         self.promises.forget(height, self.engine.led_by().0);
         self.chain_sync.installed();
-        self.flush.waiting = Some(self.ledger.batch(&self.stable, self.log.covering()));
+        self.flush.waiting = Some(self.ledger.batch(&self.stable, &self.certificates, self.log.covering()));
         effects.push(Effect::Stable { height });
         self.feed(now, Input::Restored { checkpoint: certificate }, effects);
         self.drive(now, effects);

@@ -28,6 +28,9 @@ const BURST: usize = 512;
 /// How long to sleep when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// A wait that ends so much too late says that the process did not run: it was stopped, or its machine was.
+const STALL: Duration = Duration::from_millis(200);
+
 /// Both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(Instant);
@@ -42,6 +45,16 @@ impl Clock {
         Now {
             time: Time(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)),
             wall: Timestamp(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// To be called after a wait from `begun` on, that was to take `wait` at most. Time in which the process did not run does
+    /// not count: what came meanwhile was not looked at yet, and timers that ran on would suspect the others of its silence.
+    fn waited(&mut self, begun: Time, wait: Duration) {
+        let late = self.now().time.since(begun).saturating_sub(wait);
+        if late > STALL {
+            tracing::info!(late_ms = late.as_millis() as u64, "this process did not run for a while");
+            self.0 += late;
         }
     }
 }
@@ -75,7 +88,9 @@ impl<A: StateMachine> Driver<A> {
             }
             let now = self.clock.now();
             let wait = self.host.deadline().map_or(IDLE, |at| at.since(now.time));
-            match messages.recv_timeout(wait) {
+            let message = messages.recv_timeout(wait);
+            self.clock.waited(now.time, wait);
+            match message {
                 Ok(message) => {
                     if let Some(ended) = self.burst(message, messages, &mut effects) {
                         break ended;
@@ -238,5 +253,26 @@ fn transport_class(class: engine::Class) -> net::Class {
         engine::Class::Proposal => net::Class::Proposal,
         engine::Class::Pool => net::Class::Pool,
         engine::Class::Sync => net::Class::Sync,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stands_still_while_the_process_does() {
+        let second = Duration::from_secs(1);
+        let Some(begin) = Instant::now().checked_sub(10 * second) else { return };
+        let mut clock = Clock(begin);
+        // It was to sleep from the first to the second second, and wakes in the tenth.
+        let begun = Time::default() + second;
+        clock.waited(begun, second);
+        let after = clock.now().time;
+        assert!((second..2 * second).contains(&after.since(begun)), "{after:?}");
+        // Woken in time, or early: nothing is left out.
+        clock.waited(after, second);
+        assert!(clock.now().time >= after);
+        assert!(clock.now().time.since(after) < second);
     }
 }

@@ -121,7 +121,8 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
             .next()
             .with_context(|| format!("the address {:?} of this replica resolves to nothing", info.address))?,
     };
-    let bound = Network::bind(net_config(&genesis, &trust, me, identity, listen)?)?;
+    let roster = roster(home, &genesis, &config)?;
+    let bound = Network::bind(net_config(&genesis, identity, listen, roster, hello(&trust, me)))?;
     let address = bound.local_address();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -258,26 +259,44 @@ fn local_limits(config: &ReplicaConfig) -> LocalLimits {
     }
 }
 
-fn net_config(
-    genesis: &Genesis,
-    trust: &Trust,
-    me: ReplicaId,
-    secret: IdentitySecret,
-    listen: SocketAddr,
-) -> anyhow::Result<NetConfig> {
-    let members = genesis.replicas.iter().zip(trust.committee.members());
-    let roster =
-        Roster::new(members.map(|(replica, id)| {
-            (id, Member { identity: replica.identity, address: replica.address.clone() })
-        }))?;
-    let hello = Hello {
+/// The replicas of the genesis, at the addresses where this one reaches them.
+fn roster(home: &Home, genesis: &Genesis, config: &ReplicaConfig) -> anyhow::Result<Roster> {
+    let committee = genesis.committee();
+    let foreign = |peer: &&u16| **peer == config.replica || !committee.contains(ReplicaId(**peer));
+    if let Some(peer) = config.peers.keys().find(foreign) {
+        bail!(
+            "{} gives an address for replica {peer} under [peers]; the others are those of 0 to {} that are not {}",
+            home.config().display(),
+            genesis.replicas.len().saturating_sub(1),
+            config.replica
+        );
+    }
+    let members = committee.members().zip(&genesis.replicas).map(|(id, replica)| {
+        let address = config.peers.get(&id.0).unwrap_or(&replica.address).clone();
+        (id, Member { identity: replica.identity, address })
+    });
+    Ok(Roster::new(members)?)
+}
+
+/// What this replica says of itself to the others.
+fn hello(trust: &Trust, me: ReplicaId) -> Hello {
+    Hello {
         version: u16::from(codec::VERSION),
         chain: trust.domain.chain,
         epoch: trust.domain.epoch,
         protocol: trust.domain.protocol,
         fault_model: trust.domain.fault_model,
         replica: me,
-    };
+    }
+}
+
+fn net_config(
+    genesis: &Genesis,
+    secret: IdentitySecret,
+    listen: SocketAddr,
+    roster: Roster,
+    hello: Hello,
+) -> NetConfig {
     let mut config = NetConfig::new(secret, listen, roster, hello);
     let frame = genesis.limits.frame_bytes();
     for class in [net::Class::Proposal, net::Class::Sync, net::Class::Pool, net::Class::Vote] {
@@ -290,7 +309,7 @@ fn net_config(
     let clients = &mut config.limits.clients;
     clients.frame_bytes = clients.frame_bytes.max(transaction);
     clients.inbound_bytes = clients.inbound_bytes.max(2 * transaction);
-    Ok(config)
+    config
 }
 
 fn notify_log(inbox: Sender<Message>) -> impl FnMut(LogEvent) + Send + 'static {

@@ -1,0 +1,109 @@
+//! Chaos on real processes, from seeds: see `tests::chaos`.
+
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tests::chaos::schedule::Schedule;
+use tests::chaos::{self, Figures, Plan, SmallDisk};
+
+/// Make real replicas fail in ways drawn from a seed, under load, and check what was promised.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many seeds, from that one on.
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+    /// Replicas: 4 (one may fail) or 7 (two may).
+    #[arg(long, default_value_t = 4)]
+    replicas: usize,
+    /// For about how long things go wrong; the checks in between come on top.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// The program `quorate`; the one beside this if not given.
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Where the directories of the runs go.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Tell what happens, as it happens.
+    #[arg(long)]
+    verbose: bool,
+    /// Draw the schedules, and do nothing.
+    #[arg(long)]
+    dry: bool,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let dir = arguments.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let probe = dir.join(format!("quorate-chaos-probe-{}", std::process::id()));
+    // Decided before anything is drawn, so that a schedule depends on it and not on when it was found out.
+    let may_fill_disks = SmallDisk::is_possible(&probe);
+    chaos::remove(&probe)?;
+    if !may_fill_disks {
+        eprintln!("no file system can be mounted here (are you root?): no disk will be full");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    for seed in arguments.seed..arguments.seed + arguments.count {
+        let length = Duration::from_secs(arguments.seconds);
+        let schedule = Schedule::draw(seed, arguments.replicas, length, may_fill_disks);
+        if arguments.verbose || arguments.dry {
+            println!("seed {seed}: {schedule}");
+        }
+        if arguments.dry {
+            continue;
+        }
+        let program = match &arguments.program {
+            Some(program) => program.clone(),
+            None => chaos::program_beside_this()?,
+        };
+        let dir = dir.join(format!("quorate-chaos-{}-{seed}", std::process::id()));
+        let plan = Plan { seed, schedule, program, dir, verbose: arguments.verbose };
+        let begun = Instant::now();
+        match runtime.block_on(chaos::run(&plan)) {
+            Ok(figures) => {
+                print(&plan, &figures, begun.elapsed());
+                chaos::remove(&plan.dir)?;
+            }
+            Err(error) => {
+                println!("seed {seed}: VIOLATION after {:.0?}: {error:#}", begun.elapsed());
+                println!("seed {seed}: {}", plan.schedule);
+                println!("kept: {}", plan.dir.display());
+                let Arguments { replicas, seconds, .. } = arguments;
+                println!("again: just chaos-one {seed} {replicas} {seconds}");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(plan: &Plan, figures: &Figures, took: Duration) {
+    let Figures {
+        acknowledged,
+        refused,
+        unknown,
+        heights,
+        view,
+        silence,
+        silence_until,
+        settled,
+        peak,
+        datagrams,
+    } = figures;
+    let strikes: usize = plan.schedule.episodes.iter().map(|episode| episode.strikes.len()).sum();
+    println!(
+        "seed {}: {:.0?}, {} episodes, {strikes} faults; {acknowledged} transactions ({refused} refused, {unknown} times \
+         unknown), {heights} heights, view {view}; silence {silence:.1?} until {silence_until:.1?}, settled {settled:.1?}, {} MiB, {:.1} % of {} \
+         datagrams lost",
+        plan.seed,
+        took,
+        plan.schedule.episodes.len(),
+        peak >> 20,
+        100.0 * datagrams.0 as f64 / datagrams.1.max(1) as f64,
+        datagrams.1
+    );
+}

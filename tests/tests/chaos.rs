@@ -1,0 +1,71 @@
+//! A slice of chaos: one schedule, written down instead of drawn, with a fault of each kind that needs no privilege.
+
+use crypto::Scheme;
+use std::time::Duration;
+use tests::chaos::schedule::{Direction, Episode, Fault, Schedule, Strike, Target};
+use tests::chaos::{Plan, SmallDisk, run};
+use tests::proxy::Conditions;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_replica");
+
+const MS: Duration = Duration::from_millis(1);
+
+fn strike(replica: usize, fault: Fault, begin_ms: u32, end_ms: u32) -> Strike {
+    Strike { target: Target::Replica(replica), fault, begin: begin_ms * MS, end: end_ms * MS }
+}
+
+// threat 60: datagrams out of order, doubled and lost; memory stays bounded.
+// threat 66: a replica that does not read for seconds stalls nobody.
+// threat 70: links cut one way only, for longer than a connection lives.
+// threat 79: a second process on a directory; an old copy of a directory put back.
+// threat 95: two processes with one key.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_promised_holds_through_faults_of_every_kind() {
+    let rough = Conditions {
+        delay: 5 * MS,
+        jitter: 5 * MS,
+        loss: 0.02,
+        duplicates: 0.02,
+        reordered: 0.05,
+        ..Conditions::default()
+    };
+    let peers = vec![0, 2, 3];
+    let one_way = Fault::Cut { direction: Direction::Out, peers };
+    let episodes = vec![
+        Episode {
+            weather: rough,
+            strikes: vec![strike(0, Fault::Kill, 200, 1500), strike(3, Fault::SecondProcess, 300, 400)],
+        },
+        Episode { weather: Conditions::default(), strikes: vec![strike(1, one_way, 100, 6000)] },
+        Episode { weather: rough, strikes: vec![strike(2, Fault::Pause, 0, 7000)] },
+        Episode {
+            weather: Conditions::default(),
+            strikes: vec![strike(3, Fault::Rollback, 100, 2000), strike(3, Fault::Twin, 3000, 5000)],
+        },
+    ];
+    holds_through(None, episodes).await;
+}
+
+/// Needs a file system that can be filled, and so the right to mount one.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_77_a_replica_without_room_stops_in_order_and_goes_on_with_room() {
+    if !SmallDisk::is_possible(&tempfile::tempdir().unwrap().path().join("probe")) {
+        eprintln!("not run: no file system can be mounted here");
+        return;
+    }
+    let weather = Conditions::default();
+    let strikes = vec![strike(3, Fault::DiskFull { left: 100_000 }, 500, 1000)];
+    holds_through(Some(3), vec![Episode { weather, strikes }]).await;
+}
+
+async fn holds_through(small_disk: Option<usize>, episodes: Vec<Episode>) {
+    let schedule =
+        Schedule { replicas: 4, scheme: Scheme::Ed25519, view_timeout_ms: 500, small_disk, episodes };
+    let dir = tempfile::tempdir().unwrap();
+    let plan =
+        Plan { seed: 1, schedule, program: PROGRAM.into(), dir: dir.path().join("run"), verbose: true };
+    match run(&plan).await {
+        Ok(figures) => println!("{figures:?}"),
+        Err(error) => panic!("{error:#}\n{}\nkept: {}", plan.schedule, dir.keep().display()),
+    }
+}
