@@ -7,7 +7,7 @@ use crate::scramble::scramble;
 use crate::{Digest, Domain};
 
 /// Inputs remembered, a power of two. Another input with the same place takes the place over.
-const PLACES: usize = 1 << 12;
+const PLACES: usize = 1 << 10;
 /// Longest input remembered, with a byte for the domain: a transaction or a ledger entry fits.
 const LONGEST: usize = 256;
 
