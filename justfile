@@ -35,6 +35,17 @@ chaos-one SEED REPLICAS="4" SECONDS="60":
     cargo build --release -p quorate
     cargo run --release -p tests --bin chaos -- --seed {{SEED}} --replicas {{REPLICAS}} --seconds {{SECONDS}} --verbose
 
+# Fuzz one target with cargo-fuzz (`cargo install cargo-fuzz`; `cargo fuzz list` names the targets). What it finds to be of
+# interest is kept in target/fuzz; a failure is written to fuzz/artifacts.
+fuzz TARGET SECONDS="300":
+    @mkdir -p target/fuzz/{{TARGET}}
+    cargo fuzz run --sanitizer none {{TARGET}} target/fuzz/{{TARGET}} fuzz/corpus/{{TARGET}} -- -max_total_time={{SECONDS}} -max_len=4096 -len_control=0 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256
+
+# Each target for a moment.
+fuzz-smoke SECONDS="3":
+    cargo fuzz build --sanitizer none
+    for target in $(cargo fuzz list); do just fuzz $target {{SECONDS}} || exit 1; done
+
 # Four replicas on this machine and one proven transaction.
 demo:
     cargo run --release -- demo

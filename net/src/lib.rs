@@ -47,6 +47,8 @@ mod dial;
 mod directory;
 mod error;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod handler;
 mod handshake;

@@ -5,6 +5,8 @@
 //! [`UNKNOWN`] for one whose outcome is not known.
 
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod genesis;
 mod hexadecimal;
 mod init;

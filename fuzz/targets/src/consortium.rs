@@ -1,0 +1,573 @@
+//! A small network with a short past, from which the targets take their valid values.
+//!
+//! Four replicas run in one thread on the production host and edge. Replica 2 hears and says nothing; the other three serve
+//! clients, lose the first leader with blocks prepared, change the view, and go on. Everything sent is kept, what was meant for
+//! replica 2 too. So to replica 2 this past may still happen: frames of replicas 0 and 1 in any order, late or never, are what an
+//! honest network does, and replica 3 may be the one that lies.
+
+use crypto::{
+    CombineError, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, Scheme,
+    TransactionVerifier,
+};
+
+use bft_core::codec;
+use bft_core::edge::Edge;
+use bft_core::envelope::{Body, Envelope, Seal, SealWith, Sealed};
+use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
+use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, Recovered, SealJob, genesis_state};
+use bft_core::ledger::LedgerEntry;
+use bft_core::receipt::ProvenReceipt;
+use bft_core::request::{Answer, Call, ProvenAnswer, Reply, Request};
+use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
+use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
+use bytes::Bytes;
+use crypto::ClientSecret;
+use engines::{AnyEngine, AnyMessage};
+use pbft::Message;
+use sim::app::Registers;
+use sim::disk::Disk;
+use sim::random::Random;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+/// The host that all targets run.
+pub type AnyHost = Host<AnyEngine, Registers>;
+
+/// The replica that was cut off.
+pub const SILENT: ReplicaId = ReplicaId(2);
+/// The replica that may lie to it.
+pub const LIAR: ReplicaId = ReplicaId(3);
+
+/// Wall time of the past, in microseconds since the Unix epoch.
+pub const WALL: Timestamp = Timestamp(1_700_000_000_000_000);
+
+/// A frame that was sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// By whom.
+    pub from: ReplicaId,
+    /// To whom.
+    pub to: ReplicaId,
+    /// As it travelled.
+    pub bytes: Bytes,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Consortium {
+    /// What its members agreed on.
+    pub genesis: Arc<Genesis>,
+    /// What a replica is made of, but for its number.
+    pub config: HostConfig,
+    /// How transactions are verified.
+    pub transactions: TransactionVerifier,
+    identities: Vec<IdentitySecret>,
+    signers: Vec<QuorumSigner>,
+    /// Every frame, in the order of sending.
+    pub frames: Vec<Sent>,
+    /// One or two of each kind, with their sender.
+    pub samples: Vec<(ReplicaId, Envelope<AnyMessage>)>,
+    /// What clients asked.
+    pub requests: Vec<Request>,
+    /// What they were told.
+    pub replies: Vec<Reply>,
+    /// Everything that was submitted.
+    pub items: Vec<Item>,
+    /// The ledger, by height.
+    pub entries: BTreeMap<Height, LedgerEntry>,
+    /// What replica 0 has on disk.
+    pub recovered: Recovered,
+}
+
+/// Lists of Ed25519 signatures: the real thing.
+pub static REAL: LazyLock<Consortium> = LazyLock::new(|| Consortium::new(true));
+/// Keyed hashes in place of all but the replicas' own signatures: fast, and the liar can sign whatever it likes.
+pub static SIMULATED: LazyLock<Consortium> = LazyLock::new(|| Consortium::new(false));
+
+/// A client's key.
+pub fn client(number: u8) -> ClientSecret {
+    ClientSecret::from_seed([number; 32])
+}
+
+/// The genesis of four replicas and two organisations.
+pub fn genesis() -> Genesis {
+    let identity = |number: u8| IdentitySecret::from_seed([number; 32]).public();
+    let organisation = |name: &str, operator: u8, clients: &[u8]| Organisation {
+        name: name.into(),
+        operator: client(operator).public(),
+        clients: clients.iter().map(|number| client(*number).public()).collect(),
+    };
+    let replica = |number: u8| ReplicaInfo {
+        organisation: if number < 2 { "north" } else { "south" }.into(),
+        identity: identity(number),
+        address: format!("replica-{number}:7000"),
+    };
+    let mut genesis = Genesis {
+        version: codec::VERSION,
+        network: "fuzzed".into(),
+        time: 1,
+        protocol: ProtocolTag::PBFT,
+        fault_model: FaultModel::Byzantine,
+        scheme: Scheme::Ed25519,
+        limits: Limits {
+            transaction_bytes: 128,
+            block_bytes: 1024,
+            window: 4,
+            checkpoint_interval: 3,
+            view_timeout_ms: 500,
+            batch_ms: 5,
+            session_window: 64,
+            receipt_heights: 32,
+            ..Limits::default()
+        },
+        application: Application { name: "registers".into(), config: String::new() },
+        state_root: Digest::ZERO,
+        replicas: (0..4).map(replica).collect(),
+        organisations: vec![organisation("north", 10, &[11, 12]), organisation("south", 20, &[21])],
+        threshold: None,
+    };
+    let root = genesis_state(&Registers::default(), &genesis).expect("registers take any configuration").1;
+    genesis.state_root = root;
+    genesis
+}
+
+impl Consortium {
+    fn new(real: bool) -> Consortium {
+        let genesis = Arc::new(genesis());
+        let identities: Vec<_> = (0..4).map(|number| IdentitySecret::from_seed([number; 32])).collect();
+        let (verifier, signers, transactions) = if real {
+            let verifier = genesis.verifier().expect("the genesis is valid");
+            let signers = identities.iter().cloned().map(QuorumSigner::Ed25519).collect();
+            (verifier, signers, TransactionVerifier::Zip215)
+        } else {
+            let (verifier, signers) = QuorumVerifier::simulated([9; 32], 4, 3);
+            (verifier, signers, TransactionVerifier::Simulated)
+        };
+        let config = HostConfig {
+            me: SILENT,
+            trust: genesis.trust_with(verifier),
+            genesis: Arc::clone(&genesis),
+            may_vote: true,
+            local: LocalLimits {
+                pool_bytes: 1 << 16,
+                segment_bytes: 1 << 13,
+                flush_heights: 4,
+                retain_blocks: None,
+                sync_bytes: 1 << 12,
+            },
+        };
+        let consortium = Consortium {
+            genesis,
+            config,
+            transactions,
+            identities,
+            signers,
+            frames: Vec::new(),
+            samples: Vec::new(),
+            requests: Vec::new(),
+            replies: Vec::new(),
+            items: Vec::new(),
+            entries: BTreeMap::new(),
+            recovered: Recovered::default(),
+        };
+        Past::of(consortium)
+    }
+
+    /// A fresh edge.
+    pub fn edge(&self) -> Edge {
+        Edge::new(self.config.trust.clone(), self.genesis.limits, self.transactions)
+    }
+
+    /// A transaction of an enrolled client. Its body is what the application takes: register, sequence, value.
+    pub fn transaction(&self, who: u8, sequence: u64, register: u8) -> Item {
+        let body = [&[register], sequence.to_be_bytes().as_slice(), b"value"].concat();
+        self.sign(who, sequence, Kind::Application, body)
+    }
+
+    fn sign(&self, who: u8, sequence: u64, kind: Kind, body: Vec<u8>) -> Item {
+        let (secret, chain) = (client(who), self.genesis.chain());
+        let sign = match self.transactions {
+            TransactionVerifier::Zip215 => Transaction::sign,
+            TransactionVerifier::Simulated => Transaction::sign_simulated,
+        };
+        Item::new(&chain, sign(&secret, &chain, kind, sequence, body.into()))
+    }
+
+    /// What `replica` signs.
+    pub fn seal(&self, replica: ReplicaId, with: SealWith) -> Seal {
+        match with {
+            SealWith::Nothing => Seal::None,
+            SealWith::Share(statement) => Seal::Share(self.signers[replica.index()].sign(&statement)),
+            SealWith::Signature(statement) => {
+                Seal::Signature(self.identities[replica.index()].sign(&statement.encode()))
+            }
+        }
+    }
+
+    /// The receipts among the replies.
+    pub fn receipts(&self) -> Vec<ProvenReceipt> {
+        let receipt = |reply: &Reply| match &reply.answer {
+            Answer::Receipt(receipt) => Some(receipt.as_ref().clone()),
+            _ => None,
+        };
+        self.replies.iter().filter_map(receipt).collect()
+    }
+
+    /// The proven answers among the replies, with their questions.
+    pub fn answers(&self) -> Vec<(Bytes, ProvenAnswer)> {
+        let question = |id: u64| match &self.requests.iter().find(|request| request.id == id)?.call {
+            Call::Query(question) => Some(question.clone()),
+            _ => None,
+        };
+        let answer = |reply: &Reply| match &reply.answer {
+            Answer::Query(answer) => Some((question(reply.id)?, answer.as_ref().clone())),
+            _ => None,
+        };
+        self.replies.iter().filter_map(answer).collect()
+    }
+}
+
+/// The time after `elapsed`.
+pub fn clock(elapsed: Duration) -> Now {
+    let micros = u64::try_from(elapsed.as_micros()).expect("a short past");
+    Now { time: Time(0) + elapsed, wall: Timestamp(WALL.0 + micros) }
+}
+
+/// What a host wants of its surroundings, done at once: the disk is instant, and so are signatures.
+pub fn carry_out(
+    consortium: &Consortium,
+    me: ReplicaId,
+    disk: &mut Disk,
+    effect: Effect,
+) -> Result<Event<AnyEngine>, Effect> {
+    Ok(match effect {
+        Effect::Append(batch) => {
+            let sequence = batch.sequence;
+            disk.append(batch);
+            disk.sync(sequence);
+            Event::Durable { sequence }
+        }
+        Effect::Seal(SealJob { ticket, with }) => Event::Sealed { ticket, seal: consortium.seal(me, with) },
+        Effect::Combine(job) => {
+            let result = consortium.config.trust.quorum.combine(&job.statement, &job.shares);
+            let result = result.map_err(|error| match error {
+                CombineError::Culprits(culprits) => culprits,
+                CombineError::TooFew { .. } => unreachable!("hosts combine quorums"),
+            });
+            Event::Combined { statement: job.statement, result }
+        }
+        Effect::ReadChain { to, from, max_bytes } => {
+            let (entries, certificate, blocks) = disk.chain(from, max_bytes);
+            Event::ChainRead { to, entries, certificate, blocks }
+        }
+        Effect::ReadBlocks { to, blocks } => {
+            let blocks = blocks.into_iter().map(|digest| (digest, disk.block(&digest))).collect();
+            Event::BlocksRead { to, blocks }
+        }
+        Effect::Flush(batch) => {
+            let height = batch.height;
+            disk.flush(batch);
+            Event::Flushed { height }
+        }
+        other => return Err(other),
+    })
+}
+
+struct Node {
+    host: AnyHost,
+    edge: Edge,
+    disk: Disk,
+}
+
+/// The past while it happens.
+struct Past {
+    consortium: Consortium,
+    nodes: Vec<Node>,
+    elapsed: Duration,
+    queue: VecDeque<Sent>,
+    /// Commits are lost: blocks get prepared and no further.
+    no_commits: bool,
+}
+
+impl Past {
+    fn of(consortium: Consortium) -> Consortium {
+        let mut past = Past {
+            consortium,
+            nodes: Vec::new(),
+            elapsed: Duration::ZERO,
+            queue: VecDeque::new(),
+            no_commits: false,
+        };
+        past.start();
+        past.load();
+        past.finish()
+    }
+
+    fn start(&mut self) {
+        let mut begun = Vec::new();
+        for me in self.consortium.config.trust.committee.members() {
+            let config = HostConfig { me, ..self.consortium.config.clone() };
+            let mut effects = Vec::new();
+            let host = AnyHost::recover(
+                config,
+                Registers::default(),
+                Recovered::default(),
+                clock(self.elapsed),
+                &mut effects,
+            )
+            .expect("the genesis is valid");
+            self.nodes.push(Node { host, edge: self.consortium.edge(), disk: Disk::default() });
+            begun.push((me, effects));
+        }
+        for (me, effects) in begun {
+            self.carry_out(me, effects);
+        }
+        let talking = || self.consortium.config.trust.committee.members().filter(|id| *id != SILENT);
+        let pairs: Vec<_> = talking().flat_map(|me| talking().map(move |peer| (me, peer))).collect();
+        for (me, peer) in pairs.into_iter().filter(|(me, peer)| me != peer) {
+            self.step(me, Event::Connected { peer });
+        }
+    }
+
+    fn load(&mut self) {
+        let submit = |past: &mut Past, to: u16, who: u8, sequence: u64| {
+            let item = past.consortium.transaction(who, sequence, 7 * who + sequence as u8);
+            past.submit(ReplicaId(to), item);
+        };
+        for sequence in 1..=4 {
+            for who in [11, 12, 21] {
+                submit(self, 0, who, sequence);
+            }
+            self.pass(Duration::from_millis(60));
+        }
+        let enrol = codec::encode(&SystemAction::Enroll { client: client(13).public() });
+        let enrol = self.consortium.sign(10, 1, Kind::System, enrol);
+        self.submit(ReplicaId(1), enrol);
+        self.pass(Duration::from_millis(100));
+        // The leader's blocks are prepared, nobody hears of a commit, and the view changes.
+        self.no_commits = true;
+        submit(self, 0, 11, 5);
+        submit(self, 1, 12, 5);
+        self.pass(Duration::from_millis(800));
+        self.no_commits = false;
+        self.pass(Duration::from_secs(2));
+        submit(self, 3, 21, 5);
+        // Two keys of one body: a register that is refused, and a sequence that was used.
+        let refused = self.consortium.transaction(11, 6, 250);
+        self.submit(ReplicaId(1), refused);
+        self.pass(Duration::from_secs(1));
+        for question in [b"\x54".as_slice(), b"\xf0", b""] {
+            self.ask(ReplicaId(0), Call::Query(Bytes::from_static(question)));
+        }
+        self.ask(ReplicaId(0), Call::Receipt { client: client(11).public(), sequence: 2 });
+        self.ask(ReplicaId(1), Call::Receipt { client: client(11).public(), sequence: 99 });
+        self.ask(ReplicaId(0), Call::Session(client(12).public()));
+        self.ask(ReplicaId(0), Call::Status);
+        // Whoever was cut off asks for what it missed, and is told of the checkpoint, which it would have been anyway.
+        for (height, peer) in [(1, ReplicaId(0)), (4, ReplicaId(1))] {
+            let ask = Envelope::<AnyMessage> { epoch: 1, votes: Vec::new(), body: Body::FetchChain(height) };
+            self.deliver(&Sent { from: SILENT, to: peer, bytes: codec::encode(&ask).into() });
+            self.step(peer, Event::Connected { peer: SILENT });
+        }
+        self.pass(Duration::from_millis(100));
+    }
+
+    fn submit(&mut self, to: ReplicaId, item: Item) {
+        self.consortium.items.push(item.clone());
+        self.ask(to, Call::Submit(Payload::of(vec![item])));
+    }
+
+    fn ask(&mut self, to: ReplicaId, call: Call) {
+        let request = Request { id: self.consortium.requests.len() as u64, call };
+        let bytes = Bytes::from(codec::encode(&request));
+        self.consortium.requests.push(request);
+        let verdict = self.nodes[to.index()].edge.client_frames(&[bytes]).pop().expect("one verdict a frame");
+        let request = verdict.expect("a client's own request passes");
+        self.step(to, Event::Request { client: 1, request });
+        self.settle();
+    }
+
+    /// Time passes, timer by timer.
+    fn pass(&mut self, span: Duration) {
+        let until = self.elapsed + span;
+        self.settle();
+        loop {
+            let next = self.nodes.iter().filter_map(|node| node.host.deadline()).min();
+            let next =
+                next.map_or(until, |at| at.since(Time(0))).max(self.elapsed + Duration::from_micros(100));
+            if next >= until {
+                break;
+            }
+            self.elapsed = next;
+            self.settle();
+        }
+        self.elapsed = until;
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        loop {
+            for me in self.consortium.config.trust.committee.members() {
+                let mut effects = Vec::new();
+                self.nodes[me.index()].host.flush(clock(self.elapsed), &mut effects);
+                self.carry_out(me, effects);
+            }
+            if self.queue.is_empty() {
+                break;
+            }
+            while let Some(sent) = self.queue.pop_front() {
+                self.deliver(&sent);
+            }
+        }
+    }
+
+    fn deliver(&mut self, sent: &Sent) {
+        if sent.to == SILENT {
+            return;
+        }
+        let Sent { from, to, bytes } = sent;
+        let frame = [(*from, bytes.clone())];
+        let verdict = self.nodes[to.index()].edge.replica_frames(&frame).pop().expect("one verdict a frame");
+        if let Ok(envelope) = verdict {
+            self.step(*to, Event::Frame { from: *from, bytes: bytes.len(), envelope });
+        }
+    }
+
+    fn step(&mut self, me: ReplicaId, event: Event<AnyEngine>) {
+        let mut effects = Vec::new();
+        self.nodes[me.index()].host.step(clock(self.elapsed), event, &mut effects);
+        self.carry_out(me, effects);
+    }
+
+    fn carry_out(&mut self, me: ReplicaId, effects: Vec<Effect>) {
+        for effect in effects {
+            match carry_out(&self.consortium, me, &mut self.nodes[me.index()].disk, effect) {
+                Ok(event) => self.step(me, event),
+                Err(Effect::Send { to, class: _, frame }) if me != SILENT => {
+                    let sent = Sent { from: me, to, bytes: frame };
+                    let is_commit = matches!(
+                        message(&sent.bytes).body,
+                        Body::Engine(Sealed { message: AnyMessage::Pbft(Message::Commit(_)), .. })
+                    );
+                    self.consortium.frames.push(sent.clone());
+                    if !(is_commit && self.no_commits) {
+                        self.queue.push_back(sent);
+                    }
+                }
+                Err(Effect::Reply { client: _, frame }) => {
+                    let reply = codec::decode(&frame, 1 << 20).expect("a replica's own reply");
+                    self.consortium.replies.push(reply);
+                }
+                Err(Effect::Stable { height }) => self.nodes[me.index()].edge.set_stable(height),
+                Err(Effect::Halt { reason }) => panic!("{me} halts: {reason}"),
+                Err(Effect::Report(evidence)) => panic!("{me} accuses {evidence:?}"),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn finish(mut self) -> Consortium {
+        let node = &mut self.nodes[0];
+        for height in 1..=node.host.executed() {
+            let entry = node.host.entry(height).expect("receipts of recent heights are kept");
+            self.consortium.entries.insert(height, *entry);
+        }
+        self.consortium.recovered = node.disk.crash(&mut Random::new(0));
+        self.consortium.samples = samples(&self.consortium.frames);
+        self.consortium
+    }
+}
+
+/// Reads a frame of the past.
+pub fn message(bytes: &[u8]) -> Envelope<AnyMessage> {
+    codec::decode(bytes, 1 << 20).expect("a replica's own frame")
+}
+
+/// The first and the last of each kind, and of kinds that this past does not have, one made of its parts.
+fn samples(frames: &[Sent]) -> Vec<(ReplicaId, Envelope<AnyMessage>)> {
+    let mut kinds: BTreeMap<&'static str, Vec<(ReplicaId, Envelope<AnyMessage>)>> = BTreeMap::new();
+    let mut add = |from: ReplicaId, envelope: Envelope<AnyMessage>| {
+        let list = kinds.entry(envelope.body.kind()).or_default();
+        list.truncate(1);
+        list.push((from, envelope));
+    };
+    for Sent { from, bytes, .. } in frames {
+        let envelope = message(bytes);
+        let (host, engine) = relatives(*from, &envelope.body);
+        add(*from, envelope);
+        for body in host {
+            add(*from, Envelope { epoch: 1, votes: Vec::new(), body });
+        }
+        for message in engine {
+            let body = Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal: Seal::None });
+            add(*from, Envelope { epoch: 1, votes: Vec::new(), body });
+        }
+    }
+    kinds.into_values().flatten().collect()
+}
+
+/// Questions and answers that go with a message.
+fn relatives(from: ReplicaId, body: &Body<AnyMessage>) -> (Vec<Body<AnyMessage>>, Vec<Message>) {
+    let (message, seal) = match body {
+        Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => (message, seal),
+        Body::Certificate(certificate) => return (vec![Body::FetchChain(certificate.height())], Vec::new()),
+        _ => return Default::default(),
+    };
+    match (message, seal) {
+        (Message::PrePrepare(proposal), _) => {
+            let block = &proposal.block;
+            let host = vec![
+                Body::FetchBlocks(vec![block.digest()]),
+                Body::Blocks(vec![block.clone()], vec![Digest::ZERO]),
+            ];
+            (host, Vec::new())
+        }
+        (Message::ViewChange(change), Seal::Signature(signature)) => {
+            let relay = pbft::Relay::ViewChange(from, Box::new(change.clone()), *signature);
+            (Vec::new(), vec![Message::Relay(relay)])
+        }
+        (Message::NewView(new_view), Seal::Signature(signature)) => {
+            let relay = Message::Relay(pbft::Relay::NewView(new_view.clone(), *signature));
+            (Vec::new(), vec![relay, Message::FetchViewChanges(new_view.view, new_view.sources.clone())])
+        }
+        _ => Default::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_past_has_everything_that_replicas_and_clients_say() {
+        let kinds: BTreeSet<&str> = REAL.samples.iter().map(|(_, envelope)| envelope.body.kind()).collect();
+        let expected = [
+            "blocks",
+            "chain",
+            "checkpoint-certificate",
+            "checkpoint-votes",
+            "commit",
+            "fetch-blocks",
+            "fetch-chain",
+            "fetch-view-changes",
+            "forward",
+            "new-view",
+            "pre-prepare",
+            "prepare",
+            "relay",
+            "status",
+            "view-change",
+        ];
+        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), expected);
+        assert!(REAL.entries.len() >= 8, "{} heights", REAL.entries.len());
+        assert!(REAL.receipts().len() > 12 && REAL.answers().len() == 3);
+        assert!(REAL.recovered.state.is_some(), "the state was flushed");
+        let with_plan = REAL.samples.iter().any(|(_, envelope)| {
+            matches!(&envelope.body, Body::Engine(Sealed { message: AnyMessage::Pbft(Message::ViewChange(change)), .. })
+                if !change.prepared.is_empty())
+        });
+        assert!(with_plan, "a view-change carries prepared blocks");
+    }
+}
