@@ -153,8 +153,9 @@ impl Consortium {
                 pool_bytes: 1 << 16,
                 segment_bytes: 1 << 13,
                 flush_heights: 4,
-                retain_blocks: None,
+                retain_blocks: u64::MAX,
                 sync_bytes: 1 << 12,
+                sync_rate: 64 << 20,
             },
         };
         let consortium = Consortium {
@@ -257,9 +258,8 @@ pub fn carry_out(
             });
             Event::Combined { statement: job.statement, result }
         }
-        Effect::ReadChain { to, from, max_bytes } => {
-            let (entries, certificate, blocks) = disk.chain(from, max_bytes);
-            Event::ChainRead { to, entries, certificate, blocks }
+        Effect::ReadChain { to, from, max_bytes, max_entries } => {
+            Event::ChainRead { to, chain: disk.chain(from, max_bytes, max_entries) }
         }
         Effect::ReadBlocks { to, blocks } => {
             let blocks = blocks.into_iter().map(|digest| (digest, disk.block(&digest))).collect();

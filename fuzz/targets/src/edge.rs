@@ -9,9 +9,10 @@ use crate::input::Input;
 use bft_core::block::Block;
 use bft_core::codec;
 use bft_core::edge::Edge;
-use bft_core::envelope::{Body, Envelope, Rejection, Seal, Sealed};
+use bft_core::envelope::{Body, Envelope, Rejection, Seal, Sealed, StatePart};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::request::Call;
+use bft_core::state::{FIRST, LAST, Tree};
 use bft_core::transaction::Payload;
 use bft_core::types::{Height, ReplicaId, View};
 use bytes::Bytes;
@@ -126,7 +127,19 @@ impl Signed {
             Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => {
                 self.message(from, message, seal)
             }
-            Body::Votes | Body::FetchChain(_) | Body::FetchBlocks(_) => Ok(()),
+            Body::Votes | Body::FetchChain(_) | Body::FetchBlocks(_) | Body::FetchState(_) => Ok(()),
+            Body::State(StatePart::Offer(None)) => Ok(()),
+            Body::State(StatePart::Offer(Some(offer))) => {
+                self.checkpoint(&offer.certificate)?;
+                let header = offer.header.map(|header| header.digest());
+                holds(header == Some(offer.certificate.entry.block), "the header of a snapshot")
+            }
+            Body::State(StatePart::Stretch { root, stretch, .. }) => {
+                // What it says is so under its own root: put together with nothing else, a whole state has that root.
+                let whole = stretch.from == FIRST && stretch.to == LAST;
+                let pairs = stretch.pairs().into_iter().map(|(key, value)| (key, Some(value)));
+                holds(!whole || Tree::default().update(pairs).root() == *root, "a whole state")
+            }
             Body::Forward(payload) => self.payload(payload).map(drop),
             Body::Certificate(checkpoint) => self.checkpoint(checkpoint),
             Body::Blocks(blocks, _) => blocks.iter().try_for_each(|block| self.block(block)),

@@ -129,6 +129,7 @@ static STORE: LazyLock<Store> = LazyLock::new(|| {
     let loaded = SIMULATED.recovered.state.clone().expect("the state was flushed");
     let store = StateStore::open(&path).expect("a new store");
     let batch = bft_core::log::StateBatch {
+        replace: false,
         height: loaded.height,
         log_sequence: 1,
         writes: loaded.pairs.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect(),
