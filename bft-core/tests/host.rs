@@ -1,6 +1,6 @@
 //! The host with the smallest possible engine under it: one replica that decides alone.
 
-use bft_core::block::Block;
+use bft_core::block::{Block, Header};
 use bft_core::codec;
 use bft_core::committee::StatementDomain;
 use bft_core::edge::Edge;
@@ -10,6 +10,7 @@ use bft_core::engine::{
 use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, RecoverError, Recovered, genesis_state};
+use bft_core::ledger::CheckpointCertificate;
 use bft_core::log::{LoadedState, LogItem, LogKind};
 use bft_core::machine::{Context, Refusal, StateMachine};
 use bft_core::receipt::{ProvenReceipt, code};
@@ -546,7 +547,9 @@ fn a_genesis_that_would_use_up_time_is_refused() {
 #[test]
 fn a_log_whose_blocks_and_entries_do_not_fit_is_refused() {
     let mut rig = Rig::with(true, LocalLimits::default());
+    // The second block takes the certificate over the first to the log.
     rig.receipt(11, 1, b"go");
+    rig.receipt(11, 2, b"go");
     let Rig { config, items, .. } = rig;
     let refused = |change: &dyn Fn(&mut Block)| {
         let mut items = items.clone();
@@ -572,4 +575,31 @@ fn a_log_whose_blocks_and_entries_do_not_fit_is_refused() {
     let height = Some(RecoverError::Inconsistent { height: 1, what });
     assert_eq!(refused(&|block| block.header.height = 7), height);
     assert_eq!(refused(&|_| {}), None);
+    for kind in [LogKind::Entry, LogKind::Certificate] {
+        let mut items = items.clone();
+        items.iter_mut().filter(|item| item.kind == kind).for_each(|item| item.height += 7);
+        let error = Rig::start(config.clone(), Counter::default(), items, None).err();
+        assert!(matches!(error, Some(RecoverError::Inconsistent { height: 8, .. })), "{error:?}");
+    }
+}
+
+#[test]
+fn a_state_whose_summary_no_ledger_has_is_refused() {
+    type Summary = (bft_core::ledger::LedgerEntry, Option<Header>, CheckpointCertificate);
+    let mut rig = Rig::new();
+    for sequence in 1..=6 {
+        rig.receipt(11, sequence, b"go");
+    }
+    let Rig { config, state, .. } = rig;
+    let refused = |change: &dyn Fn(&mut LoadedState, &mut Summary)| {
+        let mut state = state.clone().unwrap();
+        let mut summary: Summary = codec::decode(&state.meta, 1 << 20).unwrap();
+        change(&mut state, &mut summary);
+        state.meta = codec::encode(&summary).into();
+        let error = Rig::start(config.clone(), Counter::default(), vec![], Some(state)).err();
+        assert!(error.unwrap().to_string().contains("which no ledger has"));
+    };
+    refused(&|_, (tip, ..)| tip.time = u64::MAX);
+    refused(&|state, (tip, ..)| (state.height, tip.height) = (u64::MAX, u64::MAX));
+    refused(&|_, (_, _, stable)| stable.entry.height = 1000);
 }

@@ -150,6 +150,14 @@ impl<A: StateMachine> Ledger<A> {
         if meta.tip.height != loaded.height {
             return Err(bad(format!("it says height {}, its summary {}", loaded.height, meta.tip.height)));
         }
+        if meta.stable.height() > loaded.height || loaded.height.max(meta.tip.time) >= 1 << 63 {
+            return Err(bad(format!(
+                "its summary has height {}, time {} and a certificate of height {}, which no ledger has",
+                loaded.height,
+                meta.tip.time,
+                meta.stable.height()
+            )));
+        }
         self.state = State::default();
         for (key, value) in loaded.pairs {
             self.state.restore(key, value);

@@ -80,22 +80,29 @@ fn read_items(items: &[LogItem], limit: usize, chain: &Digest) -> Result<Replay,
         match item.kind {
             LogKind::Block => {
                 let block: Block = codec::decode(&item.body, limit).map_err(fail)?;
-                if block.payload.root(chain) != Ok(block.header.payload_root) {
-                    let what = "a block's payload is not the one in its header";
-                    return Err(RecoverError::Inconsistent { height: item.height, what });
-                }
+                let fits = block.payload.root(chain) == Ok(block.header.payload_root);
+                consistent(item, fits, "a block's payload is not the one in its header")?;
                 replay.blocks.push(block);
             }
             LogKind::Entry => {
-                replay.entries.insert(item.height, codec::decode(&item.body, limit).map_err(fail)?);
+                let entry: LedgerEntry = codec::decode(&item.body, limit).map_err(fail)?;
+                consistent(item, entry.height == item.height, "an entry says that it is of another height")?;
+                replay.entries.insert(item.height, entry);
             }
             LogKind::Certificate => {
-                replay.certificates.insert(item.height, codec::decode(&item.body, limit).map_err(fail)?);
+                let certificate: CheckpointCertificate = codec::decode(&item.body, limit).map_err(fail)?;
+                let fits = certificate.height() == item.height;
+                consistent(item, fits, "a certificate says that it is of another height")?;
+                replay.certificates.insert(item.height, certificate);
             }
             LogKind::Record | LogKind::Mark => {}
         }
     }
     Ok(replay)
+}
+
+fn consistent(item: &LogItem, holds: bool, what: &'static str) -> Result<(), RecoverError> {
+    if holds { Ok(()) } else { Err(RecoverError::Inconsistent { height: item.height, what }) }
 }
 
 impl<E: Engine, A: StateMachine> Host<E, A> {

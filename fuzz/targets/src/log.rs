@@ -228,12 +228,15 @@ fn burst(written: &Written, input: &mut Input<'_>) {
     let used = written.ends.iter().filter(|(of, _)| *of == number).map(|(_, end)| *end).max().unwrap_or(4096);
     let at = input.short() % used as usize;
     let flips = [input.byte() | 1, input.byte(), input.byte(), input.byte()];
-    for (byte, flip) in content[at..].iter_mut().zip(flips) {
+    // Either in what is proven durable or behind it: the one frame behind it may be all that proves it.
+    let proven_end = written.proven_end(number).max(4096) as usize;
+    let end = if at < proven_end { proven_end } else { content.len() };
+    for (byte, flip) in content[at..end].iter_mut().zip(flips) {
         *byte ^= flip;
     }
     disk.put(&segment(number), content);
     let before = disk.contents();
-    let is_durable = number < written.last().0 || (at as u64) < written.proven_end(number).max(4096);
+    let is_durable = number < written.last().0 || at < proven_end;
     match written.recovered(&disk) {
         Ok(recovered) => {
             assert!(!is_durable, "damage at byte {at} of segment {number} goes unnoticed");
