@@ -201,7 +201,11 @@ impl Consortium {
             SealWith::Nothing => Seal::None,
             SealWith::Share(statement) => Seal::Share(self.signers[replica.index()].sign(&statement)),
             SealWith::Signature(statement) => {
-                Seal::Signature(self.identities[replica.index()].sign(&statement.encode()))
+                let (identity, statement) = (&self.identities[replica.index()], statement.encode());
+                Seal::Signature(match self.config.trust.quorum {
+                    QuorumVerifier::Simulated(_) => identity.sign_simulated(&statement),
+                    QuorumVerifier::Threshold(_) | QuorumVerifier::Ed25519(_) => identity.sign(&statement),
+                })
             }
         }
     }
@@ -370,7 +374,7 @@ impl Past {
             self.deliver(&Sent { from: SILENT, to: peer, bytes: codec::encode(&ask).into() });
             self.step(peer, Event::Connected { peer: SILENT });
         }
-        self.pass(Duration::from_millis(100));
+        self.pass(Duration::from_secs(1));
     }
 
     fn submit(&mut self, to: ReplicaId, item: Item) {
