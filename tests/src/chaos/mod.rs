@@ -179,9 +179,12 @@ impl Run<'_> {
         self.say(&format!("episode {number}: weather {}", episode.weather));
         let leader = self.watch.leader().context("nobody says who leads")?.index();
         let mut moves = Vec::new();
+        let is_struck = |replica| episode.strikes.iter().any(|of| of.target == Target::Replica(replica));
         for (strike, of) in episode.strikes.iter().enumerate() {
             let replica = match of.target {
                 Target::Replica(replica) => replica,
+                // It is one of the others: their faults are enough, and these would get into their way.
+                Target::Leader if is_struck(leader) => continue,
                 Target::Leader => leader,
             };
             moves.push((of.begin, true, strike, replica, &of.fault));
