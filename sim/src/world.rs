@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::linear::{self, History};
 use crate::network::Network;
 use crate::random::Random;
-use crate::replica::Replica;
+use crate::replica::{Replica, SimHost};
 use bft_core::codec;
 use bft_core::envelope::{Body, Envelope, Sealed};
 use bft_core::host::{CombineJob, Effect, Event, SealJob};
@@ -19,6 +19,7 @@ use crypto::{CombineError, Digest, Domain, Hasher};
 use engines::{AnyEngine, AnyMessage};
 use pbft::Message;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// More events than any healthy run has.
@@ -337,11 +338,23 @@ impl World {
             node.held.extend(held);
             return Ok(());
         }
-        if let Some(event) = event {
-            host.step(now, event, &mut effects);
+        let act = |host: &mut SimHost, effects: &mut Vec<Effect>| {
+            if let Some(event) = event {
+                host.step(now, event, effects);
+            }
+            host.flush(now, effects);
+            host.invariants();
+        };
+        if node.amnesiac || node.twin {
+            // Somebody else acts, or acted, under its keys: an assertion may stop it, which is as good as a crash.
+            if catch_unwind(AssertUnwindSafe(|| act(host, &mut effects))).is_err() {
+                node.host = None;
+                *self.mishaps.entry("dishonest replicas stopped by an assertion").or_default() += 1;
+                return Ok(());
+            }
+        } else {
+            act(host, &mut effects);
         }
-        host.flush(now, &mut effects);
-        host.invariants();
         self.settle(replica, effects)
     }
 
