@@ -20,7 +20,7 @@ fn read(invoked: u64, returned: u64, content: Content) -> Operation {
     operation(invoked, Some(returned), Action::Read(Some(content)))
 }
 
-// threat 39: a stale read.
+// A stale read.
 #[test]
 fn a_read_must_not_miss_what_returned_before_it() {
     assert!(is_linearizable(&[write(0, 10, A, 1), read(20, 30, (1, Some(A)))]));

@@ -123,7 +123,7 @@ fn threat_22_79_f_replicas_that_forgot_their_votes_change_nothing() {
     mishaps(Mishap::Amnesia, &["old disks restored", "synced tails lost"], 0..12);
 }
 
-// threat 4, 5, 6, 8, 19, 20, 31, 68, 82: every field of every message, changed and sealed again; old ones in other views.
+// threat 4, 5, 6, 8, 31, 68, 82: every field of every message, changed and sealed again; old ones in other views.
 #[test]
 fn mutated_messages_change_nothing() {
     let tally = liars(Behaviour::Mutate, 0..6);
@@ -176,7 +176,7 @@ fn attacks(attacks: impl IntoIterator<Item = Attack>) -> Tally {
     total
 }
 
-// threat 1, 3, 12, 22, 23: two correct copies under one key, every leader and partition of one round.
+// threat 1, 3, 12, 22: two correct copies under one key, every leader and partition of one round.
 #[test]
 fn twins_of_one_round_agree() {
     attacks(twins::enumerate(1));
