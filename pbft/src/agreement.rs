@@ -124,6 +124,10 @@ impl Pbft {
         if voted_already || !rules::may_prepare(slot.voted.as_ref(), view, &block) {
             return;
         }
+        // While the window kept the vote back, others may have decided another block than a lying leader gave to this replica.
+        if slot.committed.is_some_and(|decided| decided != block) {
+            return;
+        }
         let vote = Vote { view, height, block };
         slot.voted = Some(vote);
         // A vote implies a durable block: what is committed is in the log already.

@@ -404,6 +404,22 @@ fn threat_11_nothing_is_voted_on_or_committed_to_above_the_window() {
     );
 }
 
+// threat 1: a lying leader gave this replica another block than the others decided while its window was closed.
+#[test]
+fn nothing_is_voted_on_that_others_decided_against() {
+    let mut replica = Replica::new(1);
+    let (a, mine, decided) = (block(1, "a"), block(3, "mine"), block(3, "decided"));
+    assert_eq!(replica.propose(0, 0, &mine), []);
+    for from in [0, 2, 3] {
+        replica.hear(from, Message::Commit(vote(0, &decided)));
+    }
+    replica.propose(0, 0, &a);
+    for from in [0, 2, 3] {
+        replica.hear(from, Message::Commit(vote(0, &a)));
+    }
+    assert_eq!(replica.executed(&a), []);
+}
+
 // threat 53
 #[test]
 fn threat_53_whoever_sent_a_bad_share_is_left_out() {

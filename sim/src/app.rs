@@ -1,5 +1,6 @@
 //! The application of the simulation: registers, and a count of how often each transaction executed.
 
+use crate::linear::Content;
 use bft_core::machine::{Context, Refusal, StateMachine};
 use bft_core::state::{State, View};
 use bytes::Bytes;
@@ -9,8 +10,9 @@ use std::sync::{Arc, Mutex};
 /// What was executed, as the application saw it: height, client, and the sequence that the body names.
 pub type Trace = Arc<Mutex<Vec<(u64, ClientKey, u64)>>>;
 
-/// A body is a register's number, the transaction's sequence (8 bytes), and the bytes to write. It refuses registers above
-/// 200, after writing to them.
+/// A body is a register's number, the transaction's sequence (8 bytes), and the bytes to write; without any, it reads. A write
+/// answers how many there were, a read what there is: that number (8 bytes), height and time of the last write (8 bytes each), its
+/// sequence (8 bytes), its client (8 bytes), and what it wrote. It refuses registers above 200, after writing to them.
 #[derive(Clone, Debug, Default)]
 pub struct Registers {
     /// Filled by `execute`, emptied by the checker.
@@ -37,10 +39,15 @@ impl StateMachine for Registers {
         let (sequence, value) = rest.split_at(8);
         self.trace.lock().expect("one thread").push((context.height, context.client, u64_of(sequence)));
         let key = [b'r', *register];
+        if value.is_empty() {
+            return Ok(state.get(&key).unwrap_or_default());
+        }
         let count = state.get(&key).map_or(0, |old| u64_of(&old)) + 1;
         let mut record = count.to_be_bytes().to_vec();
         record.extend_from_slice(&context.height.to_be_bytes());
         record.extend_from_slice(&context.time.0.to_be_bytes());
+        record.extend_from_slice(sequence);
+        record.extend_from_slice(&crate::linear::tag(&context.client));
         record.extend_from_slice(value);
         state.put(&key, record);
         if *register > 200 {
@@ -53,6 +60,18 @@ impl StateMachine for Registers {
         let register = *request.first().ok_or_else(|| Refusal::new(100, "a query names a register"))?;
         view.get(&[b'r', register]).ok_or_else(|| Refusal::new(102, "never written"))
     }
+}
+
+/// The register that a body names, and whether it reads it; none for those that are refused.
+pub fn names(body: &[u8]) -> Option<(u8, bool)> {
+    let register = *body.first()?;
+    (register <= 200).then_some((register, body.len() == 9))
+}
+
+/// What an answer says of its register.
+pub fn content(answer: &[u8]) -> Content {
+    let last = answer.get(32..40).map(|tag| (tag.try_into().expect("eight bytes"), u64_of(&answer[24..])));
+    (u64_of(answer), last)
 }
 
 fn u64_of(bytes: &[u8]) -> u64 {

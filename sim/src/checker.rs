@@ -53,6 +53,8 @@ pub struct Checker {
     entries: BTreeMap<Height, (LedgerEntry, ReplicaId)>,
     durable: BTreeMap<ReplicaId, Durable>,
     lives: BTreeMap<ReplicaId, Life>,
+    /// Replicas that lost their disk.
+    learners: BTreeSet<ReplicaId>,
     /// What honest clients submitted.
     submitted: BTreeSet<(ClientKey, u64)>,
     executed_at: BTreeMap<(ClientKey, u64), Height>,
@@ -74,6 +76,13 @@ impl Checker {
     /// A replica starts, with this height executed.
     pub fn started(&mut self, replica: ReplicaId, height: Height) {
         self.lives.insert(replica, Life { height, ..Life::default() });
+    }
+
+    /// A replica lost its disk.
+    pub fn learner(&mut self, replica: ReplicaId) {
+        self.durable.remove(&replica);
+        self.learners.insert(replica);
+        self.last_sent = None;
     }
 
     /// Items became durable at a replica.
@@ -106,6 +115,13 @@ impl Checker {
             rule: "honest frames decode",
             what: format!("{replica}: {error}"),
         })?;
+        let learns = self.learners.contains(&replica);
+        if learns && !envelope.votes.is_empty() {
+            return broken(
+                "a replica that lost its disk does not vote",
+                format!("{replica} sent {:?}", envelope.votes),
+            );
+        }
         let Body::Engine(sealed) = envelope.body else { return Ok(()) };
         let AnyMessage::Pbft(message) = sealed.message;
         let nothing = Durable::default();
@@ -118,10 +134,17 @@ impl Checker {
             Message::Prepare(vote) => (("prepare", vote.view, vote.height, vote.block), Some(vote.block)),
             Message::Commit(vote) => (("prepared", vote.view, vote.height, vote.block), None),
             Message::ViewChange(change) => (("view-change", change.view, 0, change.digest()), None),
+            Message::NewView(_) if learns => (("new-view", 0, 0, Digest::ZERO), None),
             Message::NewView(_) | Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {
                 return Ok(());
             }
         };
+        if learns {
+            return broken(
+                "a replica that lost its disk does not vote",
+                format!("{replica} sent {message:?}"),
+            );
+        }
         if !durable.words.contains(&word) {
             return broken("promises are durable before they leave", format!("{replica} sent {message:?}"));
         }

@@ -43,6 +43,17 @@ pub struct Client {
 /// A frame for a replica.
 pub type Outgoing = (ReplicaId, Bytes);
 
+/// A new transaction.
+#[derive(Debug)]
+pub struct Submission {
+    /// Its sequence.
+    pub sequence: u64,
+    /// What the application gets.
+    pub body: Bytes,
+    /// What goes to a replica.
+    pub frame: Outgoing,
+}
+
 impl Client {
     /// A client that starts at a random replica.
     pub fn new(secret: ClientSecret, chain: Digest, mut random: Random, replicas: usize) -> Client {
@@ -67,19 +78,22 @@ impl Client {
         self.open.keys().copied().collect()
     }
 
-    /// Submits a new transaction; gives its sequence and the frame.
-    pub fn submit(&mut self, now: Time) -> (u64, Outgoing) {
+    /// Submits a new transaction.
+    pub fn submit(&mut self, now: Time) -> Submission {
         let sequence = self.next;
         self.next += 1;
-        let mut body = vec![self.random.below(220) as u8];
+        // Few registers, so that clients meet; a quarter are reads; some are refused.
+        let register = self.random.below(220) as u8;
+        let mut body = vec![if register > 200 { register } else { register % 8 }];
         body.extend_from_slice(&sequence.to_be_bytes());
-        body.resize(9 + self.random.index(60), 0x5a);
+        body.resize(9 + self.random.index(60).saturating_sub(15), 0x5a);
+        let body = Bytes::from(body);
         let transaction =
-            Transaction::sign_simulated(&self.secret, &self.chain, Kind::Application, sequence, body.into());
+            Transaction::sign_simulated(&self.secret, &self.chain, Kind::Application, sequence, body.clone());
         let payload = Payload::of(vec![Item::new(&self.chain, transaction)]);
         let frame = request(sequence, &payload);
         self.open.insert(sequence, Open { payload, retry_at: now + PATIENCE });
-        (sequence, (self.at, frame))
+        Submission { sequence, body, frame: (self.at, frame) }
     }
 
     /// Says again what was not answered in time, elsewhere.

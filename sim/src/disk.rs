@@ -8,7 +8,7 @@ use crypto::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The log and the state store of one replica.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Disk {
     items: Vec<LogItem>,
     /// End of each batch in `items`, with its sequence.
@@ -18,6 +18,8 @@ pub struct Disk {
     /// Items that survive a crash.
     durable: usize,
     state: Option<LoadedState>,
+    /// Items that were durable when `state` was written: it depends on them.
+    under_state: usize,
     blocks: BTreeMap<Digest, usize>,
     entries: BTreeMap<Height, usize>,
     certificates: BTreeMap<Height, usize>,
@@ -74,6 +76,7 @@ impl Disk {
 
     /// Applies a state batch: atomic and durable.
     pub fn flush(&mut self, batch: StateBatch) {
+        self.under_state = self.durable;
         let state = self.state.get_or_insert_default();
         if batch.replace {
             *state = LoadedState::default();
@@ -91,6 +94,19 @@ impl Disk {
         let mut receipts: BTreeMap<Height, Bytes> = state.receipts.drain(..).collect();
         receipts.extend(batch.receipts);
         state.receipts = receipts.into_iter().filter(|(height, _)| *height >= batch.receipts_from).collect();
+    }
+
+    /// What a copy made now has.
+    pub fn copy(&self) -> Disk {
+        let mut copy = self.clone();
+        copy.items.truncate(copy.durable);
+        copy
+    }
+
+    /// Some of what was synced last was not: a disk that lies about it. What the state depends on is there.
+    pub fn lose_tail(&mut self, random: &mut Random) {
+        self.durable = self.under_state + random.index(self.durable - self.under_state + 1);
+        self.items.truncate(self.durable);
     }
 
     /// The machine stops: of what was not synced, any prefix may have reached the disk. Gives what a restart finds.

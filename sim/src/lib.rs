@@ -11,11 +11,17 @@ pub mod adversary;
 pub mod app;
 pub mod checker;
 pub mod client;
+pub mod clock;
 pub mod disk;
+pub mod fault;
+pub mod linear;
+pub mod mishap;
 pub mod network;
 pub mod random;
 pub mod replica;
 pub mod scenario;
+pub mod twins;
 pub mod world;
 
+pub use mishap::{Faults, Mishap};
 pub use scenario::{Canary, Outcome, Scenario, Tally, run};

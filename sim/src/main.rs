@@ -1,7 +1,8 @@
 //! Runs ranges of seeds through the simulator.
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use crypto::{Digest, Domain, Hasher, ProtocolTag};
+use sim::twins::{self, Attack};
 use sim::{Outcome, Scenario, Tally, run};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -16,9 +17,14 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The rule that holds however many lie.
+const ACCUSED: &str = "no evidence names an honest replica";
+
 /// Simulates whole committees: each seed is one run with its own faults, liars and load.
 #[derive(Debug, Parser)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The engine.
     #[arg(long, default_value = "pbft")]
     protocol: String,
@@ -28,6 +34,10 @@ struct Arguments {
     /// Size of the committee; each seed's own choice if not given.
     #[arg(long)]
     replicas: Option<usize>,
+    /// How many replicas lie; each seed's own choice, up to f, if not given. More than f may stop or fork a run: that is reported,
+    /// and only evidence against an honest replica fails.
+    #[arg(long)]
+    liars: Option<usize>,
     /// Runs at once, each on a thread of its own; one for each core if not given, and one at a time with --trace.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
@@ -39,6 +49,70 @@ struct Arguments {
     trace: bool,
 }
 
+/// Other things than ranges of seeds.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Two copies of a replica under one key, in every combination of leaders and partitions, or in sampled ones.
+    Twins {
+        /// Rounds of an attack, each with a leader and a partition.
+        #[arg(long, default_value = "1")]
+        rounds: usize,
+        /// Size of the committee; all attacks are enumerated for four only.
+        #[arg(long, default_value = "4")]
+        replicas: usize,
+        /// Attacks that these seeds choose, instead of all.
+        #[arg(long, value_name = "A..B", value_parser = parse_range)]
+        sample: Option<Range<u64>>,
+        /// Of the attacks to run, only one: its number in their order. Prints every event.
+        #[arg(long)]
+        only: Option<usize>,
+    },
+}
+
+fn twins(rounds: usize, replicas: usize, sample: Option<Range<u64>>, only: Option<usize>) -> ExitCode {
+    let started = Instant::now();
+    let attacks: Vec<Attack> = match sample {
+        Some(seeds) => seeds.map(|seed| twins::sample(replicas, rounds, seed)).collect(),
+        None if replicas == 4 => twins::enumerate(rounds),
+        None => {
+            eprintln!("attacks on {replicas} replicas are too many to enumerate; use --sample A..B");
+            return ExitCode::from(2);
+        }
+    };
+    if only.is_none() {
+        // Assertions stop twins often; an honest replica that stops is reported below, and said in full with --only.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let (mut total, mut failed) = (Tally::default(), 0);
+    let chosen = attacks.iter().enumerate().filter(|(number, _)| only.is_none_or(|only| only == *number));
+    for (number, attack) in chosen {
+        let result = std::panic::catch_unwind(|| twins::run(attack, only.is_some()));
+        let why = match result {
+            Ok(outcome) => {
+                total.add(&outcome.tally);
+                outcome.violation.map(|violation| violation.to_string())
+            }
+            Err(_) => Some("a replica panicked".to_owned()),
+        };
+        if let Some(why) = why {
+            failed += 1;
+            println!("attack {number}, {attack:?}: {why}");
+        }
+    }
+    println!(
+        "{} attacks, {failed} failed, in {:.1} s; {} events, {} heights, {} view changes",
+        attacks.len(),
+        started.elapsed().as_secs_f64(),
+        total.events,
+        total.heights,
+        total.views
+    );
+    for (kind, count) in &total.faults {
+        println!("  {count:>10} {kind}");
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let parse = |part: &str| part.parse::<u64>().map_err(|error| format!("{part:?}: {error}"));
     match text.split_once("..") {
@@ -48,7 +122,10 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if let Some(Command::Twins { rounds, replicas, sample, only }) = arguments.command.take() {
+        return twins(rounds, replicas, sample, only);
+    }
     let protocol = match arguments.protocol.as_str() {
         "pbft" => ProtocolTag::PBFT,
         other => {
@@ -60,22 +137,35 @@ fn main() -> ExitCode {
     let mut total = Tally::default();
     let mut failed = Vec::new();
     let mut audits = BTreeMap::new();
-    let (replicas, trace) = (arguments.replicas, arguments.trace);
-    let scenario = |seed| Scenario { protocol, replicas, trace, ..Scenario::of_seed(seed) };
+    let mut beyond: BTreeMap<String, u64> = BTreeMap::new();
+    let (replicas, liars, trace) = (arguments.replicas, arguments.liars, arguments.trace);
+    let scenario = |seed| Scenario { protocol, replicas, liars, trace, ..Scenario::of_seed(seed) };
     each_seed(&arguments, scenario, |seed, result| {
         let why = match result {
             Ok(outcome) => {
                 total.add(&outcome.tally);
                 audits.insert(seed, outcome.audit);
-                outcome.violation.map(|violation| violation.to_string())
+                match outcome.violation {
+                    // What the protocol does not promise to bear: say what broke, and what evidence was found.
+                    Some(violation) if outcome.beyond && violation.rule != ACCUSED => {
+                        *beyond.entry(violation.rule.to_owned()).or_default() += 1;
+                        None
+                    }
+                    violation => violation.map(|violation| violation.to_string()),
+                }
+            }
+            Err(_) if arguments.liars.is_some_and(|liars| liars > 1) => {
+                *beyond.entry("an assertion stopped a replica".to_owned()).or_default() += 1;
+                None
             }
             Err(_) => Some("a replica panicked".to_owned()),
         };
         if let Some(why) = why {
             let replicas = arguments.replicas.map_or(String::new(), |n| format!(" --replicas {n}"));
             println!("seed {seed}: {why}");
+            let liars = arguments.liars.map_or(String::new(), |k| format!(" --liars {k}"));
             println!(
-                "  again: cargo run --release -p sim -- --protocol {}{replicas} --seeds {seed} --trace",
+                "  again: cargo run --release -p sim -- --protocol {}{replicas}{liars} --seeds {seed} --trace",
                 arguments.protocol
             );
             failed.push(seed);
@@ -83,6 +173,9 @@ fn main() -> ExitCode {
     });
     failed.sort_unstable();
     println!("audit digest {}", audit_of_all(&audits));
+    for (rule, runs) in &beyond {
+        println!("with more than f liars, {runs} runs broke: {rule}");
+    }
     summarise(&arguments, &total, &failed, started)
 }
 

@@ -2,7 +2,9 @@
 
 use crate::adversary::Liar;
 use crate::app::{Registers, Trace};
+use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::world::Action;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Seal, SealWith};
 use bft_core::host::{Effect, Host, HostConfig, Recovered, SealJob};
@@ -36,8 +38,18 @@ pub struct Replica {
     pub syncing: bool,
     /// The tick that is scheduled.
     pub tick_at: Option<Time>,
-    /// Wall clock minus true time, in microseconds.
-    pub skew_us: i64,
+    /// Its clocks.
+    pub clock: Clock,
+    /// Since when its process stands still, and whether its monotonic clock does too.
+    pub paused: Option<(Time, bool)>,
+    /// What waits for it to go on.
+    pub(crate) held: Vec<Action>,
+    /// A copy of its disk, made some time ago.
+    pub backup: Option<Box<Disk>>,
+    /// Whether it has forgotten what it promised: not its fault, yet nothing it says counts.
+    pub amnesiac: bool,
+    /// Whether there is another one with its keys.
+    pub twin: bool,
     /// What its application executed.
     pub trace: Trace,
     signer: QuorumSigner,
@@ -46,7 +58,7 @@ pub struct Replica {
 
 impl Replica {
     /// A replica that has not started.
-    pub fn new(config: HostConfig, signer: QuorumSigner, identity: IdentitySecret, skew_us: i64) -> Replica {
+    pub fn new(config: HostConfig, signer: QuorumSigner, identity: IdentitySecret, clock: Clock) -> Replica {
         let edge = new_edge(&config);
         Replica {
             config,
@@ -59,11 +71,25 @@ impl Replica {
             shown: 0,
             syncing: false,
             tick_at: None,
-            skew_us,
+            clock,
+            paused: None,
+            held: Vec::new(),
+            backup: None,
+            amnesiac: false,
+            twin: false,
             trace: Trace::default(),
             signer,
             identity,
         }
+    }
+
+    /// A second copy, with the same keys, a disk of its own and another clock. Neither is honest any more.
+    pub fn double(&mut self) -> Replica {
+        self.twin = true;
+        let clock = Clock::with_skew(self.clock.skew_us / 2 + 77_000);
+        let mut copy = Replica::new(self.config.clone(), self.signer.clone(), self.identity.clone(), clock);
+        copy.twin = true;
+        copy
     }
 
     /// Starts on what the disk has.
@@ -94,7 +120,7 @@ impl Replica {
 
     /// Whether what it does counts for the checkers.
     pub fn is_honest(&self) -> bool {
-        self.liar.is_none() || self.counts_as_honest
+        (self.liar.is_none() && !self.amnesiac && !self.twin) || self.counts_as_honest
     }
 
     /// Its keys, for a liar.

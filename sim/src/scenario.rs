@@ -4,10 +4,13 @@ use crate::adversary::{Behaviour, Liar, LiarConfig};
 use crate::app::Registers;
 use crate::checker::Violation;
 use crate::client::{Client, SESSION_WINDOW};
+use crate::clock::Clock;
+use crate::fault::{Fault, MOST_SKEW_US};
+use crate::mishap::{self, Faults};
 use crate::network::{Network, Weather};
 use crate::random::Random;
 use crate::replica::Replica;
-use crate::world::{Fault, World};
+use crate::world::World;
 use bft_core::committee::Trust;
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{HostConfig, LocalLimits, genesis_state};
@@ -22,7 +25,7 @@ use std::time::Duration;
 const STORM: Duration = Duration::from_secs(5);
 
 /// How long the healed network may take to commit what is asked of it. Timeouts may have doubled six times before.
-const RECOVERY: Duration = Duration::from_secs(90);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(90);
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,10 @@ pub struct Scenario {
     pub replicas: Option<usize>,
     /// What the liars do, if not the seed's choice.
     pub behaviour: Option<Behaviour>,
+    /// How many replicas lie, if not the seed's choice. More than f may stop or fork the network.
+    pub liars: Option<usize>,
+    /// What goes wrong besides.
+    pub faults: Faults,
     /// A rule to break, to see that the checkers notice.
     pub canary: Option<Canary>,
     /// Print what happens.
@@ -49,6 +56,8 @@ impl Scenario {
             protocol: ProtocolTag::PBFT,
             replicas: None,
             behaviour: None,
+            liars: None,
+            faults: Faults::All,
             canary: None,
             trace: false,
         }
@@ -73,6 +82,8 @@ pub struct Outcome {
     pub tally: Tally,
     /// What went wrong.
     pub violation: Option<Violation>,
+    /// More replicas lied than the protocol bears: it may stop or fork.
+    pub beyond: bool,
 }
 
 /// Counts of one run or many.
@@ -113,14 +124,20 @@ pub fn run(scenario: &Scenario) -> Outcome {
     let mut world = build(scenario, &mut random);
     world.trace = scenario.trace;
     plan_faults(&mut world, &mut random.fork());
+    let liars = world.replicas.iter().filter(|replica| replica.liar.is_some()).count();
+    let bearable = world.replicas[0].config.genesis.committee().faulty();
+    let budget = bearable.saturating_sub(liars);
+    mishap::plan(&mut world, scenario.faults, budget, STORM, &mut random.fork());
     let violation = play(&mut world).err();
     let tally = tally(&world);
-    Outcome { audit: world.audit(), tally, violation }
+    Outcome { audit: world.audit(), tally, violation, beyond: liars > bearable }
 }
 
 fn play(world: &mut World) -> Result<(), Violation> {
     world.start()?;
     world.run(Time(0) + STORM, |_| false)?;
+    // Here some outcomes are unknown; at the end none is.
+    world.linearizable()?;
     world.heal()?;
     let asked: Vec<u64> = world.clients.iter().map(|client| client.done).collect();
     let served = |world: &World| {
@@ -145,10 +162,11 @@ fn play(world: &mut World) -> Result<(), Violation> {
         let what = format!("heights {:?}; sequences without a receipt, by client: {open:?}", world.heights());
         return Err(Violation { rule: "without load, replicas come to the same certified height", what });
     }
+    world.linearizable()?;
     world.checker.finished(&world.heights())
 }
 
-fn tally(world: &World) -> Tally {
+pub(crate) fn tally(world: &World) -> Tally {
     let mut faults = BTreeMap::new();
     let mut count = |kind: &str, number: u64| {
         if number > 0 {
@@ -156,15 +174,22 @@ fn tally(world: &World) -> Tally {
         }
     };
     count("crashes", world.crashes);
+    for (kind, number) in &world.mishaps {
+        count(kind, *number);
+    }
+    count("clocks that drift", world.replicas.iter().filter(|r| r.clock.drift_ppm != 0).count() as u64);
     count("messages lost", world.network.lost);
     count("messages doubled", world.network.doubled);
+    count("operations linearized", world.history.known());
     count("frames refused", world.rejected);
     count("states transferred", world.installed);
     count("lies proven", world.accused.values().sum());
     for replica in &world.replicas {
-        if let Some(liar) = &replica.liar {
-            *faults.entry(format!("lies: {:?}", liar.behaviour())).or_default() += liar.lies;
+        let Some(liar) = &replica.liar else { continue };
+        for (behaviour, lies) in liar.lies() {
+            *faults.entry(format!("lies: {behaviour:?}")).or_default() += lies;
         }
+        *faults.entry("liars of two ideas".to_owned()).or_default() += u64::from(liar.lies().count() > 1);
     }
     let views =
         world.replicas.iter().filter_map(|replica| replica.host.as_ref()).map(|host| host.engine_view());
@@ -178,7 +203,7 @@ fn tally(world: &World) -> Tally {
     }
 }
 
-fn build(scenario: &Scenario, random: &mut Random) -> World {
+pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     let n = scenario.replicas.unwrap_or_else(|| [4, 4, 4, 4, 5, 7, 10][random.index(7)]);
     let secrets: Vec<ClientSecret> =
         (0..random.between(1, 4)).map(|_| ClientSecret::from_seed(seed(random))).collect();
@@ -208,18 +233,18 @@ fn build(scenario: &Scenario, random: &mut Random) -> World {
             may_vote: true,
             local,
         };
-        let skew_us = random.below(2_000_000) as i64 - 1_000_000;
-        replicas.push(Replica::new(config, signer, identity, skew_us));
+        let skew_us = random.below(2_000_000) as i64 - MOST_SKEW_US;
+        replicas.push(Replica::new(config, signer, identity, Clock::with_skew(skew_us)));
     }
     let victim = secrets[0].public().0;
     for index in liars(scenario, n, genesis.committee().faulty(), random) {
         let replica = &mut replicas[index];
         let (signer, identity) = replica.keys();
-        let behaviour =
-            scenario.behaviour.unwrap_or_else(|| Behaviour::ALL[random.index(Behaviour::ALL.len())]);
+        let behaviours = behaviours(scenario, random);
         replica.counts_as_honest = scenario.canary == Some(Canary::LiarsCountAsHonest);
         replica.liar = Some(Liar::new(LiarConfig {
-            behaviour,
+            me: ReplicaId(index as u16),
+            behaviours,
             random: random.fork(),
             replicas: n,
             domain: trust.domain,
@@ -235,9 +260,31 @@ fn build(scenario: &Scenario, random: &mut Random) -> World {
     World::new(replicas, clients, Network::new(random.fork(), weather), random.fork())
 }
 
+/// The ideas of one liar.
+fn behaviours(scenario: &Scenario, random: &mut Random) -> Vec<Behaviour> {
+    if let Some(behaviour) = scenario.behaviour {
+        return vec![behaviour];
+    }
+    let known = if scenario.faults == Faults::Few { 10 } else { Behaviour::ALL.len() };
+    let first = Behaviour::ALL[random.index(known)];
+    let second = Behaviour::ALL[random.index(known)];
+    let two = scenario.faults != Faults::Few && random.per_mille(400);
+    // Who says nothing has no second idea.
+    if two && first != second && ![first, second].contains(&Behaviour::Silent) {
+        vec![first, second]
+    } else {
+        vec![first]
+    }
+}
+
 /// Who lies: up to f.
 fn liars(scenario: &Scenario, n: usize, f: usize, random: &mut Random) -> BTreeSet<usize> {
-    let wanted = if scenario.behaviour.is_some() { f } else { random.index(f + 1) };
+    let wanted = match (scenario.liars, scenario.behaviour, scenario.faults) {
+        (Some(liars), _, _) => liars.min(n),
+        (None, Some(_), _) => f,
+        (None, None, Faults::Only(_)) => 0,
+        (None, None, Faults::All | Faults::Few) => random.index(f + 1),
+    };
     let mut liars = BTreeSet::new();
     while liars.len() < wanted {
         liars.insert(random.index(n));

@@ -1,30 +1,33 @@
 //! The world: a queue of things to happen, and what happens.
 
 use crate::adversary::Utterance;
+use crate::app;
 use crate::checker::{Checker, Violation};
-use crate::client::{Client, Outgoing};
-use crate::network::{Network, Weather};
+use crate::client::{Client, Outgoing, Submission};
+use crate::fault::Fault;
+use crate::linear::{self, History};
+use crate::network::Network;
 use crate::random::Random;
-use crate::replica::Replica;
-use bft_core::envelope::Body;
+use crate::replica::{Replica, SimHost};
+use bft_core::codec;
+use bft_core::envelope::{Body, Envelope, Sealed};
 use bft_core::host::{CombineJob, Effect, Event, SealJob};
 use bft_core::log::StateBatch;
-use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
+use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
 use crypto::{CombineError, Digest, Domain, Hasher};
 use engines::{AnyEngine, AnyMessage};
-use std::collections::{BTreeMap, BTreeSet};
+use pbft::Message;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
-
-/// Wall time at the start, in microseconds since the Unix epoch.
-const DAWN: u64 = 1_700_000_000_000_000;
 
 /// More events than any healthy run has.
 const MOST_EVENTS: u64 = 2_000_000;
 
 /// Something that will happen.
 #[derive(Debug)]
-enum Action {
+pub(crate) enum Action {
     Frame { from: ReplicaId, to: ReplicaId, frame: Bytes },
     Request { client: usize, to: ReplicaId, frame: Bytes },
     Reply { client: usize, frame: Bytes },
@@ -38,17 +41,20 @@ enum Action {
     Fault(Fault),
 }
 
-/// Something that goes wrong, or right again.
-#[derive(Clone, Debug)]
-pub enum Fault {
-    /// A replica stops, losing what was not synced.
-    Crash(ReplicaId),
-    /// A stopped replica starts.
-    Restart(ReplicaId),
-    /// Links between two sides are cut; one way if so said.
-    Cut(BTreeSet<ReplicaId>, BTreeSet<ReplicaId>, bool),
-    /// All links are mended.
-    Mend,
+impl Action {
+    /// The replica that has to run for it to happen.
+    fn of(&self) -> Option<ReplicaId> {
+        match self {
+            Action::Frame { to, .. } | Action::Request { to, .. } => Some(*to),
+            Action::Synced { replica, .. }
+            | Action::Sealed { replica, .. }
+            | Action::Combined { replica, .. }
+            | Action::Flushed { replica, .. }
+            | Action::Event { replica, .. }
+            | Action::Tick { replica, .. } => Some(*replica),
+            Action::Reply { .. } | Action::Client { .. } | Action::Fault(_) => None,
+        }
+    }
 }
 
 /// See the module's text.
@@ -64,18 +70,24 @@ pub struct World {
     pub clients: Vec<Client>,
     /// The links.
     pub network: Network,
-    random: Random,
+    pub(crate) random: Random,
     /// The checks.
     pub checker: Checker,
+    /// What clients asked for and were told.
+    pub history: History,
     audit: Hasher,
     /// Prints what happens.
     pub trace: bool,
     /// Clients go on submitting.
     pub load: bool,
+    /// Links carry nothing but what changes views.
+    pub only_view_changes: bool,
     /// Things that happened.
     pub events: u64,
     /// Crashes so far.
     pub crashes: u64,
+    /// Faults beyond crashes, by kind.
+    pub mishaps: BTreeMap<&'static str, u64>,
     /// Messages refused at some edge.
     pub rejected: u64,
     /// States that were fetched and put in place.
@@ -98,11 +110,14 @@ impl World {
             network,
             random,
             checker: Checker::default(),
+            history: History::default(),
             audit: Hasher::new(Domain::Audit),
             trace: false,
             load: true,
+            only_view_changes: false,
             events: 0,
             crashes: 0,
+            mishaps: BTreeMap::new(),
             rejected: 0,
             installed: 0,
             accused: BTreeMap::new(),
@@ -115,14 +130,9 @@ impl World {
         self.audit.finish()
     }
 
-    fn at(&mut self, delay: Duration, action: Action) {
+    pub(crate) fn at(&mut self, delay: Duration, action: Action) {
         self.order += 1;
         self.queue.insert((self.now + delay, self.order), action);
-    }
-
-    /// Plans a fault.
-    pub fn plan(&mut self, after: Duration, fault: Fault) {
-        self.at(after, Action::Fault(fault));
     }
 
     /// Starts every replica and client.
@@ -165,12 +175,7 @@ impl World {
         Ok(done(self))
     }
 
-    fn clock(&self, replica: ReplicaId) -> Now {
-        let skew = self.replicas[replica.index()].skew_us;
-        Now { time: self.now, wall: Timestamp((DAWN + self.now.0 / 1000).saturating_add_signed(skew)) }
-    }
-
-    fn note(&mut self, what: &str, replica: u64, bytes: &[u8]) {
+    pub(crate) fn note(&mut self, what: &str, replica: u64, bytes: &[u8]) {
         let event = [self.now.0, fold(what.as_bytes()), replica, fold(bytes)].map(u64::to_le_bytes);
         self.audit.update(&fold(event.as_flattened()).to_be_bytes());
         if self.trace {
@@ -184,6 +189,12 @@ impl World {
     }
 
     fn act(&mut self, action: Action) -> Result<(), Violation> {
+        if let Some(replica) = action.of()
+            && self.replicas[replica.index()].paused.is_some()
+        {
+            self.replicas[replica.index()].held.push(action);
+            return Ok(());
+        }
         match action {
             Action::Frame { from, to, frame } => self.deliver(from, to, frame),
             Action::Request { client, to, frame } => self.request(client, to, frame),
@@ -243,6 +254,7 @@ impl World {
         }
         let bytes = frame.len();
         self.note("frame", u64::from(from.0) << 16 | u64::from(to.0), &frame);
+        let from = self.member(from);
         let checked = self.replicas[to.index()].edge.replica_frames(&[(from, frame)]).pop();
         match checked.expect("one verdict a frame") {
             Ok(envelope) => {
@@ -283,6 +295,7 @@ impl World {
             let key = self.clients[client].secret.public();
             let trust = self.replicas[0].config.trust.clone();
             self.checker.acknowledged(key, sequence, &receipt, &trust)?;
+            self.history.returned(now, key, sequence, app::content(&receipt.receipt.answer));
         }
         Ok(())
     }
@@ -292,9 +305,12 @@ impl World {
         let client = &mut self.clients[index];
         let mut outgoing: Vec<Outgoing> = client.tick(now);
         if self.load && client.is_free() {
-            let (sequence, frame) = client.submit(now);
+            let Submission { sequence, body, frame } = client.submit(now);
             let key = client.secret.public();
             self.checker.submitted(key, sequence);
+            if let Some((register, reads)) = app::names(&body) {
+                self.history.invoked(now, key, sequence, register, reads);
+            }
             outgoing.push(frame);
         }
         for (to, frame) in outgoing {
@@ -307,20 +323,42 @@ impl World {
     }
 
     /// Feeds a replica, then lets it do what waited; carries out what it wants and looks at what it did.
-    fn step(&mut self, replica: ReplicaId, event: Option<Event<AnyEngine>>) -> Result<(), Violation> {
-        let now = self.clock(replica);
+    pub(crate) fn step(
+        &mut self,
+        replica: ReplicaId,
+        event: Option<Event<AnyEngine>>,
+    ) -> Result<(), Violation> {
         let mut effects = Vec::new();
         let node = &mut self.replicas[replica.index()];
+        let now = node.clock.read(self.now);
         let Some(host) = node.host.as_mut() else { return Ok(()) };
-        if let Some(event) = event {
-            host.step(now, event, &mut effects);
+        if node.paused.is_some() {
+            let life = node.life;
+            let held = event.map(|event| Action::Event { replica, life, event: Box::new(event) });
+            node.held.extend(held);
+            return Ok(());
         }
-        host.flush(now, &mut effects);
-        host.invariants();
+        let act = |host: &mut SimHost, effects: &mut Vec<Effect>| {
+            if let Some(event) = event {
+                host.step(now, event, effects);
+            }
+            host.flush(now, effects);
+            host.invariants();
+        };
+        if node.amnesiac || node.twin {
+            // Somebody else acts, or acted, under its keys: an assertion may stop it, which is as good as a crash.
+            if catch_unwind(AssertUnwindSafe(|| act(host, &mut effects))).is_err() {
+                node.host = None;
+                *self.mishaps.entry("dishonest replicas stopped by an assertion").or_default() += 1;
+                return Ok(());
+            }
+        } else {
+            act(host, &mut effects);
+        }
         self.settle(replica, effects)
     }
 
-    fn settle(&mut self, replica: ReplicaId, effects: Vec<Effect>) -> Result<(), Violation> {
+    pub(crate) fn settle(&mut self, replica: ReplicaId, effects: Vec<Effect>) -> Result<(), Violation> {
         self.look_at(replica)?;
         for effect in effects {
             self.carry_out(replica, effect)?;
@@ -328,9 +366,9 @@ impl World {
         let node = &mut self.replicas[replica.index()];
         let deadline = node.host.as_ref().and_then(bft_core::host::Host::deadline);
         if let Some(at) = deadline
+            && let at = node.clock.when(at).max(self.now)
             && node.tick_at.is_none_or(|tick| at < tick || tick < self.now)
         {
-            let at = at.max(self.now);
             node.tick_at = Some(at);
             let life = node.life;
             self.at(at.since(self.now), Action::Tick { replica, life });
@@ -445,13 +483,30 @@ impl World {
                 self.checker.sent(from, &utterance.frame)?;
             }
         }
-        for Utterance { to, delay, frame } in utterances.into_iter().filter(|utterance| utterance.to != from)
-        {
-            for wait in self.network.send(from, to) {
-                self.at(delay + wait, Action::Frame { from, to, frame: frame.clone() });
+        let me = self.member(from);
+        for Utterance { to, delay, frame } in utterances.into_iter().filter(|utterance| utterance.to != me) {
+            if self.only_view_changes && !changes_views(&frame) {
+                continue;
+            }
+            // A member that there are two of is at its own place and at one behind the committee's.
+            let second = self.replicas[to.index()].twin.then(|| self.second_place(to)).flatten();
+            for to in [to].into_iter().chain(second) {
+                for wait in self.network.send(from, to) {
+                    self.at(delay + wait, Action::Frame { from, to, frame: frame.clone() });
+                }
             }
         }
         Ok(())
+    }
+
+    /// The member of the committee at a place: its own number, or that of which it is a second copy.
+    pub(crate) fn member(&self, place: ReplicaId) -> ReplicaId {
+        self.replicas[place.index()].config.me
+    }
+
+    fn second_place(&self, member: ReplicaId) -> Option<ReplicaId> {
+        let place = self.replicas.iter().rposition(|replica| replica.config.me == member)?;
+        Some(ReplicaId(place as u16)).filter(|place| *place != member)
     }
 
     /// One sync at a time; it covers what was appended when it began.
@@ -464,80 +519,23 @@ impl World {
         self.at(delay, Action::Synced { replica, life, sequence });
     }
 
-    fn fault(&mut self, fault: &Fault) -> Result<(), Violation> {
-        self.note("fault", 0, format!("{fault:?}").as_bytes());
-        if self.trace {
-            println!("             {fault:?}");
-        }
-        match fault {
-            Fault::Crash(replica) => self.crash(*replica),
-            Fault::Restart(replica) => self.restart(*replica)?,
-            Fault::Cut(side, other, one_way) => {
-                self.network.cut(side, other, *one_way);
-                self.tell_links()?;
-            }
-            Fault::Mend => {
-                self.network.heal();
-                self.tell_links()?;
-            }
-        }
-        Ok(())
+    /// Forgets the faults that were to come.
+    pub(crate) fn drop_faults(&mut self) {
+        self.queue.retain(|_, action| !matches!(action, Action::Fault(_)));
     }
 
-    fn crash(&mut self, replica: ReplicaId) {
-        if self.replicas[replica.index()].host.take().is_some() {
-            self.crashes += 1;
-        }
-    }
-
-    fn restart(&mut self, replica: ReplicaId) -> Result<(), Violation> {
-        if self.replicas[replica.index()].host.is_some() {
-            return Ok(());
-        }
-        let now = self.clock(replica);
-        let mut effects = Vec::new();
-        let node = &mut self.replicas[replica.index()];
-        let recovered = node.disk.crash(&mut self.random);
-        node.start(now, recovered, &mut effects);
-        let shown = node.shown;
-        self.checker.started(replica, shown);
-        // What survived the crash is durable whether or not a sync had been reported.
-        let survived = self.replicas[replica.index()].disk.survived().to_vec();
-        self.checker.synced(replica, &survived);
-        self.settle(replica, effects)?;
-        self.tell_links()
-    }
-
-    /// Tells every running replica which others it is connected to.
-    fn tell_links(&mut self) -> Result<(), Violation> {
-        let ids: Vec<ReplicaId> = (0..self.replicas.len()).map(|index| ReplicaId(index as u16)).collect();
-        for a in &ids {
-            for b in ids.iter().filter(|b| *b != a) {
-                let up = self.network.is_up(*a, *b) && self.network.is_up(*b, *a);
-                let running = self.replicas[b.index()].host.is_some();
-                let event = if up && running {
-                    Event::Connected { peer: *b }
-                } else {
-                    Event::Disconnected { peer: *b }
-                };
-                self.step(*a, Some(event))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends all faults: links are mended and calm, every replica runs.
+    /// Whether one order of the operations explains what clients were told.
     ///
     /// # Errors
-    /// A rule that was broken.
-    pub fn heal(&mut self) -> Result<(), Violation> {
-        self.network.heal();
-        self.network.set_weather(Weather::CALM);
-        self.queue.retain(|_, action| !matches!(action, Action::Fault(_)));
-        for index in 0..self.replicas.len() {
-            self.restart(ReplicaId(index as u16))?;
+    /// If there is none.
+    pub fn linearizable(&self) -> Result<(), Violation> {
+        for (register, operations) in self.history.registers() {
+            if !linear::is_linearizable(&operations) {
+                let what = format!("register {register}: {operations:?}");
+                return Err(Violation { rule: "operations on a register are linearizable", what });
+            }
         }
-        self.tell_links()
+        Ok(())
     }
 
     /// Executed heights of the live honest replicas.
@@ -561,6 +559,24 @@ fn fold(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let hash = words.iter().fold(bytes.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
     rest.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)))
+}
+
+/// Whether a frame is about which view to be in.
+fn changes_views(frame: &[u8]) -> bool {
+    let envelope = codec::decode::<Envelope<AnyMessage>>(frame, usize::MAX);
+    envelope.is_ok_and(|envelope| match envelope.body {
+        Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) => match message {
+            Message::ViewChange(_)
+            | Message::NewView(_)
+            | Message::Status(_)
+            | Message::FetchViewChanges(..)
+            | Message::Relay(_) => true,
+            Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_) => false,
+        },
+        // Transactions too: whoever has none does not lose patience.
+        Body::Forward(_) => true,
+        _ => false,
+    })
 }
 
 fn describe(body: &Body<AnyMessage>) -> String {

@@ -2,7 +2,8 @@
 
 use crypto::ProtocolTag;
 use sim::adversary::Behaviour;
-use sim::{Canary, Outcome, Scenario, Tally, run};
+use sim::twins::{self, Attack};
+use sim::{Canary, Faults, Mishap, Outcome, Scenario, Tally, run};
 
 /// Runs seeds with f liars of one kind in a committee of four.
 fn liars(behaviour: Behaviour, seeds: std::ops::Range<u64>) -> Tally {
@@ -77,6 +78,117 @@ fn threat_42_81_84_86_poisoned_state_is_fetched_elsewhere() {
     assert!(count(&tally, "states transferred") > 0, "{tally:?}");
 }
 
+/// Runs seeds with much of one mishap in a committee of four.
+fn mishaps(mishap: Mishap, kinds: &[&str], seeds: std::ops::Range<u64>) -> Tally {
+    let mut total = Tally::default();
+    for seed in seeds {
+        let faults = Faults::Only(mishap);
+        let scenario = Scenario { replicas: Some(4), faults, ..Scenario::of_seed(seed) };
+        let Outcome { tally, violation, .. } = run(&scenario);
+        assert_eq!(violation, None, "seed {seed} with {mishap:?}");
+        total.add(&tally);
+    }
+    for kind in kinds {
+        assert!(count(&total, kind) > 0, "{kind}: {total:?}");
+    }
+    total
+}
+
+// threat 24: processes that stood still have other ideas of the view, and meet again.
+#[test]
+fn threat_24_paused_processes_catch_up() {
+    mishaps(Mishap::Pause, &["pauses"], 0..5);
+}
+
+// threat 30: timeouts are measured by clocks that disagree.
+#[test]
+fn threat_30_clocks_that_drift_stop_nothing() {
+    mishaps(Mishap::Drift, &["clocks that drift"], 0..4);
+}
+
+#[test]
+fn wall_clocks_that_jump_stop_nothing() {
+    mishaps(Mishap::Jump, &["clock jumps"], 0..4);
+}
+
+// threat 80: what was on the lost disk may be votes, so that it casts none; 86: nor while it catches up.
+#[test]
+fn threat_42_80_86_a_lost_disk_comes_back_without_a_vote_and_catches_up() {
+    mishaps(Mishap::LostDisk, &["disks lost", "states transferred"], 0..10);
+}
+
+// threat 79: an old copy of a disk; 22: amnesia of f replicas.
+#[test]
+fn threat_22_79_f_replicas_that_forgot_their_votes_change_nothing() {
+    mishaps(Mishap::Amnesia, &["old disks restored", "synced tails lost"], 0..12);
+}
+
+// threat 4, 5, 6, 8, 31, 68, 82: every field of every message, changed and sealed again; old ones in other views.
+#[test]
+fn mutated_messages_change_nothing() {
+    let tally = liars(Behaviour::Mutate, 0..6);
+    assert!(count(&tally, "frames refused") > 0);
+}
+
+// threat 11, 29: heights and views far ahead, blocks that nobody has. `Host::invariants` bounds what is kept.
+#[test]
+fn threat_11_29_floods_of_far_heights_and_future_views_are_bounded() {
+    liars(Behaviour::Flood, 0..6);
+}
+
+#[test]
+fn several_ideas_at_once_change_nothing() {
+    let mut total = Tally::default();
+    for seed in 700..704 {
+        let scenario = Scenario { replicas: Some(7), liars: Some(2), ..Scenario::of_seed(seed) };
+        let outcome = run(&scenario);
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        total.add(&outcome.tally);
+    }
+    assert!(count(&total, "liars of two ideas") > 0, "{total:?}");
+}
+
+// More than f liars may stop or fork the network; what is found out about anybody is true all the same.
+#[test]
+fn no_evidence_names_an_honest_replica_however_many_lie() {
+    let mut broken = 0;
+    for seed in 800..808 {
+        let behaviour = Some(Behaviour::Equivocate);
+        let scenario = Scenario { replicas: Some(4), liars: Some(2), behaviour, ..Scenario::of_seed(seed) };
+        // The assertions of an honest replica may stop it as well.
+        let Ok(outcome) = std::panic::catch_unwind(|| run(&scenario)) else { continue };
+        assert!(outcome.beyond);
+        let rule = outcome.violation.map(|violation| violation.rule);
+        assert_ne!(rule, Some("no evidence names an honest replica"), "seed {seed}");
+        broken += u64::from(rule.is_some());
+    }
+    assert!(broken > 0, "half of the committee lying breaks something");
+}
+
+fn attacks(attacks: impl IntoIterator<Item = Attack>) -> Tally {
+    let mut total = Tally::default();
+    for attack in attacks {
+        let outcome = twins::run(&attack, false);
+        assert_eq!(outcome.violation, None, "{attack:?}");
+        total.add(&outcome.tally);
+    }
+    assert!(count(&total, "rounds whose leader led a quorum") > 0, "{total:?}");
+    total
+}
+
+// threat 1, 3, 12, 22: two correct copies under one key, every leader and partition of one round.
+#[test]
+fn twins_of_one_round_agree() {
+    attacks(twins::enumerate(1));
+}
+
+// threat 1, 3, 12, 22: several rounds, and two doubled replicas of seven.
+#[test]
+fn sampled_twins_agree() {
+    attacks((0..6).map(|seed| twins::sample(4, 4, seed)));
+    attacks((0..2).map(|seed| twins::sample(7, 3, seed)));
+}
+
 #[test]
 fn one_seed_is_one_run() {
     for seed in 500..508 {
@@ -108,8 +220,11 @@ fn seeds_that_failed_once_pass() {
         let seed = seed.parse().unwrap_or_else(|_| panic!("a seed in {line:?}"));
         let replicas = replicas.parse().ok();
         assert!(!reason.is_empty(), "a reason in {line:?}");
-        let scenario = Scenario { protocol: ProtocolTag::PBFT, replicas, ..Scenario::of_seed(seed) };
-        assert_eq!(run(&scenario).violation, None, "{line}");
+        for faults in [Faults::Few, Faults::All] {
+            let scenario =
+                Scenario { protocol: ProtocolTag::PBFT, replicas, faults, ..Scenario::of_seed(seed) };
+            assert_eq!(run(&scenario).violation, None, "{line}, {faults:?}");
+        }
         seeds += 1;
     }
     assert!(seeds > 0);

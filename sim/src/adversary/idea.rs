@@ -1,5 +1,7 @@
-//! Byzantine replicas: the production host with its real keys, and somebody who rewrites what it sends.
+//! One idea of a liar: how it rewrites what its replica says.
 
+use super::memory::Memory;
+use super::{Behaviour, LiarConfig, Utterance, mutate};
 use crate::random::Random;
 use bft_core::block::Block;
 use bft_core::codec;
@@ -16,61 +18,9 @@ use pbft::{Message, PrePrepare, Vote};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// What a liar does. One idea each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Behaviour {
-    /// Says nothing.
-    Silent,
-    /// As leader and as voter, says one thing to one half and another to the other.
-    Equivocate,
-    /// Says old things again.
-    Stale,
-    /// Says things with bits flipped or cut short.
-    Garble,
-    /// Sends shares that do not verify.
-    BadShares,
-    /// As leader, gives its proposals to as few as can still decide.
-    Withhold,
-    /// As leader, proposes just before the others lose patience.
-    Slow,
-    /// As leader, never proposes what one client submits.
-    Censor,
-    /// In a view change, hides what it has prepared; as new leader, names view-changes that do not exist.
-    Forget,
-    /// Poisons what replicas fetch that catch up: other pairs, other roots, chains and snapshots that it denies to have.
-    Poison,
-}
-
-impl Behaviour {
-    /// All of them.
-    pub const ALL: [Behaviour; 10] = [
-        Behaviour::Silent,
-        Behaviour::Equivocate,
-        Behaviour::Stale,
-        Behaviour::Garble,
-        Behaviour::BadShares,
-        Behaviour::Withhold,
-        Behaviour::Slow,
-        Behaviour::Censor,
-        Behaviour::Forget,
-        Behaviour::Poison,
-    ];
-}
-
-/// What a liar sends instead of a frame.
+/// One way to rewrite a replica's traffic, with the replica's keys.
 #[derive(Debug)]
-pub struct Utterance {
-    /// To whom.
-    pub to: ReplicaId,
-    /// Later than the honest frame would have left.
-    pub delay: Duration,
-    /// The bytes.
-    pub frame: Bytes,
-}
-
-/// Somebody who rewrites a replica's traffic and holds its keys.
-#[derive(Debug)]
-pub struct Liar {
+pub(super) struct Idea {
     behaviour: Behaviour,
     random: Random,
     replicas: usize,
@@ -81,47 +31,29 @@ pub struct Liar {
     /// The second face of an equivocator, by view and height.
     other_face: BTreeMap<(View, Height), Block>,
     said: VecDeque<Bytes>,
+    /// What a mutator has seen.
+    memory: Memory,
     victim: [u8; 32],
     /// How often it lied.
     pub lies: u64,
 }
 
-/// What a liar is made of.
-#[derive(Debug)]
-pub struct LiarConfig {
-    /// Its idea.
-    pub behaviour: Behaviour,
-    /// Its choices.
-    pub random: Random,
-    /// Size of the committee.
-    pub replicas: usize,
-    /// Fields of every statement.
-    pub domain: StatementDomain,
-    /// Its key for shares.
-    pub signer: QuorumSigner,
-    /// Its key for signatures.
-    pub identity: IdentitySecret,
-    /// The view timeout.
-    pub patience: Duration,
-    /// The client that a censor starves.
-    pub victim: [u8; 32],
-}
-
-impl Liar {
-    /// A liar.
-    pub fn new(config: LiarConfig) -> Liar {
-        let LiarConfig { behaviour, random, replicas, domain, signer, identity, patience, victim } = config;
-        Liar {
+impl Idea {
+    /// One of a liar's ideas.
+    pub fn new(config: &LiarConfig, behaviour: Behaviour, random: Random) -> Idea {
+        let me = config.me;
+        Idea {
             behaviour,
             random,
-            replicas,
-            domain,
-            signer,
-            identity,
-            patience,
+            replicas: config.replicas,
+            domain: config.domain,
+            signer: config.signer.clone(),
+            identity: config.identity.clone(),
+            patience: config.patience,
             other_face: BTreeMap::new(),
             said: VecDeque::new(),
-            victim,
+            memory: Memory::of(me),
+            victim: config.victim,
             lies: 0,
         }
     }
@@ -133,6 +65,9 @@ impl Liar {
 
     /// Whether it lets its host hear of a frame.
     pub fn hears(&mut self, frame: &[u8]) -> bool {
+        if matches!(self.behaviour, Behaviour::Mutate | Behaviour::Flood) {
+            self.memory.see(frame);
+        }
         if self.behaviour != Behaviour::Censor {
             return true;
         }
@@ -158,6 +93,8 @@ impl Liar {
                 }
                 honest(frame)
             }
+            Behaviour::Mutate => self.mutate(to, frame),
+            Behaviour::Flood => self.flood(to, frame),
             Behaviour::Equivocate
             | Behaviour::BadShares
             | Behaviour::Withhold
@@ -238,14 +175,69 @@ impl Liar {
             _ => return vec![Utterance { to, delay, frame }],
         }
         self.lies += 1;
-        *seal = match message.seal(&self.domain) {
+        *seal = self.seal(message.seal(&self.domain));
+        vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }]
+    }
+
+    fn seal(&self, with: SealWith) -> Seal {
+        match with {
             SealWith::Nothing => Seal::None,
             SealWith::Share(statement) => Seal::Share(self.signer.sign(&statement)),
             SealWith::Signature(statement) => {
                 Seal::Signature(self.identity.sign_simulated(&statement.encode()))
             }
+        }
+    }
+
+    fn mutate(&mut self, to: ReplicaId, frame: Bytes) -> Vec<Utterance> {
+        let honest = vec![Utterance { to, delay: Duration::ZERO, frame: frame.clone() }];
+        if !self.random.per_mille(250) {
+            return honest;
+        }
+        let Ok(mut envelope) = codec::decode::<Envelope<AnyMessage>>(&frame, usize::MAX) else {
+            return honest;
         };
-        vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }]
+        let random = &mut self.random;
+        if random.per_mille(30) {
+            envelope.epoch = envelope.epoch.wrapping_add(random.between(0, 2)).wrapping_sub(1);
+        }
+        let with = match &mut envelope.body {
+            Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) => {
+                mutate::message(message, &self.memory, random);
+                Some(mutate::statement(message.seal(&self.domain), random))
+            }
+            _ => {
+                mutate::envelope(&mut envelope, &self.memory, random);
+                None
+            }
+        };
+        if let (Some(with), Body::Engine(sealed)) = (with, &mut envelope.body) {
+            sealed.seal = self.seal(with);
+        }
+        self.lies += 1;
+        let lie = Utterance { to, delay: Duration::ZERO, frame: codec::encode(&envelope).into() };
+        // Both versions, in either order, or the lie alone.
+        match self.random.index(3) {
+            0 => vec![lie],
+            1 => honest.into_iter().chain([lie]).collect(),
+            _ => [lie].into_iter().chain(honest).collect(),
+        }
+    }
+
+    fn flood(&mut self, to: ReplicaId, frame: Bytes) -> Vec<Utterance> {
+        let mut out = vec![Utterance { to, delay: Duration::ZERO, frame }];
+        if !self.random.per_mille(200) {
+            return out;
+        }
+        for _ in 0..self.random.between(1, 6) {
+            let message = mutate::flood(&self.domain, self.replicas, &self.memory, &mut self.random);
+            let seal = self.seal(message.seal(&self.domain));
+            let body = Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal });
+            let envelope = Envelope { epoch: self.domain.epoch, votes: Vec::new(), body };
+            self.lies += 1;
+            out.push(Utterance { to, delay: Duration::ZERO, frame: codec::encode(&envelope).into() });
+        }
+        out
     }
 
     /// Spoils an answer to a replica that catches up; gives whether it was one.

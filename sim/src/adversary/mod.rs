@@ -1,0 +1,137 @@
+//! Byzantine replicas: the production host with its real keys, and somebody who rewrites what it sends.
+
+mod idea;
+mod memory;
+mod mutate;
+
+use crate::random::Random;
+use bft_core::committee::StatementDomain;
+use bft_core::types::ReplicaId;
+use bytes::Bytes;
+use crypto::{IdentitySecret, QuorumSigner};
+use idea::Idea;
+use std::time::Duration;
+
+/// One idea of a liar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Behaviour {
+    /// Says nothing.
+    Silent,
+    /// As leader and as voter, says one thing to one half and another to the other.
+    Equivocate,
+    /// Says old things again.
+    Stale,
+    /// Says things with bits flipped or cut short.
+    Garble,
+    /// Sends shares that do not verify.
+    BadShares,
+    /// As leader, gives its proposals to as few as can still decide.
+    Withhold,
+    /// As leader, proposes just before the others lose patience.
+    Slow,
+    /// As leader, never proposes what one client submits.
+    Censor,
+    /// In a view change, hides what it has prepared; as new leader, names view-changes that do not exist.
+    Forget,
+    /// Poisons what replicas fetch that catch up: other pairs, other roots, chains and snapshots that it denies to have.
+    Poison,
+    /// Rewrites one field of what it says and seals it again properly; says old things in other views.
+    Mutate,
+    /// Says things of future views, far heights and blocks that nobody has.
+    Flood,
+}
+
+impl Behaviour {
+    /// All of them.
+    pub const ALL: [Behaviour; 12] = [
+        Behaviour::Silent,
+        Behaviour::Equivocate,
+        Behaviour::Stale,
+        Behaviour::Garble,
+        Behaviour::BadShares,
+        Behaviour::Withhold,
+        Behaviour::Slow,
+        Behaviour::Censor,
+        Behaviour::Forget,
+        Behaviour::Poison,
+        Behaviour::Mutate,
+        Behaviour::Flood,
+    ];
+}
+
+/// What a liar sends instead of a frame.
+#[derive(Debug)]
+pub struct Utterance {
+    /// To whom.
+    pub to: ReplicaId,
+    /// Later than the honest frame would have left.
+    pub delay: Duration,
+    /// The bytes.
+    pub frame: Bytes,
+}
+
+/// What a liar is made of.
+#[derive(Debug)]
+pub struct LiarConfig {
+    /// Which replica it is.
+    pub me: ReplicaId,
+    /// Its ideas; what one of them makes of a frame goes to the next.
+    pub behaviours: Vec<Behaviour>,
+    /// Its choices.
+    pub random: Random,
+    /// Size of the committee.
+    pub replicas: usize,
+    /// Fields of every statement.
+    pub domain: StatementDomain,
+    /// Its key for shares.
+    pub signer: QuorumSigner,
+    /// Its key for signatures.
+    pub identity: IdentitySecret,
+    /// The view timeout.
+    pub patience: Duration,
+    /// The client that a censor starves.
+    pub victim: [u8; 32],
+}
+
+/// Somebody who rewrites a replica's traffic and holds its keys.
+#[derive(Debug)]
+pub struct Liar {
+    ideas: Vec<Idea>,
+}
+
+impl Liar {
+    /// A liar.
+    pub fn new(mut config: LiarConfig) -> Liar {
+        let behaviours = config.behaviours.clone();
+        let ideas = behaviours.into_iter().map(|behaviour| {
+            let random = config.random.fork();
+            Idea::new(&config, behaviour, random)
+        });
+        Liar { ideas: ideas.collect() }
+    }
+
+    /// How often it lied, by idea.
+    pub fn lies(&self) -> impl Iterator<Item = (Behaviour, u64)> {
+        self.ideas.iter().map(|idea| (idea.behaviour(), idea.lies))
+    }
+
+    /// Whether it lets its host hear of a frame.
+    pub fn hears(&mut self, frame: &[u8]) -> bool {
+        // Each idea hears it, whatever another makes of it.
+        let heard: Vec<bool> = self.ideas.iter_mut().map(|idea| idea.hears(frame)).collect();
+        heard.into_iter().all(|heard| heard)
+    }
+
+    /// Rewrites one frame.
+    pub fn says(&mut self, to: ReplicaId, frame: Bytes) -> Vec<Utterance> {
+        let mut said = vec![Utterance { to, delay: Duration::ZERO, frame }];
+        for idea in &mut self.ideas {
+            let before = std::mem::take(&mut said);
+            for Utterance { to, delay, frame } in before {
+                let after = idea.says(to, frame);
+                said.extend(after.into_iter().map(|next| Utterance { delay: delay + next.delay, ..next }));
+            }
+        }
+        said
+    }
+}

@@ -1,0 +1,99 @@
+//! What befalls machines and processes in a storm beyond crashes and cut links, as a seed chooses it.
+
+use crate::fault::Fault;
+use crate::random::Random;
+use crate::world::World;
+use bft_core::types::{ReplicaId, Time};
+use std::time::Duration;
+
+/// One kind of mishap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mishap {
+    /// Processes stand still for up to some seconds.
+    Pause,
+    /// Wall clocks jump by seconds.
+    Jump,
+    /// Monotonic clocks run fast or slow by up to three per cent, and start anywhere.
+    Drift,
+    /// A replica loses its disk, and comes back as one that does not vote. Counts among the f.
+    LostDisk,
+    /// A replica comes back with an older disk, and votes. Counts among the f.
+    Amnesia,
+}
+
+/// What goes wrong in the storm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Faults {
+    /// Crashes and cut links, and mishaps of every kind.
+    All,
+    /// Crashes and cut links only; every liar has one idea, one of the first ten.
+    Few,
+    /// Crashes and cut links, and much of one mishap; nobody lies.
+    Only(Mishap),
+}
+
+impl Faults {
+    fn include(self, mishap: Mishap) -> bool {
+        self == Faults::All || self == Faults::Only(mishap)
+    }
+
+    fn are_all(self) -> bool {
+        self == Faults::All
+    }
+}
+
+/// Plans mishaps for the storm. `budget`: how many replicas may yet fail for good, so that with the liars they are at most f.
+pub fn plan(world: &mut World, faults: Faults, budget: usize, storm: Duration, random: &mut Random) {
+    if faults == Faults::Few {
+        return;
+    }
+    let n = world.replicas.len();
+    let all = faults.are_all();
+    let any = |random: &mut Random| ReplicaId(random.index(n) as u16);
+    let moment = |random: &mut Random| random.span(Duration::from_millis(100), storm);
+    if faults.include(Mishap::Pause) {
+        let pauses = if all { random.below(4) } else { 6 };
+        for _ in 0..pauses {
+            let (replica, at) = (any(random), moment(random));
+            let longest = [40, 400, 3000][random.index(3)];
+            let span = random.span(Duration::from_millis(1), Duration::from_millis(longest));
+            world.plan(at, Fault::Pause(replica, span, random.per_mille(300)));
+        }
+    }
+    if faults.include(Mishap::Jump) {
+        let jumps = if all { random.below(3) } else { 5 };
+        for _ in 0..jumps {
+            let by = random.below(16_000_000) as i64 - 8_000_000;
+            world.plan(moment(random), Fault::Jump(any(random), by));
+        }
+    }
+    if faults.include(Mishap::Drift) && (!all || random.per_mille(500)) {
+        for replica in &mut world.replicas {
+            replica.clock.drift_ppm = random.below(60_001) as i32 - 30_000;
+            let longest = Duration::from_secs(1 << random.below(24));
+            let shown = random.span(Duration::ZERO, longest);
+            replica.clock.set(Time(0), Time(0) + shown);
+        }
+    }
+    let mut left: Vec<ReplicaId> =
+        world.replicas.iter().filter(|replica| replica.liar.is_none()).map(|r| r.config.me).collect();
+    for _ in 0..budget {
+        if all && !random.per_mille(400) {
+            continue;
+        }
+        let replica = left.swap_remove(random.index(left.len()));
+        let amnesia = if all { random.per_mille(500) } else { faults.include(Mishap::Amnesia) };
+        let at = moment(random);
+        if amnesia && random.per_mille(700) {
+            // Without a copy made before, everything is forgotten.
+            world.plan(moment(random), Fault::Backup(replica));
+            world.plan(at, Fault::RestoreBackup(replica));
+        } else if amnesia {
+            world.plan(at, Fault::LoseTail(replica));
+        } else if faults.include(Mishap::LostDisk) {
+            world.plan(at, Fault::LoseDisk(replica));
+            let down = random.span(Duration::from_millis(1), Duration::from_millis(1500));
+            world.plan(at + down, Fault::Restart(replica));
+        }
+    }
+}
