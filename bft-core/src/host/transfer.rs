@@ -241,10 +241,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     ) -> usize {
         let part = match question {
             StateQuestion::Offer { above } => {
-                if self.snapshots.held.range(above + 1..).next().is_none() {
+                if self.snapshots.held.range(above.saturating_add(1)..).next().is_none() {
                     self.hold_snapshot(now);
                 }
-                let best = self.snapshots.held.range_mut(above + 1..).next_back();
+                let best = self.snapshots.held.range_mut(above.saturating_add(1)..).next_back();
                 StatePart::Offer(best.map(|(_, snapshot)| {
                     snapshot.asked_at = now;
                     Box::new(snapshot.offer.clone())
