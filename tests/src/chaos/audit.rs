@@ -223,7 +223,7 @@ mod tests {
         let books = check(&story.outcomes).unwrap();
         assert_eq!((books.issued, books.executed, books.refused), (100, 2, 1));
         assert_eq!(books.balances, [(secret(0).public(), 40), (secret(1).public(), 60)].into());
-        assert_eq!(longest_silence(&story.outcomes, story.begin), (2 * MS, story.begin + 3 * MS));
+        assert_eq!(longest_silence(&story.outcomes, story.begin), (2 * MS, story.begin + 5 * MS));
     }
 
     #[test]
