@@ -61,9 +61,9 @@ targets! {
     merkle_path: proofs::merkle_path, proofs::merkle_seeds, 2000;
     state_proof: proofs::state_proof, proofs::state_seeds, 2000;
     keys: keys::run, keys::seeds, 300;
-    host: host::run, host::seeds, 100;
+    host: host::run, host::seeds, 60;
     files: files::run, files::seeds, 500;
-    application: application::run, application::seeds, 2000;
+    application: application::run, application::seeds, 1000;
 }
 
 /// The target of that name.
