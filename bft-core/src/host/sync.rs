@@ -142,7 +142,9 @@ impl ChainSync {
             return Some(Time(0));
         }
         self.target.as_ref()?;
-        self.asked.map(|(_, by)| by).or(self.not_before)
+        // Both have to have come: an answer of no use that comes late puts the next question off, whoever was asked meanwhile.
+        let not_before = self.not_before?;
+        Some(self.asked.map_or(not_before, |(_, by)| by.max(not_before)))
     }
 }
 
