@@ -146,10 +146,13 @@ impl Disk {
         }
         records.retain(|(at, _)| *at >= kept_from);
         let records = records.into_iter().map(|(_, body)| body).collect();
+        // Certificates that the records rely on count at any height.
+        let relied_on = self.items[kept_from..].iter().filter(|item| item.kind == LogKind::Certificate);
+        let relied_on = relied_on.filter(|item| item.height <= above).cloned().collect::<Vec<_>>();
         let above = |item: &&LogItem| {
             item.height > above && matches!(item.kind, LogKind::Block | LogKind::Entry | LogKind::Certificate)
         };
-        let items = self.items.iter().filter(above).cloned().collect();
+        let items = relied_on.into_iter().chain(self.items.iter().filter(above).cloned()).collect();
         Recovered { state: self.state.clone(), records, items }
     }
 

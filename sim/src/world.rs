@@ -331,6 +331,7 @@ impl World {
         let mut effects = Vec::new();
         let node = &mut self.replicas[replica.index()];
         let now = node.clock.read(self.now);
+        let honest = node.is_honest();
         let Some(host) = node.host.as_mut() else { return Ok(()) };
         if node.paused.is_some() {
             let life = node.life;
@@ -345,8 +346,9 @@ impl World {
             host.flush(now, effects);
             host.invariants();
         };
-        if node.amnesiac || node.twin {
-            // Somebody else acts, or acted, under its keys: an assertion may stop it, which is as good as a crash.
+        if !honest {
+            // Somebody else acts, or acted, under its keys, and others answer to that: an assertion may stop it, which is as
+            // good as a crash.
             if catch_unwind(AssertUnwindSafe(|| act(host, &mut effects))).is_err() {
                 node.host = None;
                 *self.mishaps.entry("dishonest replicas stopped by an assertion").or_default() += 1;

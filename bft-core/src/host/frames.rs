@@ -162,8 +162,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         for (from, blocks) in late {
             self.blocks_missing(now, from, &blocks, effects);
         }
-        self.ask_chain(now, effects);
-        self.take_chain_step(now, effects);
+        if self.flush.installed.is_none() {
+            self.ask_chain(now, effects);
+            self.take_chain_step(now, effects);
+        }
     }
 
     /// Asks for the next stretch of the certified chain, if one is wanted.

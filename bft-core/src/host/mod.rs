@@ -357,6 +357,9 @@ struct Flushing {
     handed_out: usize,
     /// On disk.
     height: Height,
+    /// The checkpoint of a fetched state that is on its way. Until it is on disk the engine does not hear of it: a crash would
+    /// bring back the older state, under promises beyond its reach.
+    installed: Option<CheckpointCertificate>,
 }
 
 impl Flushing {
@@ -382,7 +385,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Event::Combined { statement, result } => self.on_combined(now.time, statement, result, effects),
             Event::ChainRead { to, chain } => self.serve_chain(now.time, to, &chain, effects),
             Event::BlocksRead { to, blocks } => self.serve_blocks(now.time, to, blocks, effects),
-            Event::Flushed { height } => self.on_flushed(height, effects),
+            Event::Flushed { height } => self.on_flushed(now.time, height, effects),
             Event::Connected { peer } => {
                 self.connected.insert(peer);
                 self.tell_stable(peer, effects);
@@ -420,7 +423,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             spread,
             self.proposing_deadline(),
             self.checkpoints.deadline(),
-            self.chain_sync.deadline(),
+            self.chain_sync.deadline().filter(|_| self.flush.installed.is_none()),
             self.block_fetch.deadline(),
             self.state_sync_deadline(),
             self.serving.deadline(),

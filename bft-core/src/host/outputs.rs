@@ -1,6 +1,7 @@
 //! What an engine wants done, turned into effects.
 
 use super::accounting::{Direction, Sort, Traffic};
+use super::progress::certificate_item;
 use super::proposing::Wanted;
 use super::{CombineJob, Effect, Host, Promise};
 use crate::block::Block;
@@ -66,7 +67,14 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     /// Logs a block and remembers it until its height is executed.
     pub(super) fn keep_block(&mut self, block: Block) {
         let digest = block.digest();
-        if block.header.height <= self.ledger.tip().height || self.bodies.contains_key(&digest) {
+        if self.bodies.contains_key(&digest) {
+            return;
+        }
+        if block.header.height <= self.ledger.tip().height {
+            // Executed; or passed over by a state that is not on disk yet, so that a crash would bring its height back.
+            if self.flush.installed.is_some() {
+                self.log.push(block_item(&block, digest));
+            }
             return;
         }
         let items =
@@ -165,11 +173,13 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
-    /// What a new segment begins with: every promise in force, so that older segments can go.
+    /// What a new segment begins with: every promise in force, so that older segments can go; and the certificate that excuses
+    /// the promises left out, because a start that knew a lower one would find its replica to have prepared nothing in between.
     pub(super) fn segment_head(&self) -> impl Iterator<Item = LogItem> + use<E, A> {
         let mark = LogItem { kind: LogKind::Mark, height: 0, digest: Digest::ZERO, body: Bytes::new() };
         let records: Vec<LogItem> = self.engine.records().iter().map(record_item).collect();
-        records.into_iter().chain([mark])
+        let stable = Some(&self.stable).filter(|stable| stable.proof.is_some()).map(certificate_item);
+        stable.into_iter().chain(records).chain([mark])
     }
 }
 

@@ -258,10 +258,14 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
-    pub(super) fn on_flushed(&mut self, height: Height, effects: &mut Vec<Effect>) {
+    pub(super) fn on_flushed(&mut self, now: Time, height: Height, effects: &mut Vec<Effect>) {
         self.flush.handed_out -= 1;
         self.flush.height = height;
         self.release_log(effects);
+        if let Some(checkpoint) = self.flush.installed.take_if(|installed| installed.height() <= height) {
+            effects.push(Effect::Stable { height: checkpoint.height() });
+            self.feed(now, Input::Restored { checkpoint }, effects);
+        }
     }
 
     /// What neither this replica's state nor a replica that catches up needs may go from the log.

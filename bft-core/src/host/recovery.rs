@@ -25,7 +25,8 @@ pub struct Recovered {
     pub state: Option<LoadedState>,
     /// Records in force, in log order.
     pub records: Vec<Bytes>,
-    /// Blocks, entries and certificates above the state's height, in log order.
+    /// Blocks, entries and certificates above the state's height, in log order; certificates that records in force rely on
+    /// also below.
     pub items: Vec<LogItem>,
 }
 
@@ -198,7 +199,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             executed_at: now.time,
             totals: super::Totals::default(),
             log: LogTail::default(),
-            flush: Flushing { waiting: None, handed_out: 0, height: flushed },
+            flush: Flushing { height: flushed, ..Flushing::default() },
             halted: false,
             stable,
             ledger,

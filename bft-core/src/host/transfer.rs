@@ -3,7 +3,7 @@
 use super::execution::Fate;
 use super::progress::{certificate_item, entry_item};
 use super::{Effect, Host};
-use crate::engine::{Engine, Input};
+use crate::engine::Engine;
 use crate::envelope::{Body, Offer, StatePart, StateQuestion};
 use crate::genesis::Limits;
 use crate::ledger::CheckpointCertificate;
@@ -384,9 +384,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.promises.forget(height, self.engine.led_by().0);
         self.chain_sync.installed();
         self.flush.waiting = Some(self.ledger.batch(&self.stable, &self.certificates, self.log.covering()));
-        effects.push(Effect::Stable { height });
-        self.feed(now, Input::Restored { checkpoint: certificate }, effects);
-        self.drive(now, effects);
+        self.flush.installed = Some(certificate);
     }
 
     pub(super) fn state_sync_deadline(&self) -> Option<Time> {

@@ -191,8 +191,8 @@ impl Log {
         match (batch.new_segment, marks.next()) {
             (true, None) => return refuse("it begins a segment and has no mark"),
             (false, Some(_)) => return refuse("it has a mark and does not begin a segment"),
-            (true, Some((at, _))) if batch.items[..at].iter().any(|item| item.kind != LogKind::Record) => {
-                return refuse("something else than records stands before its mark");
+            (true, Some((at, _))) if batch.items[..at].iter().any(|item| !stands_in_head(item.kind)) => {
+                return refuse("something else than records and a certificate stands before its mark");
             }
             _ => {}
         }
@@ -304,4 +304,9 @@ impl Log {
             index.segments.range(number + 1..).any(|(_, s)| s.mark.is_some_and(|mark| mark <= self.durable));
         (covered && replaced).then_some(*number)
     }
+}
+
+/// What may stand before a mark: the records in force, and the certificate that they rely on.
+fn stands_in_head(kind: LogKind) -> bool {
+    matches!(kind, LogKind::Record | LogKind::Certificate)
 }

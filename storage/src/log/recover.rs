@@ -14,7 +14,8 @@ pub struct Recovered {
     /// The records in force, in the order they were appended: those of the last segment with a complete head, and of
     /// the segments after it. Without such a segment, all.
     pub records: Vec<Bytes>,
-    /// Blocks, entries and certificates above the height asked for, in the order they were appended.
+    /// Blocks, entries and certificates above the height asked for, in the order they were appended; and from the segments whose
+    /// records are in force, certificates of any height, because the records rely on them.
     pub items: Vec<LogItem>,
     /// The lowest height from which the log holds an entry for every height through the highest.
     pub entries_from: Option<Height>,
@@ -53,12 +54,14 @@ impl LogReader {
                             }
                             FrameKind::Item(
                                 kind @ (LogKind::Block | LogKind::Entry | LogKind::Certificate),
-                            ) if header.height > above => recovered.items.push(LogItem {
-                                kind,
-                                height: header.height,
-                                digest: header.digest,
-                                body: Bytes::copy_from_slice(body),
-                            }),
+                            ) if header.height > above || (in_force && kind == LogKind::Certificate) => {
+                                recovered.items.push(LogItem {
+                                    kind,
+                                    height: header.height,
+                                    digest: header.digest,
+                                    body: Bytes::copy_from_slice(body),
+                                })
+                            }
                             FrameKind::Item(_) | FrameKind::Close => {}
                         }
                         continue;

@@ -36,10 +36,14 @@ impl Model {
     fn expected(&self, kept: usize) -> (Vec<Bytes>, Vec<LogItem>) {
         let head = self.marks.iter().rev().find(|(mark, _)| *mark < kept).map_or(0, |(_, start)| *start);
         let records = self.items[head..kept].iter().filter(|item| item.kind == LogKind::Record);
-        let others = self.items[..kept].iter().filter(|item| {
-            !matches!(item.kind, LogKind::Record | LogKind::Mark) && item.height >= self.released
+        let others = self.items[..kept].iter().enumerate().filter(|(at, item)| match item.kind {
+            LogKind::Record | LogKind::Mark => false,
+            // Records in force rely on certificates of any height.
+            LogKind::Certificate => item.height >= self.released || *at >= head,
+            LogKind::Block | LogKind::Entry => item.height >= self.released,
         });
-        (records.map(|item| item.body.clone()).collect(), others.cloned().collect())
+        let others = others.map(|(_, item)| item.clone());
+        (records.map(|item| item.body.clone()).collect(), others.collect())
     }
 
     /// What to ask recovery for: everything that cannot have been released.
