@@ -69,7 +69,7 @@ pub struct Envelope<M> {
 pub enum Body<M> {
     /// The engine's.
     Engine(Sealed<M>),
-    /// Nothing but the votes that ride along.
+    /// Nothing but the votes that ride along; without any, the question for the highest certificate.
     Votes,
     /// Transactions for the leader's pool, or for everybody's when the leader does not take them.
     Forward(Payload),

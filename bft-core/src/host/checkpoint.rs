@@ -52,6 +52,7 @@ pub struct Checkpoints {
     domain: StatementDomain,
     reach: u64,
     stable: Height,
+    votes: bool,
     own: BTreeMap<Height, Own>,
     collected: BTreeMap<Height, Collected>,
     riders: BTreeMap<ReplicaId, Riders>,
@@ -67,13 +68,15 @@ pub struct CombineJob {
 }
 
 impl Checkpoints {
-    /// Nothing above `stable` yet. Shares for heights further than `reach` above it are not kept.
+    /// Nothing above `stable` yet. Shares for heights further than `reach` above it are not kept. A replica that does not vote
+    /// says to the collector in turn that it misses the certificate.
     pub fn new(
         me: ReplicaId,
         committee: Committee,
         domain: StatementDomain,
         stable: Height,
         reach: u64,
+        votes: bool,
     ) -> Checkpoints {
         Checkpoints {
             me,
@@ -81,6 +84,7 @@ impl Checkpoints {
             domain,
             reach,
             stable,
+            votes,
             own: BTreeMap::new(),
             collected: BTreeMap::new(),
             riders: BTreeMap::new(),
@@ -108,16 +112,16 @@ impl Checkpoints {
         self.send(now, height)
     }
 
-    /// Sends this replica's share to the collector in turn.
+    /// Sends this replica's share, if it has one, to the collector in turn.
     fn send(&mut self, now: Time, height: Height) -> Option<CombineJob> {
         let own = self.own.get(&height)?;
-        let share = own.share.clone()?;
-        let vote = CheckpointVote { height, entry: own.statement.digest, share };
+        let entry = own.statement.digest;
+        let vote = own.share.clone().map(|share| CheckpointVote { height, entry, share });
         let collector = self.collector(height, own.attempt);
         if collector == self.me {
-            return self.collect(self.me, vote);
+            return self.collect(self.me, vote?);
         }
-        self.riders.entry(collector).or_insert(Riders { votes: Vec::new(), since: now }).votes.push(vote);
+        self.riders.entry(collector).or_insert(Riders { votes: Vec::new(), since: now }).votes.extend(vote);
         None
     }
 
@@ -197,7 +201,7 @@ impl Checkpoints {
     /// covers those below.
     pub fn retry(&mut self, now: Time) -> Option<CombineJob> {
         let (height, own) = self.own.iter_mut().next_back()?;
-        if own.share.is_none() || own.next_attempt > now {
+        if (self.votes && own.share.is_none()) || own.next_attempt > now {
             return None;
         }
         own.attempt = own.attempt.wrapping_add(1);
@@ -210,8 +214,8 @@ impl Checkpoints {
     /// When [`Checkpoints::waited`] or [`Checkpoints::retry`] will have something to do.
     pub fn deadline(&self) -> Option<Time> {
         let riders = self.riders.values().map(|riders| riders.since + RIDE_WAIT).min();
-        let retry =
-            self.own.values().next_back().filter(|own| own.share.is_some()).map(|own| own.next_attempt);
+        let last = self.own.values().next_back();
+        let retry = last.filter(|own| own.share.is_some() || !self.votes).map(|own| own.next_attempt);
         riders.into_iter().chain(retry).min()
     }
 }
@@ -247,7 +251,7 @@ mod tests {
             protocol: ProtocolTag::PBFT,
             fault_model: FaultModel::Byzantine,
         };
-        Checkpoints::new(ReplicaId(0), committee, domain, 0, 16)
+        Checkpoints::new(ReplicaId(0), committee, domain, 0, 16, true)
     }
 
     #[test]
@@ -297,6 +301,23 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_that_does_not_vote_asks_one_collector_after_the_other() {
+        let mut checkpoints = Checkpoints { votes: false, ..collector() };
+        checkpoints.executed(Time(0), entry(2, 1));
+        let mut asked = BTreeSet::new();
+        while asked.len() < 3 {
+            let at = checkpoints.deadline().expect("it misses a certificate");
+            assert_eq!(checkpoints.retry(at), None);
+            for to in checkpoints.waited(at + RIDE_WAIT) {
+                assert_eq!(checkpoints.riders(to), []);
+                asked.insert(to);
+            }
+        }
+        checkpoints.stable(2);
+        assert_eq!(checkpoints.deadline(), None);
+    }
+
+    #[test]
     fn no_more_votes_ride_on_a_frame_than_the_edge_lets_pass() {
         let domain = StatementDomain {
             chain: Digest::ZERO,
@@ -305,7 +326,7 @@ mod tests {
             fault_model: FaultModel::Byzantine,
         };
         let committee = Committee { replicas: 4, fault_model: FaultModel::Byzantine };
-        let mut checkpoints = Checkpoints::new(ReplicaId(0), committee, domain, 0, 1000);
+        let mut checkpoints = Checkpoints::new(ReplicaId(0), committee, domain, 0, 1000, true);
         let vote = |height| CheckpointVote { height, entry: Digest::ZERO, share: Share::Threshold([0; 48]) };
         let votes = (1..=100).map(vote).collect();
         checkpoints.riders.insert(ReplicaId(1), Riders { votes, since: Time(0) });

@@ -35,8 +35,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let reach = self.ledger.tip().height.saturating_add(2 * self.config.genesis.limits.stable_window());
         let height = body.height().filter(|height| *height <= reach);
         self.accounting.count(sort, height, Traffic { messages: 1, bytes: bytes as u64, authenticators });
-        // A replica that still votes for what is certified has missed the certificate.
-        if votes.iter().any(|vote| vote.height <= self.stable.height()) {
+        // A replica that still votes for what is certified has missed the certificate; so has one that comes without a vote.
+        let without = matches!(body, Body::Votes) && votes.is_empty();
+        if without || votes.iter().any(|vote| vote.height <= self.stable.height()) {
             self.tell_stable(from, effects);
         }
         for vote in votes {
