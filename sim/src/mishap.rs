@@ -26,6 +26,8 @@ pub enum Mishap {
 pub enum Faults {
     /// Crashes and cut links, and mishaps of every kind.
     All,
+    /// None: a good network, and nobody stops. Liars lie.
+    Calm,
     /// Crashes and cut links only; every liar has one idea, one of the first ten.
     Few,
     /// Crashes and cut links, and much of one mishap; nobody lies.
@@ -44,7 +46,7 @@ impl Faults {
 
 /// Plans mishaps for the storm. `budget`: how many replicas may yet fail for good, so that with the liars they are at most f.
 pub fn plan(world: &mut World, faults: Faults, budget: usize, storm: Duration, random: &mut Random) {
-    if faults == Faults::Few {
+    if matches!(faults, Faults::Calm | Faults::Few) {
         return;
     }
     let n = world.replicas.len();
