@@ -172,6 +172,26 @@ impl Consortium {
         Ok(())
     }
 
+    /// Lets every replica keep so many blocks, as its operator would.
+    ///
+    /// # Errors
+    /// If a configuration cannot be read or written.
+    pub fn retain_blocks(&self, blocks: u64) -> anyhow::Result<()> {
+        for replica in 0..self.genesis.replicas.len() {
+            let path = self.home(replica).join("replica.toml");
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let lines = text.lines().filter(|line| !line.starts_with("retain_blocks"));
+            // Before everything else: a table may end the file.
+            let text: Vec<String> = std::iter::once(format!("retain_blocks = {blocks}"))
+                .chain(lines.map(str::to_owned))
+                .collect();
+            fs::write(&path, text.join("\n") + "\n")
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// Starts every replica, giving up its port just before.
     ///
     /// # Errors

@@ -3,3 +3,4 @@
 pub mod consortium;
 pub mod load;
 pub mod process;
+mod reading;

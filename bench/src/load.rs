@@ -5,10 +5,10 @@
 
 use crate::consortium::{Consortium, ConsortiumConfig, fresh_seed, replica_id};
 use crate::process::{ReplicaProcess, stop_all};
+use crate::reading::{Reading, disk_mib, resident_mib};
 use anyhow::{Context, bail, ensure};
 use app_examples::ledger::Operation;
 use bft_core::genesis::Limits;
-use bft_core::request::StatusReport;
 use bft_core::transaction::Kind;
 use client::{Client, ClientConfig};
 use crypto::{ClientKey, ClientSecret, Scheme};
@@ -26,8 +26,14 @@ const SOON: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, clap::Args)]
 pub struct LoadArguments {
     /// A short run: 20 seconds of saturation instead of 60.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "seconds")]
     pub quick: bool,
+    /// Seconds of saturation.
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+    /// Blocks below the stable height that replicas keep, if not their default.
+    #[arg(long, value_name = "BLOCKS")]
+    pub retain_blocks: Option<u64>,
     /// Replicas.
     #[arg(long, default_value_t = 4)]
     pub replicas: usize,
@@ -79,6 +85,10 @@ pub struct Figures {
     pub resident_half_way_mib: f64,
     /// The same at the end.
     pub resident_at_end_mib: f64,
+    /// Largest data directory of a replica half-way, in MiB.
+    pub disk_half_way_mib: f64,
+    /// The same at the end.
+    pub disk_at_end_mib: f64,
     /// Heights per second at which a restarted replica caught up.
     pub catch_up_per_second: f64,
     /// That, per live heights per second meanwhile.
@@ -130,6 +140,9 @@ fn on_network<T>(
         limits,
         seed: fresh_seed()?,
     })?;
+    if let Some(blocks) = arguments.retain_blocks {
+        consortium.retain_blocks(blocks)?;
+    }
     let mut processes = consortium.start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(work(&consortium, &mut processes));
@@ -149,7 +162,7 @@ fn print(arguments: &LoadArguments, figures: &Figures) {
         "{} replicas, {}-byte transactions, {} clients with {} in flight each, {} certificates, {seconds:.0} s of saturation",
         arguments.replicas, arguments.bytes, arguments.clients, arguments.in_flight, arguments.scheme
     );
-    let rows: [(&str, f64, &str); 14] = [
+    let rows: [(&str, f64, &str); 16] = [
         ("committed transactions per second", figures.transactions_per_second, ""),
         ("transactions per block", figures.transactions_per_block, ""),
         ("latency with proven receipt, p50, ms", figures.latency_p50_ms, ""),
@@ -162,6 +175,8 @@ fn print(arguments: &LoadArguments, figures: &Figures) {
         ("all bytes between replicas per (n-1) payload", figures.sent_bytes_per_payload, "≤ 1.32"),
         ("resident memory half-way, MiB", figures.resident_half_way_mib, "≤ 300"),
         ("resident memory at the end, MiB", figures.resident_at_end_mib, "≤ 300, flat"),
+        ("data directory half-way, MiB", figures.disk_half_way_mib, ""),
+        ("data directory at the end, MiB", figures.disk_at_end_mib, ""),
         ("catch-up, heights per second", figures.catch_up_per_second, ""),
         ("catch-up per live rate", figures.catch_up_ratio, "≥ 3"),
     ];
@@ -171,60 +186,6 @@ fn print(arguments: &LoadArguments, figures: &Figures) {
     let by_kind = figures.sent_bytes_by_kind.iter().filter(|(_, share)| **share >= 0.001);
     let by_kind: Vec<String> = by_kind.map(|(kind, share)| format!("{kind} {share:.3}")).collect();
     println!("  of all bytes: {}", by_kind.join(", "));
-}
-
-/// Counters of all replicas at one moment.
-struct Reading {
-    at: Instant,
-    cpu: Duration,
-    reports: Vec<StatusReport>,
-}
-
-impl Reading {
-    async fn take(watch: &Client, processes: &[ReplicaProcess]) -> anyhow::Result<Reading> {
-        let cpu = processes.iter().map(ReplicaProcess::cpu_time).sum();
-        let at = Instant::now();
-        let mut reports = Vec::new();
-        for process in processes {
-            reports.push(watch.status(process.replica()).await?);
-        }
-        Ok(Reading { at, cpu, reports })
-    }
-
-    /// A counter, summed over replicas.
-    fn sum(&self, name: &str) -> f64 {
-        self.reports.iter().map(|report| counter(report, name)).sum()
-    }
-
-    /// Counters whose names begin so, by the rest of their names, each summed over replicas.
-    fn by_kind(&self, prefix: &str) -> BTreeMap<String, f64> {
-        let mut sums = BTreeMap::new();
-        for (name, value) in self.reports.iter().flat_map(|report| &report.counters) {
-            if let Some(kind) = name.strip_prefix(prefix) {
-                *sums.entry(kind.to_owned()).or_default() += *value as f64;
-            }
-        }
-        sums
-    }
-
-    /// Counters whose names begin so, summed over replicas.
-    fn sum_all(&self, prefix: &str) -> f64 {
-        self.by_kind(prefix).values().sum()
-    }
-}
-
-fn counter(report: &StatusReport, name: &str) -> f64 {
-    let found = report.counters.iter().find(|(other, _)| other == name);
-    found.map_or(0.0, |(_, value)| *value as f64)
-}
-
-fn resident_mib(processes: &[ReplicaProcess]) -> f64 {
-    let pages = |process: &ReplicaProcess| {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", process.pid()?)).ok()?;
-        statm.split_whitespace().nth(1)?.parse::<f64>().ok()
-    };
-    let most = processes.iter().filter_map(pages).fold(0.0, f64::max);
-    most * 4096.0 / f64::from(1 << 20)
 }
 
 /// Clients that submit as fast as their transactions are acknowledged.
@@ -391,13 +352,15 @@ async fn measure(
     fsyncs_per_block_window_full: f64,
 ) -> anyhow::Result<Figures> {
     let loaded = Loaded::start(arguments, consortium, processes).await?;
-    let stretch = Duration::from_secs(if arguments.quick { 20 } else { 60 });
+    let stretch = Duration::from_secs(if arguments.quick { 20 } else { arguments.seconds });
     let first = Reading::take(&loaded.watch, processes).await?;
     pause(stretch / 2).await;
     let resident_half_way_mib = resident_mib(processes);
+    let disk_half_way_mib = disk_mib(consortium)?;
     pause(stretch / 2).await;
     let last = Reading::take(&loaded.watch, processes).await?;
     let resident_at_end_mib = resident_mib(processes);
+    let disk_at_end_mib = disk_mib(consortium)?;
     let catch_up = catch_up(&loaded.watch, &loaded.load, processes).await?;
     let latencies = loaded.stop().await?;
     let percentile =
@@ -432,6 +395,8 @@ async fn measure(
             .collect(),
         resident_half_way_mib,
         resident_at_end_mib,
+        disk_half_way_mib,
+        disk_at_end_mib,
         catch_up_per_second: catch_up.0,
         catch_up_ratio: catch_up.1,
     })

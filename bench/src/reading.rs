@@ -1,0 +1,97 @@
+//! What replica processes say of themselves, and what the kernel says of them.
+
+use crate::consortium::Consortium;
+use crate::process::ReplicaProcess;
+use anyhow::Context;
+use bft_core::request::StatusReport;
+use client::Client;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Counters of all replicas at one moment.
+pub struct Reading {
+    /// When.
+    pub at: Instant,
+    /// CPU time of all of them so far.
+    pub cpu: Duration,
+    reports: Vec<StatusReport>,
+}
+
+impl Reading {
+    /// Asks all of them.
+    ///
+    /// # Errors
+    /// If one does not answer.
+    pub async fn take(watch: &Client, processes: &[ReplicaProcess]) -> anyhow::Result<Reading> {
+        let cpu = processes.iter().map(ReplicaProcess::cpu_time).sum();
+        let at = Instant::now();
+        let mut reports = Vec::new();
+        for process in processes {
+            reports.push(watch.status(process.replica()).await?);
+        }
+        Ok(Reading { at, cpu, reports })
+    }
+
+    /// A counter, summed over replicas.
+    pub fn sum(&self, name: &str) -> f64 {
+        self.reports.iter().map(|report| counter(report, name)).sum()
+    }
+
+    /// Counters whose names begin so, by the rest of their names, each summed over replicas.
+    pub fn by_kind(&self, prefix: &str) -> BTreeMap<String, f64> {
+        let mut sums = BTreeMap::new();
+        for (name, value) in self.reports.iter().flat_map(|report| &report.counters) {
+            if let Some(kind) = name.strip_prefix(prefix) {
+                *sums.entry(kind.to_owned()).or_default() += *value as f64;
+            }
+        }
+        sums
+    }
+
+    /// Counters whose names begin so, summed over replicas.
+    pub fn sum_all(&self, prefix: &str) -> f64 {
+        self.by_kind(prefix).values().sum()
+    }
+}
+
+fn counter(report: &StatusReport, name: &str) -> f64 {
+    let found = report.counters.iter().find(|(other, _)| other == name);
+    found.map_or(0.0, |(_, value)| *value as f64)
+}
+
+/// The largest resident memory, in MiB.
+pub fn resident_mib(processes: &[ReplicaProcess]) -> f64 {
+    let pages = |process: &ReplicaProcess| {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", process.pid()?)).ok()?;
+        statm.split_whitespace().nth(1)?.parse::<f64>().ok()
+    };
+    let most = processes.iter().filter_map(pages).fold(0.0, f64::max);
+    most * 4096.0 / f64::from(1 << 20)
+}
+
+/// The largest data directory, in MiB on disk. Files that go while it is read do not count.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn disk_mib(consortium: &Consortium) -> anyhow::Result<f64> {
+    let replicas = 0..consortium.genesis.replicas.len();
+    let sizes = replicas.map(|replica| allocated(&consortium.home(replica).join("data")));
+    let largest = sizes.collect::<anyhow::Result<Vec<u64>>>()?.into_iter().max().unwrap_or(0);
+    Ok(largest as f64 / f64::from(1 << 20))
+}
+
+/// Bytes that the files under a directory take up.
+fn allocated(dir: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            bytes += allocated(&entry.path())?;
+        } else if let Ok(metadata) = entry.metadata() {
+            bytes += metadata.blocks() * 512;
+        }
+    }
+    Ok(bytes)
+}
