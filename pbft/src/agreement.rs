@@ -82,11 +82,15 @@ impl Pbft {
         if view > self.view || !self.active {
             // threat 8: a proposal of a view not entered yet waits; one a slot, of the nearest view, so that the leader of a
             // view far away cannot keep others out.
-            let mine = self.view;
-            if let Some(slot) = self.slot(height)
-                && slot.early.as_ref().is_none_or(|early| early.view < mine || view < early.view)
-            {
-                slot.early = Some(Early { view, block, share });
+            let (mine, domain) = (self.view, self.config.domain);
+            let Some(slot) = self.slot(height) else { return };
+            let early = Early { view, block, share };
+            if let Some(held) = &slot.early {
+                let said = |view, block| Vote { view, height, block }.statement(PREPARE, &domain);
+                out.extend(held.cast().against(&early.cast(), from, said).map(Output::Report));
+            }
+            if slot.early.as_ref().is_none_or(|held| held.view < mine || view < held.view) {
+                slot.early = Some(early);
             }
             return;
         }
@@ -167,10 +171,9 @@ impl Pbft {
                 let held = entry.get();
                 if held.view < vote.view {
                     entry.insert(cast);
-                } else if held.view == vote.view && held.block != vote.block {
-                    let first = Vote { block: held.block, ..vote }.statement(PREPARE, &domain);
-                    let second = vote.statement(PREPARE, &domain);
-                    Pbft::accuse(from, (first, held.share.clone()), (second, cast.share), out);
+                } else {
+                    let said = |view, block| Vote { view, block, ..vote }.statement(PREPARE, &domain);
+                    out.extend(held.against(&cast, from, said).map(Output::Report));
                 }
             }
         }
@@ -245,11 +248,16 @@ impl Pbft {
     }
 
     pub(crate) fn on_commit(&mut self, from: ReplicaId, vote: Vote, share: Share, out: &mut Out) {
-        // The share would make a transferable proof; PBFT counts the channel's word and needs none.
-        let _ = (share, COMMIT);
+        // PBFT counts the channel's word on a commit and needs no share, unless to show that its author lied.
+        let domain = self.config.domain;
         let Some(slot) = self.slot(vote.height) else { return };
-        if slot.commits.get(&from).is_none_or(|held| held.view < vote.view) {
-            slot.commits.insert(from, vote);
+        let cast = Cast { view: vote.view, block: vote.block, share };
+        match slot.commits.get(&from) {
+            Some(held) if held.view >= cast.view => {
+                let said = |view, block| Vote { view, block, ..vote }.statement(COMMIT, &domain);
+                out.extend(held.against(&cast, from, said).map(Output::Report));
+            }
+            Some(_) | None => drop(slot.commits.insert(from, cast)),
         }
         self.try_committed(vote.height, out);
     }

@@ -6,6 +6,7 @@ use bft_core::committee::StatementDomain;
 use bft_core::edge::checkpoint_obligation;
 use bft_core::engine::{CheckContext, Class};
 use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
+use bft_core::evidence::differ_in_digest_only;
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::{Height, View};
 use crypto::{Certificate, Digest, Domain, ReplicaId, Signature, Statement, StatementKind};
@@ -320,5 +321,25 @@ impl bft_core::engine::Message for Message {
             Message::Relay(Relay::NewView(..)) => 1,
             Message::Status(_) | Message::FetchViewChanges(..) => 0,
         }
+    }
+
+    /// Of each kind an honest replica signs one statement per view and height, however many others lie. It stops rather than
+    /// sign a second one; what it has signed is in a record that is on disk before the statement leaves; and every record in force
+    /// is repeated when a log segment begins. Below its stable height and in views that it has left it signs nothing any more,
+    /// and neither goes back over a restart or a state transfer.
+    ///
+    /// - *Prepares and pre-prepares*: `Record::Prepare` ([`crate::rules::may_prepare`]). The leader's pre-prepare is its prepare.
+    /// - *Commits*: `Record::Prepared`; a certificate gives way only to one of a later view ([`crate::rules::supersedes`]).
+    /// - *View-changes*: `Record::ViewChange`, said again as it was first said, whatever has been prepared since.
+    /// - *New-views*: `Record::NewView`, written before the leader signs; it begins a view once.
+    fn contradiction(first: &Statement, second: &Statement) -> Option<&'static str> {
+        let name = match first.kind {
+            PREPARE => "prepare",
+            COMMIT => "commit",
+            VIEW_CHANGE => "view-change",
+            NEW_VIEW => "new-view",
+            _ => return None,
+        };
+        differ_in_digest_only(first, second).then_some(name)
     }
 }

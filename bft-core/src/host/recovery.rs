@@ -8,11 +8,13 @@ use crate::block::Block;
 use crate::codec::{self, DecodeError};
 use crate::engine::{Engine, Outbox, Record, Start};
 use crate::envelope::SealWith;
+use crate::evidence::Evidence;
 use crate::genesis::GenesisError;
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::log::{LoadedState, LogItem, LogKind};
 use crate::machine::StateMachine;
 use crate::types::{Height, Now};
+use crate::verified::Verified;
 use bytes::Bytes;
 use crypto::{Digest, Statement};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +30,8 @@ pub struct Recovered {
     /// Blocks, entries and certificates above the state's height, in log order; certificates that records in force rely on
     /// also below.
     pub items: Vec<LogItem>,
+    /// What [`Effect::Report`] asked to keep.
+    pub evidence: Vec<Verified<Evidence>>,
 }
 
 /// Why a replica cannot start.
@@ -190,6 +194,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             state_sync: super::transfer::StateSync::default(),
             snapshots: super::transfer::Snapshots::default(),
             serving: super::serving::Serving::new(config.local.sync_rate),
+            accusations: super::accusations::Accusations::new(recovered.evidence),
             accounting: super::accounting::Accounting::default(),
             certificates,
             committed: BTreeMap::new(),
