@@ -61,6 +61,9 @@ impl Message for Nothing {
     fn authenticators(&self) -> usize {
         0
     }
+    fn contradiction(_: &Statement, _: &Statement) -> Option<&'static str> {
+        None
+    }
 }
 
 impl Record for Nothing {

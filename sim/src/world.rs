@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crypto::{CombineError, Digest, Domain, Hasher};
 use engines::{AnyEngine, AnyMessage};
 use pbft::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ pub struct World {
     pub rejected: u64,
     /// States that were fetched and put in place.
     pub installed: u64,
-    /// Reports of lies, by accused.
+    /// Lies proven, by accused: at most one of a kind at each replica.
     pub accused: BTreeMap<ReplicaId, u64>,
     sync_time: (Duration, Duration),
 }
@@ -449,8 +449,15 @@ impl World {
             }
             Effect::Stable { height } => self.replicas[replica.index()].edge.set_stable(height),
             Effect::Release { below } => self.replicas[replica.index()].disk.release(below),
+            Effect::Examine(suspicion) => {
+                let proven = self.replicas[replica.index()].edge.evidence::<AnyMessage>(*suspicion);
+                if let Ok(evidence) = proven {
+                    self.later(replica, Event::Proven { evidence: Box::new(evidence) });
+                }
+            }
             Effect::Report(evidence) => {
                 let accused = evidence.accused;
+                self.replicas[replica.index()].disk.evidence.push((*evidence).clone());
                 *self.accused.entry(accused).or_default() += 1;
                 if self.replicas[accused.index()].is_honest() {
                     let what = format!("{replica} accuses {accused}: {evidence:?}");
@@ -544,6 +551,16 @@ impl World {
     pub fn heights(&self) -> BTreeMap<ReplicaId, Height> {
         let honest = self.replicas.iter().filter(|replica| replica.is_honest());
         honest.filter_map(|replica| Some((replica.config.me, replica.host.as_ref()?.executed()))).collect()
+    }
+
+    /// Whether all live honest replicas can prove the same lies of the same replicas.
+    pub fn has_spread_evidence(&self) -> bool {
+        let honest = self.replicas.iter().filter(|replica| replica.is_honest());
+        let known: Vec<BTreeSet<_>> = honest
+            .filter_map(|replica| replica.host.as_ref())
+            .map(|host| host.evidence().map(|evidence| (evidence.accused, evidence.first.0.kind)).collect())
+            .collect();
+        known.windows(2).all(|pair| pair[0] == pair[1])
     }
 
     /// Whether all live honest replicas are at the same certified height with nothing left to do.
