@@ -172,7 +172,8 @@ fn state(report: &StatusReport) -> String {
         words.push("changes the view".to_owned());
     }
     if report.evidence > 0 {
-        words.push(format!("can prove {} lies (`quorate evidence`)", report.evidence));
+        let lies = if report.evidence == 1 { "lie" } else { "lies" };
+        words.push(format!("can prove {} {lies} (`quorate evidence`)", report.evidence));
     }
     words.extend(report.waits_for.iter().map(|what| format!("waits for {what}")));
     if words.is_empty() { "ok".to_owned() } else { words.join("; ") }
