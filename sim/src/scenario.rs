@@ -71,6 +71,8 @@ pub enum Canary {
     LiarsCountAsHonest,
     /// Quorums of the crash model among replicas that lie: two need not share an honest replica.
     SmallQuorums,
+    /// Nobody passes evidence on.
+    EvidenceIsKeptBack,
 }
 
 /// What happened in a run.
@@ -123,6 +125,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     let mut random = Random::new(scenario.seed);
     let mut world = build(scenario, &mut random);
     world.trace = scenario.trace;
+    world.evidence_is_kept_back = scenario.canary == Some(Canary::EvidenceIsKeptBack);
     plan_faults(&mut world, &mut random.fork());
     let liars = world.replicas.iter().filter(|replica| replica.liar.is_some()).count();
     let bearable = world.replicas[0].config.genesis.committee().faulty();

@@ -82,6 +82,8 @@ pub struct World {
     pub load: bool,
     /// Links carry nothing but what changes views.
     pub only_view_changes: bool,
+    /// Links carry no evidence: a canary.
+    pub evidence_is_kept_back: bool,
     /// Things that happened.
     pub events: u64,
     /// Crashes so far.
@@ -115,6 +117,7 @@ impl World {
             trace: false,
             load: true,
             only_view_changes: false,
+            evidence_is_kept_back: false,
             events: 0,
             crashes: 0,
             mishaps: BTreeMap::new(),
@@ -494,7 +497,9 @@ impl World {
         }
         let me = self.member(from);
         for Utterance { to, delay, frame } in utterances.into_iter().filter(|utterance| utterance.to != me) {
-            if self.only_view_changes && !changes_views(&frame) {
+            let held_back = (self.only_view_changes && !changes_views(&frame))
+                || (self.evidence_is_kept_back && is_evidence(&frame));
+            if held_back {
                 continue;
             }
             // A member that there are two of is at its own place and at one behind the committee's.
@@ -596,6 +601,11 @@ fn changes_views(frame: &[u8]) -> bool {
         Body::Forward(_) => true,
         _ => false,
     })
+}
+
+fn is_evidence(frame: &[u8]) -> bool {
+    let envelope = codec::decode::<Envelope<AnyMessage>>(frame, usize::MAX);
+    envelope.is_ok_and(|envelope| matches!(envelope.body, Body::Evidence(_)))
 }
 
 fn describe(body: &Body<AnyMessage>) -> String {
