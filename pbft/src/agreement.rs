@@ -1,7 +1,7 @@
 //! The normal case (the paper's 4.2): pre-prepare, prepare, commit.
 
-use crate::engine::{Out, Pbft, to_all};
-use crate::message::{COMMIT, Message, PREPARE, PrePrepare, Prepared, Vote};
+use crate::engine::{Out, Pbft, to_all, to_one};
+use crate::message::{COMMIT, Message, PREPARE, PrePrepare, Prepared, Relay, Vote};
 use crate::record::Record;
 use crate::rules;
 use crate::slot::{Cast, Early};
@@ -166,17 +166,46 @@ impl Pbft {
         match slot.prepares.entry(from) {
             Entry::Vacant(entry) => {
                 entry.insert(cast);
+                self.show_proposal(from, vote, out);
             }
             Entry::Occupied(mut entry) => {
                 let held = entry.get();
                 if held.view < vote.view {
                     entry.insert(cast);
+                    self.show_proposal(from, vote, out);
                 } else {
                     let said = |view, block| Vote { view, block, ..vote }.statement(PREPARE, &domain);
                     out.extend(held.against(&cast, from, said).map(Output::Report));
                 }
             }
         }
+    }
+
+    /// Shows what this view's leader proposed to whoever prepared another block, once: either it lies, or the leader told it so. A
+    /// leader that says one thing to each would not be found out by anybody alone.
+    fn show_proposal(&self, from: ReplicaId, vote: Vote, out: &mut Out) {
+        let (me, leader) = (self.config.me, self.config.committee.in_turn(vote.view));
+        let Some(slot) = self.slots.get(&vote.height) else { return };
+        let Some(told) = slot.prepares.get(&leader).filter(|told| told.view == vote.view) else { return };
+        let others = slot.prepares.iter().filter(|(id, cast)| {
+            let is_new = from == leader || **id == from;
+            is_new && ![me, leader].contains(id) && cast.view == told.view && cast.block != told.block
+        });
+        for (to, _) in others.filter(|_| leader != me) {
+            let proposed = Vote { block: told.block, ..vote };
+            to_one(*to, Message::Relay(Relay::Proposed(proposed, told.share.clone())), out);
+        }
+    }
+
+    /// What a leader proposed to somebody else, beside what it proposed here.
+    pub(crate) fn compare_proposal(&mut self, vote: Vote, share: Share, out: &mut Out) {
+        let (domain, leader) = (self.config.domain, self.config.committee.in_turn(vote.view));
+        let Some(slot) = self.slot(vote.height) else { return };
+        let shown = Cast { view: vote.view, block: vote.block, share };
+        let said = |view, block| Vote { view, block, ..vote }.statement(PREPARE, &domain);
+        let held =
+            slot.prepares.get(&leader).cloned().into_iter().chain(slot.early.as_ref().map(Early::cast));
+        out.extend(held.filter_map(|held| held.against(&shown, leader, said)).map(Output::Report));
     }
 
     /// Combines a quorum of prepares for the accepted block; accepts a block that f+1 others have accepted.

@@ -9,7 +9,7 @@ use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
 use bft_core::evidence::differ_in_digest_only;
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::{Height, View};
-use crypto::{Certificate, Digest, Domain, ReplicaId, Signature, Statement, StatementKind};
+use crypto::{Certificate, Digest, Domain, ReplicaId, Share, Signature, Statement, StatementKind};
 use serde::{Deserialize, Serialize};
 
 /// A share in this: "I accepted this block in this view at this height".
@@ -90,6 +90,9 @@ pub enum Relay {
     ViewChange(ReplicaId, Box<ViewChange>, Signature),
     /// A new-view, of its view's leader.
     NewView(NewView, Signature),
+    /// A proposal's vote and share, of its view's leader, for a replica that prepared another block in that view: the other half of
+    /// the evidence, if the leader told it so. It counts for nothing else, and its share is verified only as evidence.
+    Proposed(Vote, Share),
 }
 
 /// Everything a PBFT replica says.
@@ -255,12 +258,14 @@ impl bft_core::engine::Message for Message {
     fn height(&self) -> Option<Height> {
         match self {
             Message::PrePrepare(proposal) => Some(proposal.block.header.height),
-            Message::Prepare(vote) | Message::Commit(vote) => Some(vote.height),
+            Message::Prepare(vote) | Message::Commit(vote) | Message::Relay(Relay::Proposed(vote, _)) => {
+                Some(vote.height)
+            }
             Message::ViewChange(_)
             | Message::NewView(_)
             | Message::Status(_)
             | Message::FetchViewChanges(..)
-            | Message::Relay(_) => None,
+            | Message::Relay(Relay::ViewChange(..) | Relay::NewView(..)) => None,
         }
     }
 
@@ -305,7 +310,9 @@ impl bft_core::engine::Message for Message {
             Message::FetchViewChanges(_, wanted) if wanted.len() > context.committee.replicas => {
                 invalid("more view-changes wanted than there are members")
             }
-            Message::Status(_) | Message::FetchViewChanges(..) => Ok(Obligations::default()),
+            Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(Relay::Proposed(..)) => {
+                Ok(Obligations::default())
+            }
         }
     }
 
@@ -318,7 +325,7 @@ impl bft_core::engine::Message for Message {
             Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_) | Message::NewView(_) => 1,
             Message::ViewChange(body) => 1 + change(body),
             Message::Relay(Relay::ViewChange(_, body, _)) => 1 + change(body),
-            Message::Relay(Relay::NewView(..)) => 1,
+            Message::Relay(Relay::NewView(..) | Relay::Proposed(..)) => 1,
             Message::Status(_) | Message::FetchViewChanges(..) => 0,
         }
     }

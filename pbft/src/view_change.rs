@@ -271,6 +271,7 @@ impl Pbft {
                 self.try_enter(now, out);
             }
             Relay::NewView(new_view, signature) => self.on_new_view(now, from, new_view, signature, out),
+            Relay::Proposed(vote, share) => self.compare_proposal(vote, share, out),
         }
     }
 

@@ -378,6 +378,34 @@ fn two_words_of_one_replica_in_one_view_are_evidence() {
     assert_eq!(accusations(&replica.propose(2, 2, &b)), [(2, PREPARE)]);
 }
 
+// threat 1: a leader that tells each one something else is found out by those who compare.
+#[test]
+fn threat_1_two_replicas_show_each_other_what_the_leader_told_them() {
+    let (a, b) = (block(1, "a"), block(1, "b"));
+    let told = |block: &Block| {
+        let vote = vote(0, block);
+        Message::Relay(Relay::Proposed(vote, share(0, &vote.statement(PREPARE, &DOMAIN))))
+    };
+    let mut replica = Replica::new(1);
+    replica.propose(0, 0, &a);
+    // Replica 2 was told something else, or says so.
+    assert_eq!(replica.hear(2, Message::Prepare(vote(0, &b))), [to_one(2, told(&a))]);
+    assert_eq!(replica.hear(2, Message::Prepare(vote(0, &b))), [], "once");
+    assert_eq!(replica.hear(3, Message::Prepare(vote(1, &b))), [], "another view has another leader");
+    assert_eq!(accusations(&replica.hear(2, told(&a))), []);
+    assert_eq!(accusations(&replica.hear(2, told(&b))), [(0, PREPARE)]);
+    // The vote was faster than the proposal, and nothing is shown to those who agree.
+    let mut replica = Replica::new(1);
+    replica.hear(2, Message::Prepare(vote(0, &b)));
+    replica.hear(3, Message::Prepare(vote(0, &a)));
+    let said = replica.propose(0, 0, &a);
+    assert_eq!(said.first(), Some(&to_one(2, told(&a))));
+    assert_eq!(
+        said.iter().filter(|output| matches!(output, Output::Send { to: Recipients::One(_), .. })).count(),
+        1
+    );
+}
+
 #[test]
 fn two_view_changes_or_new_views_for_one_view_are_evidence() {
     let (one, other) = (change(1, 0, &[]), change(1, 0, &[prepared(0, &block(1, "a"))]));

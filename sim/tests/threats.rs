@@ -22,7 +22,7 @@ fn count(tally: &Tally, kind: &str) -> u64 {
     tally.faults.get(kind).copied().unwrap_or(0)
 }
 
-// threat 22: who is caught, is known to everybody in the end; the run fails otherwise.
+// threat 22: who is caught is known to everybody in the end; the run fails otherwise.
 #[test]
 fn threat_01_leader_equivocation_is_harmless() {
     let tally = liars(Behaviour::Equivocate, 0..5);

@@ -174,6 +174,8 @@ impl Signed {
             }
             Message::Relay(Relay::ViewChange(author, change, _)) => self.change(*author, change),
             Message::Relay(Relay::NewView(new_view, _)) => self.new_view(new_view),
+            // Its share is checked as evidence.
+            Message::Relay(Relay::Proposed(..)) => Ok(()),
         }
     }
 

@@ -82,6 +82,7 @@ pub(super) fn message(message: &mut Message, memory: &Memory, random: &mut Rando
             0 => signature.0[random.index(64)] ^= 1,
             _ => view_change(change, memory, random),
         },
+        Message::Relay(Relay::Proposed(old, _)) => vote(old, memory, random),
         Message::Relay(Relay::NewView(old, signature)) => match random.index(2) {
             0 => signature.0[random.index(64)] ^= 1,
             _ => new_view(old, memory, random),
