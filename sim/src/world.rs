@@ -4,6 +4,7 @@ use crate::adversary::Utterance;
 use crate::app;
 use crate::checker::{Checker, Violation};
 use crate::client::{Client, Outgoing, Submission};
+use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::linear::{self, History};
 use crate::network::Network;
@@ -11,6 +12,7 @@ use crate::random::Random;
 use crate::replica::{Replica, SimHost};
 use bft_core::codec;
 use bft_core::envelope::{Body, Envelope, Sealed};
+use bft_core::evidence::Evidence;
 use bft_core::host::{CombineJob, Effect, Event, SealJob};
 use bft_core::log::StateBatch;
 use bft_core::types::{Height, ReplicaId, Time};
@@ -260,6 +262,7 @@ impl World {
         let from = self.member(from);
         let checked = self.replicas[to.index()].edge.replica_frames(&[(from, frame)]).pop();
         match checked.expect("one verdict a frame") {
+            Ok(envelope) if matches!(&envelope.body, Body::Evidence(lie) if self.ignores(to, lie)) => Ok(()),
             Ok(envelope) => {
                 if self.trace {
                     println!("             {from} -> {to}: {}", describe(&envelope.body));
@@ -274,6 +277,12 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// A liar does not stop when it is found out; nor do two copies of one replica, which nobody looks after.
+    fn ignores(&self, replica: ReplicaId, evidence: &Evidence) -> bool {
+        let node = &self.replicas[replica.index()];
+        (node.liar.is_some() || node.twin) && evidence.accused == node.config.me
     }
 
     fn request(&mut self, client: usize, to: ReplicaId, frame: Bytes) -> Result<(), Violation> {
@@ -452,6 +461,7 @@ impl World {
             }
             Effect::Stable { height } => self.replicas[replica.index()].edge.set_stable(height),
             Effect::Release { below } => self.replicas[replica.index()].disk.release(below),
+            Effect::Examine(suspicion) if self.ignores(replica, &suspicion) => {}
             Effect::Examine(suspicion) => {
                 let proven = self.replicas[replica.index()].edge.evidence::<AnyMessage>(*suspicion);
                 if let Ok(evidence) = proven {
@@ -473,7 +483,16 @@ impl World {
                     what: format!("{replica}: {reason}"),
                 });
             }
-            Effect::Halt { .. } => self.replicas[replica.index()].host = None,
+            Effect::Halt { .. } => {
+                let node = &mut self.replicas[replica.index()];
+                node.host = None;
+                if node.amnesiac {
+                    // Its operator does what the message says: an empty disk, without a vote.
+                    node.disk = Disk::default();
+                    node.config.may_vote = false;
+                    *self.mishaps.entry("amnesiac replicas stopped by evidence").or_default() += 1;
+                }
+            }
         }
         Ok(())
     }

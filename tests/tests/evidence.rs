@@ -74,7 +74,7 @@ fn text(path: &Path) -> String {
     path.to_str().expect("a readable path").to_owned()
 }
 
-// threat 1, 22: who says two things is found out, and cannot deny it.
+// threat 1, 22, 79: who says two things is found out, and cannot deny it.
 #[tokio::test(flavor = "multi_thread")]
 async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
     let mut network = Network::start(PROGRAM, Scheme::Threshold).await;
@@ -113,6 +113,23 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
     assert!(stopped.contains("r3") && stopped.contains("commits"), "{stopped}");
     network.replicas[1].restart().unwrap();
     until("it knows again", || ask(&["--replica", "1"]).out.contains("commits"));
+
+    // Its own replica, on its own data, was told that its word is worth nothing: it stops, and stays stopped until it gives up its
+    // vote.
+    for _ in 0..2 {
+        network.replicas[LIAR].restart().unwrap();
+        until("the accused stops", || network.replicas[LIAR].ended().is_some());
+        let said = network.replicas[LIAR].last_words();
+        assert!(
+            said.contains("has signed two statements") && said.contains("start on an empty one"),
+            "{said}"
+        );
+        network.replicas[LIAR].kill().unwrap();
+    }
+    fs::rename(home.path().join("data"), home.path().join("data-of-a-liar")).unwrap();
+    network.replicas[LIAR].restart().unwrap();
+    let follows = || run(PROGRAM, ["status", "--genesis", &genesis]).out.contains("follows, does not vote");
+    until("it follows without a vote", follows);
 
     // A file convinces whoever has the genesis, and no other file does.
     let lies = network.dir.path().join("lies");

@@ -10,7 +10,7 @@ use crate::evidence::{self, Evidence};
 use crate::machine::StateMachine;
 use crate::types::Time;
 use crate::verified::Verified;
-use crypto::{ReplicaId, StatementKind};
+use crypto::{ReplicaId, Statement, StatementKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -43,6 +43,11 @@ impl Accusations {
         accusations
     }
 
+    /// Why a replica must not vote any more, if its own word is known to be worth nothing.
+    pub fn against(&self, me: ReplicaId) -> Option<String> {
+        self.kept.values().find(|evidence| evidence.accused == me).map(against_oneself)
+    }
+
     /// Whether to look into a suspicion now. One that is passed over now may be looked into when its author goes on.
     fn suspect(&mut self, now: Time, suspicion: &Evidence) -> bool {
         let charge = charge(suspicion);
@@ -66,6 +71,17 @@ impl Accusations {
     }
 }
 
+/// What it means when a replica is shown evidence against itself.
+fn against_oneself(evidence: &Evidence) -> String {
+    let Statement { view, height, .. } = evidence.first.0;
+    format!(
+        "this replica has signed two statements that contradict each other, in view {view} at height {height}: its data directory is \
+         older than what it has signed (a copy was put back, or its disk lost what was synced), or another process runs under its \
+         key. See that none does, move the data directory away and start on an empty one, which does not vote; the directory \
+         `evidence` has both statements"
+    )
+}
+
 impl<E: Engine, A: StateMachine> Host<E, A> {
     /// Two statements of one replica came by that seem to contradict each other: their seals are to be verified.
     pub(super) fn on_suspicion(&mut self, now: Time, suspicion: Evidence, effects: &mut Vec<Effect>) {
@@ -83,7 +99,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let evidence = evidence.into_inner();
         effects.push(Effect::Report(Box::new(evidence.clone())));
         let others: Vec<ReplicaId> = self.others().collect();
-        self.send(&others, Body::Evidence(Box::new(evidence)), effects);
+        self.send(&others, Body::Evidence(Box::new(evidence.clone())), effects);
+        // threat 79: it did not sign one of the two in this life, or it would have refused.
+        if evidence.accused == self.config.me && self.config.may_vote {
+            self.halt(against_oneself(&evidence), effects);
+        }
     }
 
     /// A connection is new: what was said before may have been lost.
@@ -103,7 +123,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 mod tests {
     use super::*;
     use crate::envelope::Seal;
-    use crypto::{Digest, FaultModel, ProtocolTag, Statement};
+    use crypto::{Digest, FaultModel, ProtocolTag};
 
     fn lie(accused: u16, kind: u8, digest: u8) -> Evidence {
         let statement = Statement {
