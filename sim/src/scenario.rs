@@ -124,8 +124,8 @@ pub fn run(scenario: &Scenario) -> Outcome {
     crypto::remember_digests();
     let mut random = Random::new(scenario.seed);
     let mut world = build(scenario, &mut random);
-    world.trace = scenario.trace;
     world.evidence_is_kept_back = scenario.canary == Some(Canary::EvidenceIsKeptBack);
+    world.trace = scenario.trace;
     plan_faults(&mut world, &mut random.fork());
     let liars = world.replicas.iter().filter(|replica| replica.liar.is_some()).count();
     let bearable = world.replicas[0].config.genesis.committee().faulty();
