@@ -8,6 +8,7 @@ use crate::codec;
 use crate::committee::Trust;
 use crate::engine::{CheckContext, Message};
 use crate::envelope::{Body, ChainPart, Envelope, Obligations, Rejection, StatePart};
+use crate::evidence::{self, Evidence, EvidenceError};
 use crate::genesis::Limits;
 use crate::ledger::CheckpointCertificate;
 use crate::request::{Call, Request};
@@ -122,6 +123,28 @@ impl Edge {
         self.discharge(read)
     }
 
+    /// Checks what an engine or the host suspects.
+    ///
+    /// # Errors
+    /// Why it proves nothing.
+    pub fn evidence<M: Message>(&self, evidence: Evidence) -> Result<Verified<Evidence>, EvidenceError> {
+        self.check_evidence::<M>(&evidence)?;
+        Ok(Verified::new(evidence))
+    }
+
+    /// The same evidence comes from every peer once: what was verified is not verified again.
+    fn check_evidence<M: Message>(&self, evidence: &Evidence) -> Result<(), EvidenceError> {
+        let name = evidence.digest();
+        let known = || self.known.lock().expect("no thread panics while it holds the cache");
+        if known().set.contains(&name) {
+            return Ok(());
+        }
+        self.counts.signatures.fetch_add(2, Relaxed);
+        evidence::verify::<M>(evidence, &self.trust)?;
+        known().insert(name);
+        Ok(())
+    }
+
     fn read_request(&self, bytes: &[u8]) -> Result<(Request, Work), Rejection> {
         let limit = self.context.limits.transaction_bytes as usize + 512;
         let request: Request = codec::decode(bytes, limit)?;
@@ -134,7 +157,7 @@ impl Edge {
                 }
                 work.items.extend(items.iter().cloned());
             }
-            Call::Receipt { .. } | Call::Query(_) | Call::Session(_) | Call::Status => {}
+            Call::Receipt { .. } | Call::Query(_) | Call::Session(_) | Call::Status | Call::Evidence => {}
         }
         Ok((request, work))
     }
@@ -210,6 +233,7 @@ impl Edge {
                     ));
                 }
             }
+            Body::Evidence(evidence) => self.check_evidence::<M>(evidence)?,
         }
         Ok((envelope, work))
     }

@@ -13,6 +13,7 @@
 use crate::block::{Block, Header};
 use crate::committee::{Committee, StatementDomain};
 use crate::envelope::{Obligations, Rejection, Seal, SealWith, Sealed};
+use crate::evidence::Evidence;
 use crate::genesis::Limits;
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::transaction::Payload;
@@ -68,6 +69,9 @@ pub trait Message: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Se
     fn check(&self, from: ReplicaId, seal: &Seal, context: &CheckContext) -> Result<Obligations, Rejection>;
     /// How many signatures and certificates it carries, its seal included.
     fn authenticators(&self) -> usize;
+    /// What two statements of this protocol's kinds contradict each other in, by name; none where an honest replica may sign both,
+    /// be it with crashes and state transfer in between. Who signs such a pair is proven to have lied.
+    fn contradiction(first: &Statement, second: &Statement) -> Option<&'static str>;
 }
 
 /// What a message is checked against.
@@ -338,19 +342,8 @@ pub enum Output<E: Engine> {
     },
     /// Forget this timer.
     CancelTimer(E::Timer),
-    /// A replica was caught lying.
+    /// A replica said two things that contradict each other. Shares in it need not have been verified.
     Report(Evidence),
-}
-
-/// Two statements that no honest replica signs both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// Who signed.
-    pub accused: ReplicaId,
-    /// One of them.
-    pub first: (Statement, Seal),
-    /// The other.
-    pub second: (Statement, Seal),
 }
 
 /// Collects what an engine wants done.
@@ -367,6 +360,11 @@ impl<E: Engine> Outbox<E> {
     /// Adds an output.
     pub fn push(&mut self, output: Output<E>) {
         self.0.push(output);
+    }
+
+    /// Adds some.
+    pub fn extend(&mut self, outputs: impl IntoIterator<Item = Output<E>>) {
+        self.0.extend(outputs);
     }
 
     /// Takes all outputs since the last call.

@@ -2,6 +2,7 @@
 
 use crate::block::{Block, Header};
 use crate::engine::{Class, Message};
+use crate::evidence::{Evidence, EvidenceError};
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::state::Stretch;
 use crate::transaction::Payload;
@@ -87,6 +88,8 @@ pub enum Body<M> {
     FetchState(StateQuestion),
     /// Answers [`Body::FetchState`].
     State(StatePart),
+    /// A replica lied: said once to everybody by each replica to which it is new, and again to whom a connection is new.
+    Evidence(Box<Evidence>),
 }
 
 /// What a replica that fell far behind asks for.
@@ -162,6 +165,7 @@ impl<M: Message> Body<M> {
             Body::Chain(_) => "chain",
             Body::FetchState(_) => "fetch-state",
             Body::State(_) => "state",
+            Body::Evidence(_) => "evidence",
         }
     }
 
@@ -176,7 +180,8 @@ impl<M: Message> Body<M> {
             | Body::FetchChain(_)
             | Body::Chain(_)
             | Body::FetchState(_)
-            | Body::State(_) => Class::Sync,
+            | Body::State(_)
+            | Body::Evidence(_) => Class::Sync,
         }
     }
 
@@ -192,7 +197,8 @@ impl<M: Message> Body<M> {
             | Body::Blocks(..)
             | Body::Chain(_)
             | Body::FetchState(_)
-            | Body::State(_) => None,
+            | Body::State(_)
+            | Body::Evidence(_) => None,
         }
     }
 
@@ -205,6 +211,7 @@ impl<M: Message> Body<M> {
             }
             Body::Chain(part) => usize::from(part.certificate.is_some()),
             Body::State(StatePart::Offer(offer)) => usize::from(offer.is_some()),
+            Body::Evidence(_) => 2,
             Body::Votes
             | Body::Forward(_)
             | Body::FetchBlocks(_)
@@ -266,6 +273,9 @@ pub enum Rejection {
     /// A certificate does not verify.
     #[error("a certificate does not verify: {0}")]
     Certificate(String),
+    /// Evidence proves nothing.
+    #[error("evidence that proves nothing: {0}")]
+    Evidence(#[from] EvidenceError),
     /// The application's own check refused the transaction.
     #[error("refused by the application: {0}")]
     Application(String),

@@ -16,6 +16,7 @@ pub mod committee;
 pub mod edge;
 pub mod engine;
 pub mod envelope;
+pub mod evidence;
 pub mod genesis;
 pub mod host;
 pub mod ledger;

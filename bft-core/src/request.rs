@@ -2,6 +2,7 @@
 
 use crate::codec::byte_string;
 use crate::committee::Trust;
+use crate::evidence::Evidence;
 use crate::ledger::CheckpointCertificate;
 use crate::machine::{Refusal, StateMachine};
 use crate::receipt::{ProofError, ProvenReceipt};
@@ -40,6 +41,8 @@ pub enum Call {
     Session(ClientKey),
     /// What the replica is doing.
     Status,
+    /// Which lies the replica can prove.
+    Evidence,
 }
 
 /// The answer to one question.
@@ -69,6 +72,8 @@ pub enum Answer {
         /// For people.
         sentence: String,
     },
+    /// Every lie that the replica can prove. Whoever asks verifies it.
+    Evidence(Vec<Evidence>),
 }
 
 /// What a client should do after a refusal.
@@ -166,6 +171,8 @@ pub struct StatusReport {
     pub state_root: Option<Digest>,
     /// Transactions in the pool.
     pub pooled: u64,
+    /// Pieces of evidence that it holds; [`Call::Evidence`] asks for them.
+    pub evidence: u64,
     /// What it cannot go on without, in words.
     pub waits_for: Vec<String>,
     /// Connections to the other replicas; filled in by the transport.

@@ -61,6 +61,9 @@ impl Message for Nothing {
     fn authenticators(&self) -> usize {
         0
     }
+    fn contradiction(_: &Statement, _: &Statement) -> Option<&'static str> {
+        None
+    }
 }
 
 impl Record for Nothing {
@@ -224,7 +227,7 @@ impl Rig {
             .cloned()
             .collect();
         let mut effects = Vec::new();
-        let recovered = Recovered { state: state.clone(), records, items: later };
+        let recovered = Recovered { state: state.clone(), records, items: later, evidence: Vec::new() };
         let host = Host::recover(config.clone(), app, recovered, now, &mut effects)?;
         let edge = Edge::new(config.trust.clone(), config.genesis.limits, TransactionVerifier::Zip215);
         let signer = QuorumSigner::Ed25519(IdentitySecret::from_seed([1; 32]));

@@ -8,6 +8,7 @@ use crate::sequences::Sequences;
 use crate::stats::{ClientStats, Counters, count};
 use crate::tally::{Fate, Tally};
 use bft_core::committee::Trust;
+use bft_core::evidence::Evidence;
 use bft_core::machine::StateMachine;
 use bft_core::receipt::{ProvenReceipt, Receipt};
 use bft_core::request::{Advice, Answer, Call, ProvenAnswer, StatusReport};
@@ -222,7 +223,9 @@ impl Client {
                     Verdict::Elsewhere(sentence)
                 }
             }
-            Answer::Query(_) | Answer::Session(_) | Answer::Status(_) => other_question(),
+            Answer::Query(_) | Answer::Session(_) | Answer::Status(_) | Answer::Evidence(_) => {
+                other_question()
+            }
         };
         match inner.exchange.ask(Call::Receipt { client, sequence }, judge).await {
             Ok(Ok(proven)) => {
@@ -271,7 +274,9 @@ impl Client {
                     Verdict::Elsewhere(sentence)
                 }
             }
-            Answer::Receipt(_) | Answer::Session(_) | Answer::Status(_) => other_question(),
+            Answer::Receipt(_) | Answer::Session(_) | Answer::Status(_) | Answer::Evidence(_) => {
+                other_question()
+            }
         };
         let call = Call::Query(Bytes::copy_from_slice(request));
         let ProvenAnswer { result, certificate, .. } =
@@ -294,20 +299,48 @@ impl Client {
     /// # Errors
     /// Why that replica did not answer.
     pub async fn status(&self, replica: ReplicaId) -> Result<StatusReport, ClientError> {
+        let chain = self.0.chain;
+        let judge = |answer| match answer {
+            Answer::Status(report) if report.replica == replica && report.chain == chain => Ok(*report),
+            Answer::Status(_) => Err("its answer is not about itself"),
+            _ => Err("it answered another question"),
+        };
+        self.ask_one(replica, Call::Status, judge).await
+    }
+
+    /// The lies that one replica says it can prove. Nothing here has been verified: `bft_core::evidence::verify` does. It has
+    /// [`ClientConfig::answer_timeout`]; no other replica is asked.
+    ///
+    /// # Errors
+    /// Why that replica did not answer.
+    pub async fn evidence(&self, replica: ReplicaId) -> Result<Vec<Evidence>, ClientError> {
+        let judge = |answer| match answer {
+            Answer::Evidence(evidence) => Ok(evidence),
+            _ => Err("it answered another question"),
+        };
+        self.ask_one(replica, Call::Evidence, judge).await
+    }
+
+    async fn ask_one<T>(
+        &self,
+        replica: ReplicaId,
+        call: Call,
+        judge: impl Fn(Answer) -> Result<T, &'static str>,
+    ) -> Result<T, ClientError> {
         let inner = &*self.0;
         if !inner.verifier.trust.committee.contains(replica) {
             return Err(ClientError::NoSuchReplica(replica));
         }
         let started = Instant::now();
-        match inner.exchange.ask_one(replica, Call::Status).await.map_err(no_answer)? {
-            Answer::Status(report) if report.replica == replica && report.chain == inner.chain => Ok(*report),
-            Answer::Refused { sentence, .. } => Err(ClientError::Refused { sentence, replica }),
-            Answer::Status(_) | Answer::Receipt(_) | Answer::Query(_) | Answer::Session(_) => {
-                count(&inner.counters.lies);
-                let last = Attempts([(replica, "its answer is not about itself".to_owned())].into());
-                Err(ClientError::NoAnswer { waited: started.elapsed(), last })
-            }
+        let answer = inner.exchange.ask_one(replica, call).await.map_err(no_answer)?;
+        if let Answer::Refused { sentence, .. } = answer {
+            return Err(ClientError::Refused { sentence, replica });
         }
+        judge(answer).map_err(|lie| {
+            count(&inner.counters.lies);
+            let last = Attempts([(replica, lie.to_owned())].into());
+            ClientError::NoAnswer { waited: started.elapsed(), last }
+        })
     }
 
     /// Ends all connections, giving the replicas a moment to notice, for all clones. Requests under way end: a transaction that
@@ -366,7 +399,13 @@ async fn learn_session(
                 Some(Ok((replica, outcome))) => {
                     let why = match outcome {
                         Ok(Answer::Refused { sentence, .. }) => sentence,
-                        Ok(Answer::Session(_) | Answer::Receipt(_) | Answer::Query(_) | Answer::Status(_)) => {
+                        Ok(
+                            Answer::Session(_)
+                            | Answer::Receipt(_)
+                            | Answer::Query(_)
+                            | Answer::Status(_)
+                            | Answer::Evidence(_),
+                        ) => {
                             "it answered another question".to_owned()
                         }
                         Err(failed) => {

@@ -164,6 +164,13 @@ impl Message for AnyMessage {
             AnyMessage::Pbft(message) => message.authenticators(),
         }
     }
+
+    fn contradiction(first: &Statement, second: &Statement) -> Option<&'static str> {
+        match first.protocol {
+            ProtocolTag::PBFT => pbft::Message::contradiction(first, second),
+            _ => None,
+        }
+    }
 }
 
 impl Record for AnyRecord {

@@ -1,7 +1,7 @@
 //! The normal case (the paper's 4.2): pre-prepare, prepare, commit.
 
-use crate::engine::{Out, Pbft, to_all};
-use crate::message::{COMMIT, Message, PREPARE, PrePrepare, Prepared, Vote};
+use crate::engine::{Out, Pbft, to_all, to_one};
+use crate::message::{COMMIT, Message, PREPARE, PrePrepare, Prepared, Relay, Vote};
 use crate::record::Record;
 use crate::rules;
 use crate::slot::{Cast, Early};
@@ -82,11 +82,15 @@ impl Pbft {
         if view > self.view || !self.active {
             // threat 8: a proposal of a view not entered yet waits; one a slot, of the nearest view, so that the leader of a
             // view far away cannot keep others out.
-            let mine = self.view;
-            if let Some(slot) = self.slot(height)
-                && slot.early.as_ref().is_none_or(|early| early.view < mine || view < early.view)
-            {
-                slot.early = Some(Early { view, block, share });
+            let (mine, domain) = (self.view, self.config.domain);
+            let Some(slot) = self.slot(height) else { return };
+            let early = Early { view, block, share };
+            if let Some(held) = &slot.early {
+                let said = |view, block| Vote { view, height, block }.statement(PREPARE, &domain);
+                out.extend(held.cast().against(&early.cast(), from, said).map(Output::Report));
+            }
+            if slot.early.as_ref().is_none_or(|held| held.view < mine || view < held.view) {
+                slot.early = Some(early);
             }
             return;
         }
@@ -162,18 +166,46 @@ impl Pbft {
         match slot.prepares.entry(from) {
             Entry::Vacant(entry) => {
                 entry.insert(cast);
+                self.show_proposal(from, vote, out);
             }
             Entry::Occupied(mut entry) => {
                 let held = entry.get();
                 if held.view < vote.view {
                     entry.insert(cast);
-                } else if held.view == vote.view && held.block != vote.block {
-                    let first = Vote { block: held.block, ..vote }.statement(PREPARE, &domain);
-                    let second = vote.statement(PREPARE, &domain);
-                    Pbft::accuse(from, (first, held.share.clone()), (second, cast.share), out);
+                    self.show_proposal(from, vote, out);
+                } else {
+                    let said = |view, block| Vote { view, block, ..vote }.statement(PREPARE, &domain);
+                    out.extend(held.against(&cast, from, said).map(Output::Report));
                 }
             }
         }
+    }
+
+    /// Shows what this view's leader proposed to whoever prepared another block, once: either it lies, or the leader told it so. A
+    /// leader that says one thing to each would not be found out by anybody alone.
+    fn show_proposal(&self, from: ReplicaId, vote: Vote, out: &mut Out) {
+        let (me, leader) = (self.config.me, self.config.committee.in_turn(vote.view));
+        let Some(slot) = self.slots.get(&vote.height) else { return };
+        let Some(told) = slot.prepares.get(&leader).filter(|told| told.view == vote.view) else { return };
+        let others = slot.prepares.iter().filter(|(id, cast)| {
+            let is_new = from == leader || **id == from;
+            is_new && ![me, leader].contains(id) && cast.view == told.view && cast.block != told.block
+        });
+        for (to, _) in others.filter(|_| leader != me) {
+            let proposed = Vote { block: told.block, ..vote };
+            to_one(*to, Message::Relay(Relay::Proposed(proposed, told.share.clone())), out);
+        }
+    }
+
+    /// What a leader proposed to somebody else, beside what it proposed here.
+    pub(crate) fn compare_proposal(&mut self, vote: Vote, share: Share, out: &mut Out) {
+        let (domain, leader) = (self.config.domain, self.config.committee.in_turn(vote.view));
+        let Some(slot) = self.slot(vote.height) else { return };
+        let shown = Cast { view: vote.view, block: vote.block, share };
+        let said = |view, block| Vote { view, block, ..vote }.statement(PREPARE, &domain);
+        let held =
+            slot.prepares.get(&leader).cloned().into_iter().chain(slot.early.as_ref().map(Early::cast));
+        out.extend(held.filter_map(|held| held.against(&shown, leader, said)).map(Output::Report));
     }
 
     /// Combines a quorum of prepares for the accepted block; accepts a block that f+1 others have accepted.
@@ -245,11 +277,16 @@ impl Pbft {
     }
 
     pub(crate) fn on_commit(&mut self, from: ReplicaId, vote: Vote, share: Share, out: &mut Out) {
-        // The share would make a transferable proof; PBFT counts the channel's word and needs none.
-        let _ = (share, COMMIT);
+        // PBFT counts the channel's word on a commit and needs no share, unless to show that its author lied.
+        let domain = self.config.domain;
         let Some(slot) = self.slot(vote.height) else { return };
-        if slot.commits.get(&from).is_none_or(|held| held.view < vote.view) {
-            slot.commits.insert(from, vote);
+        let cast = Cast { view: vote.view, block: vote.block, share };
+        match slot.commits.get(&from) {
+            Some(held) if held.view >= cast.view => {
+                let said = |view, block| Vote { view, block, ..vote }.statement(COMMIT, &domain);
+                out.extend(held.against(&cast, from, said).map(Output::Report));
+            }
+            Some(_) | None => drop(slot.commits.insert(from, cast)),
         }
         self.try_committed(vote.height, out);
     }

@@ -9,7 +9,7 @@ use bft_core::engine::{Engine, EngineConfig, Input, Outbox, Output, Recipients, 
 use bft_core::envelope::{Seal, Sealed};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::{Height, Time, View};
-use crypto::{Digest, ReplicaId, Share, Signature, Statement};
+use crypto::{Digest, ReplicaId, Signature};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -225,18 +225,6 @@ impl Pbft {
         } else {
             vec![WaitsFor { what: "commits", height, from: commits, needed }]
         }
-    }
-
-    /// Reports two statements that contradict each other.
-    pub(crate) fn accuse(
-        accused: ReplicaId,
-        first: (Statement, Share),
-        second: (Statement, Share),
-        out: &mut Out,
-    ) {
-        let sealed = |(statement, share)| (statement, Seal::Share(share));
-        let evidence = bft_core::engine::Evidence { accused, first: sealed(first), second: sealed(second) };
-        out.push(Output::Report(evidence));
     }
 }
 

@@ -6,9 +6,10 @@ use bft_core::committee::StatementDomain;
 use bft_core::edge::checkpoint_obligation;
 use bft_core::engine::{CheckContext, Class};
 use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
+use bft_core::evidence::differ_in_digest_only;
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::{Height, View};
-use crypto::{Certificate, Digest, Domain, ReplicaId, Signature, Statement, StatementKind};
+use crypto::{Certificate, Digest, Domain, ReplicaId, Share, Signature, Statement, StatementKind};
 use serde::{Deserialize, Serialize};
 
 /// A share in this: "I accepted this block in this view at this height".
@@ -89,6 +90,9 @@ pub enum Relay {
     ViewChange(ReplicaId, Box<ViewChange>, Signature),
     /// A new-view, of its view's leader.
     NewView(NewView, Signature),
+    /// A proposal's vote and share, of its view's leader, for a replica that prepared another block in that view: the other half of
+    /// the evidence, if the leader told it so. It counts for nothing else, and its share is verified only as evidence.
+    Proposed(Vote, Share),
 }
 
 /// Everything a PBFT replica says.
@@ -254,12 +258,14 @@ impl bft_core::engine::Message for Message {
     fn height(&self) -> Option<Height> {
         match self {
             Message::PrePrepare(proposal) => Some(proposal.block.header.height),
-            Message::Prepare(vote) | Message::Commit(vote) => Some(vote.height),
+            Message::Prepare(vote) | Message::Commit(vote) | Message::Relay(Relay::Proposed(vote, _)) => {
+                Some(vote.height)
+            }
             Message::ViewChange(_)
             | Message::NewView(_)
             | Message::Status(_)
             | Message::FetchViewChanges(..)
-            | Message::Relay(_) => None,
+            | Message::Relay(Relay::ViewChange(..) | Relay::NewView(..)) => None,
         }
     }
 
@@ -304,7 +310,9 @@ impl bft_core::engine::Message for Message {
             Message::FetchViewChanges(_, wanted) if wanted.len() > context.committee.replicas => {
                 invalid("more view-changes wanted than there are members")
             }
-            Message::Status(_) | Message::FetchViewChanges(..) => Ok(Obligations::default()),
+            Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(Relay::Proposed(..)) => {
+                Ok(Obligations::default())
+            }
         }
     }
 
@@ -317,8 +325,28 @@ impl bft_core::engine::Message for Message {
             Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_) | Message::NewView(_) => 1,
             Message::ViewChange(body) => 1 + change(body),
             Message::Relay(Relay::ViewChange(_, body, _)) => 1 + change(body),
-            Message::Relay(Relay::NewView(..)) => 1,
+            Message::Relay(Relay::NewView(..) | Relay::Proposed(..)) => 1,
             Message::Status(_) | Message::FetchViewChanges(..) => 0,
         }
+    }
+
+    /// Of each kind an honest replica signs one statement per view and height, however many others lie. It stops rather than
+    /// sign a second one; what it has signed is in a record that is on disk before the statement leaves; and every record in force
+    /// is repeated when a log segment begins. Below its stable height and in views that it has left it signs nothing any more,
+    /// and neither goes back over a restart or a state transfer.
+    ///
+    /// - *Prepares and pre-prepares*: `Record::Prepare` ([`crate::rules::may_prepare`]). The leader's pre-prepare is its prepare.
+    /// - *Commits*: `Record::Prepared`; a certificate gives way only to one of a later view ([`crate::rules::supersedes`]).
+    /// - *View-changes*: `Record::ViewChange`, said again as it was first said, whatever has been prepared since.
+    /// - *New-views*: `Record::NewView`, written before the leader signs; it begins a view once.
+    fn contradiction(first: &Statement, second: &Statement) -> Option<&'static str> {
+        let name = match first.kind {
+            PREPARE => "prepare",
+            COMMIT => "commit",
+            VIEW_CHANGE => "view-change",
+            NEW_VIEW => "new-view",
+            _ => return None,
+        };
+        differ_in_digest_only(first, second).then_some(name)
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::message::{Prepared, Vote};
 use bft_core::block::Block;
+use bft_core::envelope::Seal;
+use bft_core::evidence::Evidence;
 use bft_core::types::{Time, View};
-use crypto::{Digest, ReplicaId, Share};
+use crypto::{Digest, ReplicaId, Share, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A prepare as it was received.
+/// A prepare or commit as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cast {
     pub view: View,
@@ -30,7 +32,7 @@ pub(crate) struct Slot {
     /// One per signer: of the highest view it cast one in.
     pub prepares: BTreeMap<ReplicaId, Cast>,
     /// One per signer: of the highest view it cast one in.
-    pub commits: BTreeMap<ReplicaId, Vote>,
+    pub commits: BTreeMap<ReplicaId, Cast>,
     /// Whose shares were bad in the current view.
     pub refused: BTreeSet<ReplicaId>,
     /// This replica's own last prepare. Invariant: it is on disk, or on its way there before any promise.
@@ -49,6 +51,27 @@ pub(crate) struct Slot {
     pub early: Option<Early>,
     /// Since when something waits to be decided here.
     pub since: Option<Time>,
+}
+
+impl Cast {
+    /// Evidence against `from`, who cast both votes, if they are of one view and for different blocks. `said`: what it signed.
+    pub fn against(
+        &self,
+        other: &Cast,
+        from: ReplicaId,
+        said: impl Fn(View, Digest) -> Statement,
+    ) -> Option<Evidence> {
+        let sealed = |cast: &Cast| (said(cast.view, cast.block), Seal::Share(cast.share.clone()));
+        let contradicts = self.view == other.view && self.block != other.block;
+        contradicts.then(|| Evidence::new(from, sealed(self), sealed(other)))
+    }
+}
+
+impl Early {
+    /// The leader's prepare in it.
+    pub fn cast(&self) -> Cast {
+        Cast { view: self.view, block: self.block.digest(), share: self.share.clone() }
+    }
 }
 
 impl Slot {

@@ -6,6 +6,8 @@ use crate::record::{NewViewProof, Record, SignedViewChange};
 use crate::rules;
 use bft_core::block::Block;
 use bft_core::engine::Output;
+use bft_core::envelope::Seal;
+use bft_core::evidence::Evidence;
 use bft_core::types::{Height, Time, View};
 use crypto::{Digest, ReplicaId, Signature};
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ impl Pbft {
     }
 
     pub(crate) fn on_view_change(&mut self, now: Time, signed: SignedViewChange, out: &mut Out) {
+        self.compare_view_change(&signed, out);
         let known =
             self.changes.get(&signed.author).is_some_and(|held| held.change.view >= signed.change.view);
         if !known {
@@ -88,6 +91,7 @@ impl Pbft {
         signature: Signature,
         out: &mut Out,
     ) {
+        self.compare_new_view(&new_view, signature, out);
         let late = new_view.view < self.view || (new_view.view == self.view && self.active);
         let known = self.pending.get(&from).is_some_and(|held| held.new_view.view >= new_view.view);
         if late || known {
@@ -261,10 +265,49 @@ impl Pbft {
     pub(crate) fn on_relay(&mut self, now: Time, from: ReplicaId, relay: Relay, out: &mut Out) {
         match relay {
             Relay::ViewChange(author, change, signature) => {
-                self.take_wanted(&SignedViewChange { author, change: *change, signature });
+                let signed = SignedViewChange { author, change: *change, signature };
+                self.compare_view_change(&signed, out);
+                self.take_wanted(&signed);
                 self.try_enter(now, out);
             }
             Relay::NewView(new_view, signature) => self.on_new_view(now, from, new_view, signature, out),
+            Relay::Proposed(vote, share) => self.compare_proposal(vote, share, out),
+        }
+    }
+
+    /// Reports the author of another view-change for the same view, if one is known: the leader may have been told one thing and
+    /// this replica another.
+    fn compare_view_change(&self, signed: &SignedViewChange, out: &mut Out) {
+        let proven = self.proof.iter().chain(&self.begun).flat_map(|proof| &proof.changes);
+        let found = self.pending.values().flat_map(|pending| pending.found.values());
+        let other = self.changes.values().chain(proven).chain(found).find(|known| {
+            known.author == signed.author
+                && known.change.view == signed.change.view
+                && known.change != signed.change
+        });
+        if let Some(other) = other {
+            let sealed = |signed: &SignedViewChange| {
+                (signed.change.statement(&self.config.domain), Seal::Signature(signed.signature))
+            };
+            out.push(Output::Report(Evidence::new(signed.author, sealed(other), sealed(signed))));
+        }
+    }
+
+    /// Reports the leader of a view that began it twice.
+    fn compare_new_view(&self, new_view: &NewView, signature: Signature, out: &mut Out) {
+        let pending = self.pending.values().map(|pending| (&pending.new_view, Some(pending.signature)));
+        let entered = self.proof.iter().map(|proof| (&proof.new_view, proof.signature));
+        let other = pending.chain(entered).find_map(|(known, signature)| {
+            let differs = known.view == new_view.view && known != new_view;
+            differs.then_some((known, signature?))
+        });
+        if let Some((other, other_signature)) = other {
+            let sealed = |new_view: &NewView, signature| {
+                (new_view.statement(&self.config.domain), Seal::Signature(signature))
+            };
+            let leader = self.config.committee.in_turn(new_view.view);
+            let (first, second) = (sealed(other, other_signature), sealed(new_view, signature));
+            out.push(Output::Report(Evidence::new(leader, first, second)));
         }
     }
 

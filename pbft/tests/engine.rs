@@ -3,10 +3,10 @@
 use bft_core::block::Block;
 use bft_core::committee::{Committee, StatementDomain};
 use bft_core::engine::{
-    CheckContext, Draft, Engine, EngineConfig, Evidence, Input, Message as _, Outbox, Output, Recipients,
-    Start,
+    CheckContext, Draft, Engine, EngineConfig, Input, Message as _, Outbox, Output, Recipients, Start,
 };
 use bft_core::envelope::{Rejection, Seal, SealWith, Sealed};
+use bft_core::evidence::Evidence;
 use bft_core::genesis::Limits;
 use bft_core::ledger::{CheckpointCertificate, LedgerEntry};
 use bft_core::transaction::{Item, Kind, Payload, Transaction};
@@ -17,8 +17,8 @@ use crypto::{
     ReplicaId, Share, Signature, Statement, StatementKind,
 };
 use pbft::{
-    COMMIT, Message, NewView, NewViewProof, PREPARE, Pbft, PrePrepare, Prepared, Record, Relay,
-    SignedViewChange, Status, Timer, ViewChange, Vote,
+    COMMIT, Message, NEW_VIEW, NewView, NewViewProof, PREPARE, Pbft, PrePrepare, Prepared, Record, Relay,
+    SignedViewChange, Status, Timer, VIEW_CHANGE, ViewChange, Vote,
 };
 use std::time::Duration;
 
@@ -343,12 +343,92 @@ fn threat_1_a_second_proposal_is_evidence_and_nothing_else() {
     let (mut replica, a, b) = (Replica::new(1), block(1, "a"), block(1, "b"));
     replica.propose(0, 0, &a);
     let (first, second) = (vote(0, &a).statement(PREPARE, &DOMAIN), vote(0, &b).statement(PREPARE, &DOMAIN));
-    let evidence = Evidence {
-        accused: ReplicaId(0),
-        first: (first, Seal::Share(share(0, &first))),
-        second: (second, Seal::Share(share(0, &second))),
-    };
+    let sealed = |statement: Statement| (statement, Seal::Share(share(0, &statement)));
+    let evidence = Evidence::new(ReplicaId(0), sealed(first), sealed(second));
     assert_eq!(replica.propose(0, 0, &b), [Output::Report(evidence)]);
+}
+
+/// Who is accused, in a statement of which kind.
+fn accusations(said: &[Said]) -> Vec<(u16, StatementKind)> {
+    let accusation = |output: &Said| match output {
+        Output::Report(evidence) => Some((evidence.accused.0, evidence.first.0.kind)),
+        _ => None,
+    };
+    said.iter().filter_map(accusation).collect()
+}
+
+// threat 1, 22: wherever both statements of one replica come by.
+#[test]
+fn two_words_of_one_replica_in_one_view_are_evidence() {
+    let (a, b) = (block(1, "a"), block(1, "b"));
+    let mut replica = Replica::new(1);
+    for vote in [Message::Prepare, Message::Commit] {
+        let kind = if matches!(vote(self::vote(0, &a)), Message::Prepare(_)) { PREPARE } else { COMMIT };
+        assert_eq!(accusations(&replica.hear(3, vote(self::vote(0, &a)))), []);
+        assert_eq!(accusations(&replica.hear(3, vote(self::vote(0, &a)))), [], "said again");
+        assert_eq!(accusations(&replica.hear(2, vote(self::vote(0, &b)))), [], "another one's");
+        assert_eq!(accusations(&replica.hear(3, vote(self::vote(1, &b)))), [], "in another view");
+        assert_eq!(accusations(&replica.hear(3, vote(self::vote(1, &a)))), [(3, kind)]);
+    }
+    // A pre-prepare is its leader's prepare; two that wait for their view.
+    let mut replica = Replica::new(1);
+    replica.hear(0, Message::Prepare(vote(0, &a)));
+    assert_eq!(accusations(&replica.propose(0, 0, &b)), [(0, PREPARE)]);
+    assert_eq!(accusations(&replica.propose(2, 2, &a)), []);
+    assert_eq!(accusations(&replica.propose(2, 2, &b)), [(2, PREPARE)]);
+}
+
+// threat 1: a leader that tells each one something else is found out by those who compare.
+#[test]
+fn threat_1_two_replicas_show_each_other_what_the_leader_told_them() {
+    let (a, b) = (block(1, "a"), block(1, "b"));
+    let told = |block: &Block| {
+        let vote = vote(0, block);
+        Message::Relay(Relay::Proposed(vote, share(0, &vote.statement(PREPARE, &DOMAIN))))
+    };
+    let mut replica = Replica::new(1);
+    replica.propose(0, 0, &a);
+    // Replica 2 was told something else, or says so.
+    assert_eq!(replica.hear(2, Message::Prepare(vote(0, &b))), [to_one(2, told(&a))]);
+    assert_eq!(replica.hear(2, Message::Prepare(vote(0, &b))), [], "once");
+    assert_eq!(replica.hear(3, Message::Prepare(vote(1, &b))), [], "another view has another leader");
+    assert_eq!(accusations(&replica.hear(2, told(&a))), []);
+    assert_eq!(accusations(&replica.hear(2, told(&b))), [(0, PREPARE)]);
+    // The vote was faster than the proposal, and nothing is shown to those who agree.
+    let mut replica = Replica::new(1);
+    replica.hear(2, Message::Prepare(vote(0, &b)));
+    replica.hear(3, Message::Prepare(vote(0, &a)));
+    let said = replica.propose(0, 0, &a);
+    assert_eq!(said.first(), Some(&to_one(2, told(&a))));
+    assert_eq!(
+        said.iter().filter(|output| matches!(output, Output::Send { to: Recipients::One(_), .. })).count(),
+        1
+    );
+}
+
+#[test]
+fn two_view_changes_or_new_views_for_one_view_are_evidence() {
+    let (one, other) = (change(1, 0, &[]), change(1, 0, &[prepared(0, &block(1, "a"))]));
+    let mut replica = Replica::new(2);
+    assert_eq!(accusations(&replica.hear(3, Message::ViewChange(one.clone()))), []);
+    assert_eq!(accusations(&replica.hear(3, Message::ViewChange(change(2, 0, &[])))), []);
+    assert_eq!(accusations(&replica.hear(3, Message::ViewChange(change(2, 1, &[])))), [(3, VIEW_CHANGE)]);
+    // Passed on by somebody else, it is still its author's.
+    let mut replica = Replica::new(2);
+    replica.hear(3, Message::ViewChange(one.clone()));
+    let SignedViewChange { author, change, signature } = signed(3, &other);
+    let relay = Message::Relay(Relay::ViewChange(author, Box::new(change), signature));
+    assert_eq!(accusations(&replica.hear(0, relay)), [(3, VIEW_CHANGE)]);
+    // The leader of view 1 begins it twice, before and after this replica has entered it.
+    let first = [0, 1, 3].map(|author| signed(author, &one));
+    let second = [0, 1, 2].map(|author| signed(author, &one));
+    let mut replica = Replica::new(2);
+    assert_eq!(accusations(&replica.hear(1, Message::NewView(new_view(&first)))), []);
+    assert_eq!(accusations(&replica.hear(1, Message::NewView(new_view(&second)))), [(1, NEW_VIEW)]);
+    let mut replica = Replica::new(2);
+    replica.enter(&first);
+    assert_eq!(accusations(&replica.hear(1, Message::NewView(new_view(&first)))), []);
+    assert_eq!(accusations(&replica.hear(1, Message::NewView(new_view(&second)))), [(1, NEW_VIEW)]);
 }
 
 #[test]

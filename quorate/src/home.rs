@@ -6,6 +6,7 @@
 //! HOME/identity.key    its Ed25519 key (mode 0600)
 //! HOME/threshold.key   its share of the group's key, for the threshold scheme (mode 0600)
 //! HOME/data/           log, state, lock
+//! HOME/evidence/       lies of others that the replica can prove, a file each
 //! ```
 
 use bft_core::genesis::{Genesis, GenesisError};
@@ -76,6 +77,11 @@ impl Home {
     /// Its Ed25519 key.
     pub fn identity_key(&self) -> PathBuf {
         self.0.join("identity.key")
+    }
+
+    /// Lies of others that the replica can prove.
+    pub fn evidence(&self) -> PathBuf {
+        self.0.join("evidence")
     }
 
     /// Its share of the group's key.

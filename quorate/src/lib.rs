@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod demo;
+mod evidence;
 pub mod home;
 pub mod node;

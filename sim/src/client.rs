@@ -150,7 +150,8 @@ impl Client {
             Answer::Refused { advice: Advice::Abandon, .. }
             | Answer::Query(_)
             | Answer::Session(_)
-            | Answer::Status(_) => None,
+            | Answer::Status(_)
+            | Answer::Evidence(_) => None,
         }
     }
 }

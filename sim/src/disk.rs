@@ -1,6 +1,7 @@
 //! A disk that keeps what was synced, and may lose the rest.
 
 use crate::random::Random;
+use bft_core::evidence::Evidence;
 use bft_core::host::{ChainBytes, Recovered};
 use bft_core::log::{Height, LoadedState, LogBatch, LogItem, LogKind, StateBatch};
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub struct Disk {
     certificates: BTreeMap<Height, usize>,
     /// What is below is no longer served.
     released: Height,
+    /// Lies that were proven, each in a file of its own that is durable at once.
+    pub evidence: Vec<Evidence>,
 }
 
 impl Disk {
@@ -130,7 +133,7 @@ impl Disk {
         &self.items[..self.durable]
     }
 
-    /// What a start finds.
+    /// What a start finds, but for the evidence, which is verified before it counts.
     fn recover(&self) -> Recovered {
         let above = self.state.as_ref().map_or(0, |state| state.height);
         // A mark supersedes the records before its segment: here, before the batch that it ends. What stands in the batch itself
@@ -153,7 +156,7 @@ impl Disk {
             item.height > above && matches!(item.kind, LogKind::Block | LogKind::Entry | LogKind::Certificate)
         };
         let items = relied_on.into_iter().chain(self.items.iter().filter(above).cloned()).collect();
-        Recovered { state: self.state.clone(), records, items }
+        Recovered { state: self.state.clone(), records, items, evidence: Vec::new() }
     }
 
     /// A block by digest.

@@ -7,10 +7,11 @@ use crate::disk::Disk;
 use crate::world::Action;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Seal, SealWith};
+use bft_core::evidence::Evidence;
 use bft_core::host::{Effect, Host, HostConfig, Recovered, SealJob};
 use bft_core::types::{Height, Now, Time};
 use crypto::{IdentitySecret, QuorumSigner, TransactionVerifier};
-use engines::AnyEngine;
+use engines::{AnyEngine, AnyMessage};
 
 /// A host of the simulation.
 pub type SimHost = Host<AnyEngine, Registers>;
@@ -93,9 +94,12 @@ impl Replica {
     }
 
     /// Starts on what the disk has.
-    pub fn start(&mut self, now: Now, recovered: Recovered, effects: &mut Vec<Effect>) {
+    pub fn start(&mut self, now: Now, mut recovered: Recovered, effects: &mut Vec<Effect>) {
         self.life += 1;
         self.edge = new_edge(&self.config);
+        let proven = |evidence: &Evidence| self.edge.evidence::<AnyMessage>(evidence.clone());
+        recovered.evidence =
+            self.disk.evidence.iter().map(proven).collect::<Result<_, _>>().expect("it was kept verified");
         self.syncing = false;
         self.tick_at = None;
         self.trace.lock().expect("one thread").clear();

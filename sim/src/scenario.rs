@@ -71,6 +71,8 @@ pub enum Canary {
     LiarsCountAsHonest,
     /// Quorums of the crash model among replicas that lie: two need not share an honest replica.
     SmallQuorums,
+    /// Nobody passes evidence on.
+    EvidenceIsKeptBack,
 }
 
 /// What happened in a run.
@@ -125,6 +127,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     crypto::remember_digests();
     let mut random = Random::new(scenario.seed);
     let mut world = build(scenario, &mut random);
+    world.evidence_is_kept_back = scenario.canary == Some(Canary::EvidenceIsKeptBack);
     world.trace = scenario.trace;
     if scenario.faults == Faults::Calm {
         world.network.set_weather(Weather::CALM);
@@ -169,8 +172,24 @@ fn play(world: &mut World) -> Result<(), Violation> {
         let what = format!("heights {:?}; sequences without a receipt, by client: {open:?}", world.heights());
         return Err(Violation { rule: "without load, replicas come to the same certified height", what });
     }
+    spread_evidence(world)?;
     world.linearizable()?;
     world.checker.finished(&world.heights())
+}
+
+/// Waits for what was found last and may still be on its way.
+pub(crate) fn spread_evidence(world: &mut World) -> Result<(), Violation> {
+    if world.has_spread_evidence() || world.run(world.now + RECOVERY, World::has_spread_evidence)? {
+        return Ok(());
+    }
+    let known = |replica: &Replica| {
+        let host = replica.host.as_ref().filter(|_| replica.is_honest())?;
+        let lies: Vec<_> =
+            host.evidence().map(|evidence| (evidence.accused, evidence.first.0.kind)).collect();
+        Some(format!("{} can prove {lies:?}", replica.config.me))
+    };
+    let what = world.replicas.iter().filter_map(known).collect::<Vec<_>>().join(", ");
+    Err(Violation { rule: "evidence reaches every honest replica", what })
 }
 
 pub(crate) fn tally(world: &World) -> Tally {

@@ -172,6 +172,7 @@ fn play(world: &mut World, attack: &Attack, steered: &mut u64) -> Result<(), Vio
         let what = format!("{attack:?}: heights {:?}", world.heights());
         return Err(Violation { rule: "without load, replicas come to the same certified height", what });
     }
+    scenario::spread_evidence(world)?;
     world.linearizable()?;
     world.checker.finished(&world.heights())
 }

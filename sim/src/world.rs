@@ -4,6 +4,7 @@ use crate::adversary::Utterance;
 use crate::app;
 use crate::checker::{Checker, Violation};
 use crate::client::{Client, Outgoing, Submission};
+use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::linear::{self, History};
 use crate::network::Network;
@@ -11,6 +12,7 @@ use crate::random::Random;
 use crate::replica::{Replica, SimHost};
 use bft_core::codec;
 use bft_core::envelope::{Body, Envelope, Sealed};
+use bft_core::evidence::Evidence;
 use bft_core::host::{CombineJob, Effect, Event, SealJob};
 use bft_core::log::StateBatch;
 use bft_core::types::{Height, ReplicaId, Time};
@@ -18,7 +20,7 @@ use bytes::Bytes;
 use crypto::{CombineError, Digest, Domain, Hasher};
 use engines::{AnyEngine, AnyMessage};
 use pbft::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -82,6 +84,8 @@ pub struct World {
     pub load: bool,
     /// Links carry nothing but what changes views.
     pub only_view_changes: bool,
+    /// Links carry no evidence: a canary.
+    pub evidence_is_kept_back: bool,
     /// Things that happened.
     pub events: u64,
     /// Crashes so far.
@@ -92,7 +96,7 @@ pub struct World {
     pub rejected: u64,
     /// States that were fetched and put in place.
     pub installed: u64,
-    /// Reports of lies, by accused.
+    /// Lies proven, by accused: at most one of a kind at each replica.
     pub accused: BTreeMap<ReplicaId, u64>,
     sync_time: (Duration, Duration),
 }
@@ -115,6 +119,7 @@ impl World {
             trace: false,
             load: true,
             only_view_changes: false,
+            evidence_is_kept_back: false,
             events: 0,
             crashes: 0,
             mishaps: BTreeMap::new(),
@@ -257,6 +262,7 @@ impl World {
         let from = self.member(from);
         let checked = self.replicas[to.index()].edge.replica_frames(&[(from, frame)]).pop();
         match checked.expect("one verdict a frame") {
+            Ok(envelope) if matches!(&envelope.body, Body::Evidence(lie) if self.ignores(to, lie)) => Ok(()),
             Ok(envelope) => {
                 if self.trace {
                     println!("             {from} -> {to}: {}", describe(&envelope.body));
@@ -271,6 +277,12 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// A liar does not stop when it is found out; nor do two copies of one replica, which nobody looks after.
+    fn ignores(&self, replica: ReplicaId, evidence: &Evidence) -> bool {
+        let node = &self.replicas[replica.index()];
+        (node.liar.is_some() || node.twin) && evidence.accused == node.config.me
     }
 
     fn request(&mut self, client: usize, to: ReplicaId, frame: Bytes) -> Result<(), Violation> {
@@ -449,8 +461,16 @@ impl World {
             }
             Effect::Stable { height } => self.replicas[replica.index()].edge.set_stable(height),
             Effect::Release { below } => self.replicas[replica.index()].disk.release(below),
+            Effect::Examine(suspicion) if self.ignores(replica, &suspicion) => {}
+            Effect::Examine(suspicion) => {
+                let proven = self.replicas[replica.index()].edge.evidence::<AnyMessage>(*suspicion);
+                if let Ok(evidence) = proven {
+                    self.later(replica, Event::Proven { evidence: Box::new(evidence) });
+                }
+            }
             Effect::Report(evidence) => {
                 let accused = evidence.accused;
+                self.replicas[replica.index()].disk.evidence.push((*evidence).clone());
                 *self.accused.entry(accused).or_default() += 1;
                 if self.replicas[accused.index()].is_honest() {
                     let what = format!("{replica} accuses {accused}: {evidence:?}");
@@ -463,7 +483,16 @@ impl World {
                     what: format!("{replica}: {reason}"),
                 });
             }
-            Effect::Halt { .. } => self.replicas[replica.index()].host = None,
+            Effect::Halt { .. } => {
+                let node = &mut self.replicas[replica.index()];
+                node.host = None;
+                if node.amnesiac {
+                    // Its operator does what the message says: an empty disk, without a vote.
+                    node.disk = Disk::default();
+                    node.config.may_vote = false;
+                    *self.mishaps.entry("amnesiac replicas stopped by evidence").or_default() += 1;
+                }
+            }
         }
         Ok(())
     }
@@ -487,7 +516,9 @@ impl World {
         }
         let me = self.member(from);
         for Utterance { to, delay, frame } in utterances.into_iter().filter(|utterance| utterance.to != me) {
-            if self.only_view_changes && !changes_views(&frame) {
+            let held_back = (self.only_view_changes && !changes_views(&frame))
+                || (self.evidence_is_kept_back && is_evidence(&frame));
+            if held_back {
                 continue;
             }
             // A member that there are two of is at its own place and at one behind the committee's.
@@ -546,6 +577,16 @@ impl World {
         honest.filter_map(|replica| Some((replica.config.me, replica.host.as_ref()?.executed()))).collect()
     }
 
+    /// Whether all live honest replicas can prove the same lies of the same replicas.
+    pub fn has_spread_evidence(&self) -> bool {
+        let honest = self.replicas.iter().filter(|replica| replica.is_honest());
+        let known: Vec<BTreeSet<_>> = honest
+            .filter_map(|replica| replica.host.as_ref())
+            .map(|host| host.evidence().map(|evidence| (evidence.accused, evidence.first.0.kind)).collect())
+            .collect();
+        known.windows(2).all(|pair| pair[0] == pair[1])
+    }
+
     /// Whether all live honest replicas are at the same certified height with nothing left to do.
     pub fn is_settled(&self) -> bool {
         let honest = self.replicas.iter().filter(|replica| replica.is_honest());
@@ -579,6 +620,11 @@ fn changes_views(frame: &[u8]) -> bool {
         Body::Forward(_) => true,
         _ => false,
     })
+}
+
+fn is_evidence(frame: &[u8]) -> bool {
+    let envelope = codec::decode::<Envelope<AnyMessage>>(frame, usize::MAX);
+    envelope.is_ok_and(|envelope| matches!(envelope.body, Body::Evidence(_)))
 }
 
 fn describe(body: &Body<AnyMessage>) -> String {

@@ -45,6 +45,9 @@ fn say(world: &World<Pbft>, message: &Message) -> String {
         }
         Message::Relay(Relay::ViewChange(author, c, _)) => format!("relay of {author}: {}", change(c)),
         Message::Relay(Relay::NewView(n, _)) => format!("relay: {}", sources(n)),
+        Message::Relay(Relay::Proposed(vote, _)) => {
+            format!("relay: proposed {}@{}:{}", vote.height, vote.view, world.name(&vote.block))
+        }
     }
 }
 

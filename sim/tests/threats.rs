@@ -22,9 +22,11 @@ fn count(tally: &Tally, kind: &str) -> u64 {
     tally.faults.get(kind).copied().unwrap_or(0)
 }
 
+// threat 22: who is caught is known to everybody in the end; the run fails otherwise.
 #[test]
 fn threat_01_leader_equivocation_is_harmless() {
-    liars(Behaviour::Equivocate, 0..5);
+    let tally = liars(Behaviour::Equivocate, 0..5);
+    assert!(count(&tally, "lies proven") > 0, "{tally:?}");
 }
 
 #[test]
@@ -263,6 +265,12 @@ fn sings(canary: Canary, behaviour: Behaviour, replicas: usize) -> Option<&'stat
 fn a_liar_counted_as_honest_is_noticed() {
     let rule = sings(Canary::LiarsCountAsHonest, Behaviour::Equivocate, 4);
     assert_eq!(rule, Some("promises are durable before they leave"));
+}
+
+#[test]
+fn evidence_that_is_kept_back_is_noticed() {
+    let rule = sings(Canary::EvidenceIsKeptBack, Behaviour::Mutate, 4);
+    assert_eq!(rule, Some("evidence reaches every honest replica"));
 }
 
 #[test]

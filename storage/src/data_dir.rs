@@ -129,8 +129,8 @@ pub enum DataDirError {
 /// The data directory of one replica, locked against every other process as long as this value lives.
 ///
 /// It notices a directory that was swapped, half lost, or started twice. A complete older copy of the directory, put
-/// back from a backup, looks like any other: an operator must never restore one, and a replica that suspects it (its
-/// peers know promises of it that it does not) must start from an empty directory instead.
+/// back from a backup, looks like any other: an operator must never restore one, and a replica that is shown evidence
+/// against itself must start from an empty directory instead.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,

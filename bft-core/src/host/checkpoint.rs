@@ -5,10 +5,11 @@
 
 use crate::committee::{Committee, StatementDomain};
 use crate::edge::MAX_FETCH;
-use crate::envelope::CheckpointVote;
+use crate::envelope::{CheckpointVote, Seal};
+use crate::evidence::Evidence;
 use crate::ledger::LedgerEntry;
 use crate::types::{Height, Time};
-use crypto::{Digest, ReplicaId, Share, Statement};
+use crypto::{Digest, ReplicaId, Share, Statement, StatementKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -123,6 +124,17 @@ impl Checkpoints {
         }
         self.riders.entry(collector).or_insert(Riders { votes: Vec::new(), since: now }).votes.extend(vote);
         None
+    }
+
+    /// The vote held of a replica and another one of it, if they are about different entries of one height.
+    pub fn contradiction(&self, from: ReplicaId, vote: &CheckpointVote) -> Option<Evidence> {
+        let (entry, share) = self.collected.get(&vote.height)?.shares.get(&from)?;
+        let said = |entry: &Digest, share: &Share| {
+            let statement = self.domain.statement(StatementKind::CHECKPOINT, 0, vote.height, *entry);
+            (statement, Seal::Share(share.clone()))
+        };
+        (*entry != vote.entry)
+            .then(|| Evidence::new(from, said(entry, share), said(&vote.entry, &vote.share)))
     }
 
     /// A replica's share arrived; gives what to combine if that completes a quorum.

@@ -124,6 +124,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }),
             Call::Session(client) => Some(Answer::Session(self.ledger.directory().session(&client).next())),
             Call::Status => Some(Answer::Status(Box::new(self.report()))),
+            Call::Evidence => Some(Answer::Evidence(self.evidence().cloned().collect())),
         };
         if let Some(answer) = answer {
             effects.push(reply(waiter, answer));

@@ -41,6 +41,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.tell_stable(from, effects);
         }
         for vote in votes {
+            if let Some(suspicion) = self.checkpoints.contradiction(from, &vote) {
+                self.on_suspicion(now.time, suspicion, effects);
+            }
             if let Some(job) = self.checkpoints.collect(from, vote) {
                 effects.push(Effect::Combine(job));
             }
@@ -70,6 +73,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Body::FetchState(question) => self.serving.ask(from, Question::State(question)),
             Body::State(part) => self.on_state(now.time, from, part, effects),
             Body::Chain(part) => self.on_chain(now.time, from, part, effects),
+            Body::Evidence(evidence) => self.on_evidence(Verified::new(*evidence), effects),
         }
     }
 

@@ -9,6 +9,7 @@
 //! once committed, `progress` executes the block, votes for a checkpoint and, when that is certified, answers the client.
 
 pub mod accounting;
+mod accusations;
 mod checkpoint;
 mod clients;
 mod directory;
@@ -33,8 +34,9 @@ pub use recovery::{RecoverError, Recovered};
 
 use crate::block::Block;
 use crate::committee::Trust;
-use crate::engine::{Class, Engine, Evidence, Input, Outbox};
+use crate::engine::{Class, Engine, Input, Outbox};
 use crate::envelope::{Envelope, Seal, Sealed};
+use crate::evidence::Evidence;
 use crate::genesis::Genesis;
 use crate::ledger::CheckpointCertificate;
 use crate::log::{LogBatch, LogItem, LogKind, StateBatch};
@@ -44,6 +46,7 @@ use crate::transaction::Item;
 use crate::types::{Height, Now, Time, View};
 use crate::verified::Verified;
 use accounting::Accounting;
+use accusations::Accusations;
 use bytes::Bytes;
 use checkpoint::Checkpoints;
 use clients::Clients;
@@ -118,6 +121,11 @@ pub enum Event<E: Engine> {
     Flushed {
         /// The height.
         height: Height,
+    },
+    /// Answers [`Effect::Examine`] where the seals verify; there is no other answer.
+    Proven {
+        /// The evidence.
+        evidence: Box<Verified<Evidence>>,
     },
     /// A replica is connected (again).
     Connected {
@@ -197,7 +205,9 @@ pub enum Effect {
         /// The height.
         height: Height,
     },
-    /// A replica was caught lying.
+    /// Verify the seals of what may be evidence, and report [`Event::Proven`] if they hold.
+    Examine(Box<Evidence>),
+    /// A replica was caught lying: keep this on disk. It is verified, and the first of its kind against this replica.
     Report(Box<Evidence>),
     /// This replica must not go on. The sentence says why and what to do.
     Halt {
@@ -273,6 +283,7 @@ pub struct Host<E: Engine, A> {
     state_sync: StateSync,
     snapshots: Snapshots,
     serving: Serving,
+    accusations: Accusations,
     accounting: Accounting,
     stable: CheckpointCertificate,
     /// Certificates of heights whose receipts are kept.
@@ -386,9 +397,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Event::ChainRead { to, chain } => self.serve_chain(now.time, to, &chain, effects),
             Event::BlocksRead { to, blocks } => self.serve_blocks(now.time, to, blocks, effects),
             Event::Flushed { height } => self.on_flushed(now.time, height, effects),
+            Event::Proven { evidence } => self.on_evidence(*evidence, effects),
             Event::Connected { peer } => {
                 self.connected.insert(peer);
                 self.tell_stable(peer, effects);
+                self.tell_evidence(peer, effects);
             }
             Event::Disconnected { peer } => {
                 self.connected.remove(&peer);

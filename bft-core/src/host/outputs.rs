@@ -50,7 +50,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 Output::CancelTimer(timer) => {
                     self.timers.remove(&timer);
                 }
-                Output::Report(evidence) => effects.push(Effect::Report(Box::new(evidence))),
+                Output::Report(suspicion) => self.on_suspicion(now, suspicion, effects),
             }
         }
     }

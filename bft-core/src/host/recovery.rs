@@ -1,5 +1,6 @@
 //! From what was durable to a running host.
 
+use super::accusations::Accusations;
 use super::checkpoint::Checkpoints;
 use super::execution::{BadState, Ledger};
 use super::promises::Promises;
@@ -8,11 +9,13 @@ use crate::block::Block;
 use crate::codec::{self, DecodeError};
 use crate::engine::{Engine, Outbox, Record, Start};
 use crate::envelope::SealWith;
+use crate::evidence::Evidence;
 use crate::genesis::GenesisError;
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::log::{LoadedState, LogItem, LogKind};
 use crate::machine::StateMachine;
 use crate::types::{Height, Now};
+use crate::verified::Verified;
 use bytes::Bytes;
 use crypto::{Digest, Statement};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +31,8 @@ pub struct Recovered {
     /// Blocks, entries and certificates above the state's height, in log order; certificates that records in force rely on
     /// also below.
     pub items: Vec<LogItem>,
+    /// What [`Effect::Report`] asked to keep.
+    pub evidence: Vec<Verified<Evidence>>,
 }
 
 /// Why a replica cannot start.
@@ -64,6 +69,9 @@ pub enum RecoverError {
         "executing height {0} again gave another ledger entry than before: the application is not deterministic, or was changed; run the version that wrote this data directory"
     )]
     NotDeterministic(Height),
+    /// There is evidence against this replica itself, and it would vote.
+    #[error("{0}")]
+    Accused(String),
 }
 
 /// The log's items, decoded.
@@ -119,6 +127,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Result<Host<E, A>, RecoverError> {
+        let accusations = Accusations::new(recovered.evidence);
+        if let Some(why) = accusations.against(config.me).filter(|_| config.may_vote) {
+            return Err(RecoverError::Accused(why));
+        }
         let limits = config.genesis.limits;
         let replay = read_items(&recovered.items, limits.frame_bytes(), &config.trust.domain.chain)?;
         // A record may hold what came in several frames: PBFT's proof of a view holds a quorum of view-changes.
@@ -190,6 +202,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             state_sync: super::transfer::StateSync::default(),
             snapshots: super::transfer::Snapshots::default(),
             serving: super::serving::Serving::new(config.local.sync_rate),
+            accusations,
             accounting: super::accounting::Accounting::default(),
             certificates,
             committed: BTreeMap::new(),

@@ -25,6 +25,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             stable: self.stable.height(),
             state_root: self.stable.entry.state_root,
             pooled: self.pool.len() as u64,
+            evidence: self.evidence().count() as u64,
             waits_for: self
                 .transfer_in_words()
                 .into_iter()

@@ -140,6 +140,7 @@ fn report(chain: &Chain, replica: ReplicaId) -> StatusReport {
         stable: 1,
         state_root: None,
         pooled: 0,
+        evidence: 0,
         waits_for: vec![],
         peers: vec![],
         counters: vec![],

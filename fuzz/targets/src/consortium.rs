@@ -7,12 +7,13 @@
 
 use crypto::{
     CombineError, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, Scheme,
-    TransactionVerifier,
+    StatementKind, TransactionVerifier,
 };
 
 use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Body, Envelope, Seal, SealWith, Sealed};
+use bft_core::evidence::Evidence;
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, Recovered, SealJob, genesis_state};
 use bft_core::ledger::LedgerEntry;
@@ -23,7 +24,7 @@ use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
 use crypto::ClientSecret;
 use engines::{AnyEngine, AnyMessage};
-use pbft::Message;
+use pbft::{Message, NEW_VIEW, PREPARE, VIEW_CHANGE};
 use sim::app::Registers;
 use sim::disk::Disk;
 use sim::random::Random;
@@ -210,6 +211,17 @@ impl Consortium {
         }
     }
 
+    /// Two statements of `accused` that contradict each other, in a view that this past does not reach.
+    pub fn lie(&self, accused: ReplicaId, kind: StatementKind) -> Evidence {
+        let height = if [VIEW_CHANGE, NEW_VIEW].contains(&kind) { 0 } else { 3 };
+        let sealed = |digest| {
+            let statement = self.config.trust.domain.statement(kind, 9, height, Digest([digest; 32]));
+            let with = if height == 0 { SealWith::Signature(statement) } else { SealWith::Share(statement) };
+            (statement, self.seal(accused, with))
+        };
+        Evidence::new(accused, sealed(1), sealed(2))
+    }
+
     /// The receipts among the replies.
     pub fn receipts(&self) -> Vec<ProvenReceipt> {
         let receipt = |reply: &Reply| match &reply.answer {
@@ -269,6 +281,11 @@ pub fn carry_out(
             let blocks = blocks.into_iter().map(|digest| (digest, disk.block(&digest))).collect();
             Event::BlocksRead { to, blocks }
         }
+        Effect::Examine(suspicion) => match consortium.edge().evidence::<AnyMessage>((*suspicion).clone()) {
+            Ok(evidence) => Event::Proven { evidence: Box::new(evidence) },
+            // Nothing follows from it.
+            Err(_) => return Err(Effect::Examine(suspicion)),
+        },
         Effect::Flush(batch) => {
             let height = batch.height;
             disk.flush(batch);
@@ -479,6 +496,8 @@ impl Past {
         }
         self.consortium.recovered = node.disk.crash(&mut Random::new(0));
         self.consortium.samples = samples(&self.consortium.frames);
+        let body = Body::Evidence(Box::new(self.consortium.lie(LIAR, PREPARE)));
+        self.consortium.samples.push((ReplicaId(0), Envelope { epoch: 1, votes: Vec::new(), body }));
         self.consortium
     }
 }
@@ -553,6 +572,7 @@ mod tests {
             "checkpoint-certificate",
             "checkpoint-votes",
             "commit",
+            "evidence",
             "fetch-blocks",
             "fetch-chain",
             "fetch-view-changes",

@@ -6,6 +6,7 @@
 use crate::consortium::{Consortium, REAL};
 use crate::edit::forge;
 use crate::input::Input;
+use crate::proofs::is_true;
 use bft_core::block::Block;
 use bft_core::codec;
 use bft_core::edge::Edge;
@@ -140,6 +141,7 @@ impl Signed {
                 let pairs = stretch.pairs().into_iter().map(|(key, value)| (key, Some(value)));
                 holds(!whole || Tree::default().update(pairs).root() == *root, "a whole state")
             }
+            Body::Evidence(evidence) => holds(is_true(evidence), "a word of evidence"),
             Body::Forward(payload) => self.payload(payload).map(drop),
             Body::Certificate(checkpoint) => self.checkpoint(checkpoint),
             Body::Blocks(blocks, _) => blocks.iter().try_for_each(|block| self.block(block)),
@@ -172,6 +174,8 @@ impl Signed {
             }
             Message::Relay(Relay::ViewChange(author, change, _)) => self.change(*author, change),
             Message::Relay(Relay::NewView(new_view, _)) => self.new_view(new_view),
+            // Its share is checked as evidence.
+            Message::Relay(Relay::Proposed(..)) => Ok(()),
         }
     }
 
@@ -241,6 +245,7 @@ mod tests {
                 Body::Certificate(checkpoint) => checkpoint.entry.time += 1,
                 Body::Chain(part) if !part.entries.is_empty() => part.entries[0].time += 1,
                 Body::Forward(payload) => *payload = Payload::of(vec![REAL.transaction(11, 77, 1)]),
+                Body::Evidence(evidence) => evidence.accused.0 = 0,
                 Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) => match message {
                     Message::PrePrepare(proposal) => {
                         proposal.block.payload = Payload::of(vec![REAL.transaction(11, 77, 1)]);

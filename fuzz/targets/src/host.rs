@@ -216,8 +216,14 @@ fn sealed(mut envelope: Envelope<AnyMessage>) -> Envelope<AnyMessage> {
             vote.share = share;
         }
     }
-    if let Body::Engine(Sealed { message, seal }) = &mut envelope.body {
-        *seal = SIMULATED.seal(LIAR, message.seal(&domain));
+    match &mut envelope.body {
+        Body::Engine(Sealed { message, seal }) => *seal = SIMULATED.seal(LIAR, message.seal(&domain)),
+        Body::Evidence(evidence) => {
+            for (statement, seal) in [&mut evidence.first, &mut evidence.second] {
+                *seal = SIMULATED.seal(LIAR, SealWith::Share(*statement));
+            }
+        }
+        _ => {}
     }
     envelope
 }

@@ -58,6 +58,7 @@ targets! {
     frames: transport::frames, transport::frame_seeds, 2000;
     receipt: proofs::receipt, proofs::receipt_seeds, 2000;
     answer: proofs::answer, proofs::answer_seeds, 2000;
+    evidence: proofs::evidence, proofs::evidence_seeds, 2000;
     merkle_path: proofs::merkle_path, proofs::merkle_seeds, 2000;
     state_proof: proofs::state_proof, proofs::state_seeds, 2000;
     keys: keys::run, keys::seeds, 300;

@@ -3,15 +3,18 @@
 //! Oracles: whatever is changed in a proof, if it verifies then it says what the honest one said. Merkle paths are compared with the
 //! definition of RFC 6962, word for word.
 
-use crate::consortium::REAL;
+use crate::consortium::{LIAR, REAL};
 use crate::edit::forge;
 use crate::input::Input;
 use bft_core::codec;
+use bft_core::evidence::Evidence;
 use bft_core::receipt::ProvenReceipt;
 use bft_core::request::ProvenAnswer;
 use bft_core::state::Tree;
 use bytes::Bytes;
-use crypto::{Digest, merkle};
+use crypto::{Digest, ReplicaId, StatementKind, merkle};
+use engines::AnyMessage;
+use pbft::{COMMIT, NEW_VIEW, PREPARE, VIEW_CHANGE};
 use sha2::{Digest as _, Sha256};
 use sim::app::Registers;
 use std::collections::BTreeMap;
@@ -53,6 +56,26 @@ pub fn answer(bytes: &[u8]) {
         assert_eq!(proven.certificate.entry, honest.certificate.entry, "of another state");
     }
 }
+
+/// One for each kind and replica, so that no two of them can be put together to a third.
+static LIES: LazyLock<Vec<Evidence>> = LazyLock::new(|| {
+    let kinds = [StatementKind::CHECKPOINT, PREPARE, COMMIT, VIEW_CHANGE, NEW_VIEW];
+    kinds
+        .iter()
+        .zip([0, LIAR.0, 1, 2, 0])
+        .map(|(kind, accused)| REAL.lie(ReplicaId(accused), *kind))
+        .collect()
+});
+
+/// Said twice; of two kinds; of a kind that there is not.
+static HONEST: LazyLock<Vec<Evidence>> = LazyLock::new(|| {
+    let (prepares, commits) = (REAL.lie(LIAR, PREPARE), REAL.lie(LIAR, COMMIT));
+    vec![
+        Evidence::new(LIAR, prepares.first.clone(), prepares.first.clone()),
+        Evidence::new(LIAR, prepares.first, commits.second),
+        REAL.lie(LIAR, StatementKind(40)),
+    ]
+});
 
 fn node(left: &Digest, right: &Digest) -> Digest {
     Digest(Sha256::new_with_prefix([1]).chain_update(left.0).chain_update(right.0).finalize().into())
@@ -148,6 +171,30 @@ pub fn state_proof(bytes: &[u8]) {
     if changed.verify(&tree.root(), &claimed_key, claimed.as_deref()) {
         assert_eq!(claimed.as_ref(), pairs.get(&claimed_key), "{changed:?} proves what is not so");
     }
+}
+
+/// Whether both of these statements were signed by that replica: who wants others would need its keys.
+pub fn is_true(evidence: &Evidence) -> bool {
+    let words = |evidence: &Evidence| (evidence.accused, evidence.first.0, evidence.second.0);
+    LIES.iter().any(|lie| words(lie) == words(evidence))
+}
+
+/// Evidence as bytes, or some with changes: what verifies is one of the lies that were told. Among the samples are pairs that an
+/// honest replica may sign.
+pub fn evidence(bytes: &[u8]) {
+    let samples: Vec<&Evidence> = LIES.iter().chain(HONEST.iter()).collect();
+    let (_, bytes) = forge(&mut Input::new(bytes), &samples);
+    let Ok(evidence) = codec::decode::<Evidence>(&bytes, LIMIT) else { return };
+    let verdict = bft_core::evidence::verify::<AnyMessage>(&evidence, &REAL.config.trust);
+    assert!(verdict.is_err() || is_true(&evidence), "{verdict:?} of {evidence:?}");
+    // The file that is passed on says the same.
+    let text = serde_json::to_string(&evidence).expect("plain data");
+    assert_eq!(serde_json::from_str::<Evidence>(&text).expect("what was just written"), evidence);
+}
+
+/// Seeds of [`evidence`].
+pub fn evidence_seeds() -> Vec<Vec<u8>> {
+    each_sample(&LIES, &[]).into_iter().chain(each_sample(&HONEST, &[]).into_iter().rev().take(2)).collect()
 }
 
 fn each_sample<T: serde::Serialize>(samples: &[T], prefix: &[u8]) -> Vec<Vec<u8>> {

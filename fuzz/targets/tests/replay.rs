@@ -169,6 +169,12 @@ fn answer() {
     replay("answer");
 }
 
+// threat 22: nobody is accused of what it did not sign.
+#[test]
+fn evidence() {
+    replay("evidence");
+}
+
 #[test]
 fn merkle_path() {
     replay("merkle_path");

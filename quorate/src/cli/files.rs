@@ -164,7 +164,8 @@ struct Versioned {
     version: u32,
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path, what: &str, remedy: &str) -> anyhow::Result<T> {
+/// Reads a file of JSON with a version. `what` it should be, and what to do if it is not.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, what: &str, remedy: &str) -> anyhow::Result<T> {
     let text = read_text(path, remedy)?;
     let refuse = |error: serde_json::Error| {
         let why = if error.is_eof() { "it is half-written".to_owned() } else { error.to_string() };

@@ -4,6 +4,7 @@
 //! for an error, 2 for a command line that is not understood, [`REFUSED`] for a transaction that the network refused, and
 //! [`UNKNOWN`] for one whose outcome is not known.
 
+mod evidence;
 mod files;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -19,7 +20,7 @@ pub(crate) mod status;
 mod tx;
 pub(crate) mod verify;
 
-pub(crate) use files::{ReceiptFile, SavedTransaction, read_receipt, write_json};
+pub(crate) use files::{ReceiptFile, SavedTransaction, read_json, read_receipt, write_json};
 pub(crate) use network::{connect_as_stranger, connect_patiently, on_runtime};
 pub(crate) use output::print;
 
@@ -66,6 +67,7 @@ enum Command {
     Tx(tx::Arguments),
     Query(query::Arguments),
     Status(status::Arguments),
+    Evidence(evidence::Arguments),
     Verify(verify::Arguments),
     Demo(crate::demo::Arguments),
     /// Measure a network of processes on this machine.
@@ -114,6 +116,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Tx(arguments) => tx::run(arguments),
         Command::Query(arguments) => query::run(arguments),
         Command::Status(arguments) => status::run(arguments),
+        Command::Evidence(arguments) => evidence::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Demo(arguments) => crate::demo::run(arguments),
         Command::Bench(Bench::Load(arguments)) => load(&arguments),

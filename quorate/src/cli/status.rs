@@ -1,19 +1,17 @@
 //! `quorate status`: what every replica says of itself.
 
-use super::network::on_runtime;
+use super::network::{ask_each, chosen, on_runtime, patiently};
 use super::{output, print};
 use crate::home::read_genesis;
-use anyhow::bail;
 use bft_core::genesis::Genesis;
 use bft_core::request::StatusReport;
 use clap::{Args, ValueEnum};
-use client::{Attempts, Client, ClientConfig, ClientError};
+use client::Client;
 use comfy_table::{ContentArrangement, Table, presets};
-use crypto::{ClientSecret, ReplicaId};
+use crypto::ReplicaId;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,9 +21,6 @@ Examples:
 
 Heights: committed (ordered for ever), executed (by this replica), stable (under a certificate of a quorum). A status is a
 replica's own word, nothing is proven. Exit code 1 if no replica could be reached.";
-
-/// How long one replica may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Show what the replicas say of themselves.
 #[derive(Debug, Args)]
@@ -70,14 +65,7 @@ enum Reached {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let genesis = read_genesis(&arguments.genesis)?;
-    let wanted: Vec<ReplicaId> = match arguments.replica {
-        None => genesis.committee().members().collect(),
-        Some(replica) if genesis.committee().contains(ReplicaId(replica)) => vec![ReplicaId(replica)],
-        Some(replica) => bail!(
-            "the genesis has no replica {replica}; its replicas are 0 to {}",
-            genesis.replicas.len().saturating_sub(1)
-        ),
-    };
+    let wanted = chosen(&genesis, arguments.replica)?;
     let rows = on_runtime(ask(&genesis, &wanted))?;
     let text = match (arguments.output, rows.as_slice()) {
         (Format::Json, rows) => serde_json::to_string_pretty(rows)?,
@@ -97,58 +85,23 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(genesis: &Genesis, wanted: &[ReplicaId]) -> anyhow::Result<Vec<Row>> {
-    let client = match Client::connect(ClientConfig::new(genesis.clone(), ClientSecret::generate()?)).await {
-        Ok(client) => Ok(client),
-        // Nobody is there. Then that is the status.
-        Err(ClientError::Unreachable(attempts)) => Err(attempts),
-        Err(error) => return Err(error.into()),
-    };
-    let asked: Vec<_> = wanted
-        .iter()
-        .map(|replica| {
-            let (client, replica) = (client.clone(), *replica);
-            let ask = async move {
-                match client {
-                    Ok(client) => status_of(&client, replica).await.map_err(|error| format!("{error:#}")),
-                    Err(attempts) => Err(reason(&attempts, replica)),
-                }
-            };
-            (replica, tokio::spawn(ask))
-        })
-        .collect();
-    let mut rows = Vec::with_capacity(asked.len());
-    for (replica, answer) in asked {
-        let answer = match answer.await? {
-            Ok(report) => Reached::Report(Box::new(report)),
-            Err(why) => Reached::Error(why),
-        };
+    let answers =
+        ask_each(genesis, wanted, |client, replica| async move { status_of(&client, replica).await }).await?;
+    let row = |(replica, answer): (ReplicaId, Result<StatusReport, String>)| {
         let info = &genesis.replicas[replica.index()];
-        rows.push(Row {
+        Row {
             replica: replica.0,
             organisation: info.organisation.clone(),
             address: info.address.clone(),
-            answer,
-        });
-    }
-    Ok(rows)
+            answer: answer.map_or_else(Reached::Error, |report| Reached::Report(Box::new(report))),
+        }
+    };
+    Ok(answers.into_iter().map(row).collect())
 }
 
 /// A replica's report, or why there is none within a few seconds.
 pub(crate) async fn status_of(client: &Client, replica: ReplicaId) -> anyhow::Result<StatusReport> {
-    match tokio::time::timeout(PATIENCE, client.status(replica)).await {
-        Ok(Ok(report)) => Ok(report),
-        Ok(Err(ClientError::Unreachable(last) | ClientError::NoAnswer { last, .. })) => {
-            bail!(reason(&last, replica))
-        }
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => bail!("no answer within {} s", PATIENCE.as_secs()),
-    }
-}
-
-/// What one replica did, without its name: the row has that.
-fn reason(attempts: &Attempts, replica: ReplicaId) -> String {
-    let why = attempts.0.get(&replica).map_or("not asked", String::as_str);
-    why.trim_start_matches(&format!("{replica}: ")).to_owned()
+    patiently(replica, client.status(replica)).await
 }
 
 fn table(rows: &[Row]) -> Table {
@@ -205,7 +158,7 @@ fn table(rows: &[Row]) -> Table {
 }
 
 /// A table without the spaces behind its lines.
-fn lines(table: &Table) -> String {
+pub(super) fn lines(table: &Table) -> String {
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
@@ -217,6 +170,10 @@ fn state(report: &StatusReport) -> String {
     }
     if !report.active {
         words.push("changes the view".to_owned());
+    }
+    if report.evidence > 0 {
+        let lies = if report.evidence == 1 { "lie" } else { "lies" };
+        words.push(format!("can prove {} {lies} (`quorate evidence`)", report.evidence));
     }
     words.extend(report.waits_for.iter().map(|what| format!("waits for {what}")));
     if words.is_empty() { "ok".to_owned() } else { words.join("; ") }

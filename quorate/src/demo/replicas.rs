@@ -229,6 +229,7 @@ mod tests {
             stable,
             state_root: Some(Digest([root; 32])),
             pooled: 0,
+            evidence: 0,
             waits_for: vec![],
             peers: vec![],
             counters: vec![],

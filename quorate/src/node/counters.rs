@@ -13,6 +13,7 @@ pub(super) fn gather<A: StateMachine>(driver: &Driver<A>) -> Vec<(String, u64)> 
     put("executed_blocks", totals.blocks);
     put("executed_transactions", totals.transactions);
     put("executed_payload_bytes", totals.payload_bytes);
+    put("evidence", driver.host.evidence().count() as u64);
     let log = driver.log_writer.counters();
     put("log_appended_bytes", log.appended_bytes.load(Relaxed));
     put("log_body_bytes", log.payload_bytes.load(Relaxed));

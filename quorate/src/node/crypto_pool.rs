@@ -9,6 +9,7 @@ use anyhow::Context;
 use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Rejection, Seal, SealWith};
+use bft_core::evidence::Evidence;
 use bft_core::host::{CombineJob, Event, SealJob};
 use bft_core::request::Request;
 use bft_core::types::ReplicaId;
@@ -166,6 +167,18 @@ impl CryptoPool {
             };
             inner.counts.combined.fetch_add(1, Relaxed);
             inner.send(Event::Combined { statement: job.statement, result }, None);
+        });
+    }
+
+    /// Verifies what may be evidence.
+    pub(crate) fn examine(&self, suspicion: Evidence) {
+        let inner = Arc::clone(&self.0);
+        self.0.threads.spawn(move || {
+            let accused = suspicion.accused;
+            match inner.edge.evidence::<AnyMessage>(suspicion) {
+                Ok(evidence) => inner.send(Event::Proven { evidence: Box::new(evidence) }, None),
+                Err(why) => tracing::warn!(%accused, %why, "a replica contradicts itself in a way that proves nothing"),
+            }
         });
     }
 

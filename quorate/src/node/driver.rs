@@ -3,6 +3,7 @@
 use super::Message;
 use super::counters;
 use super::crypto_pool::CryptoPool;
+use crate::evidence::EvidenceDir;
 use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::engine;
@@ -68,6 +69,7 @@ pub(crate) struct Driver<A> {
     pub log_writer: LogWriter,
     pub state_writer: StateWriter,
     pub edge: Arc<Edge>,
+    pub evidence: EvidenceDir,
     pub clock: Clock,
     /// Held so that no other process takes the directory.
     pub directory: DataDir,
@@ -223,9 +225,14 @@ impl<A: StateMachine> Driver<A> {
                     }
                 }
                 Effect::Stable { height } => self.edge.set_stable(height),
-                Effect::Report(evidence) => {
-                    tracing::error!(accused = %evidence.accused, ?evidence, "a replica signed two statements that contradict each other")
-                }
+                Effect::Examine(suspicion) => self.pool.examine(*suspicion),
+                Effect::Report(evidence) => match self.evidence.keep(&evidence) {
+                    Ok(path) => tracing::error!(
+                        accused = %evidence.accused, path = %path.display(),
+                        "a replica signed two statements that contradict each other"
+                    ),
+                    Err(error) => return Some(format!("{error:#}")),
+                },
                 Effect::Halt { reason } => return Some(reason),
             }
         }

@@ -9,6 +9,7 @@ mod crypto_pool;
 mod driver;
 mod ports;
 
+use crate::evidence::EvidenceDir;
 use crate::home::{Home, ReplicaConfig, read_genesis};
 use anyhow::{Context, bail};
 use bft_core::codec;
@@ -22,7 +23,7 @@ use crossbeam_channel::Sender;
 use crypto::{IdentitySecret, QuorumSigner, Scheme, TransactionVerifier, keystore};
 use crypto_pool::CryptoPool;
 use driver::{Clock, Driver, SimpleHost};
-use engines::AnyEngine;
+use engines::{AnyEngine, AnyMessage};
 use net::{Hello, Member, NetConfig, Network, Roster};
 use ports::Inbound;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -89,10 +90,16 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
     let store = StateStore::open(&directory.state_path())?;
     let state = store.load()?;
     let recovered = reader.recover(state.as_ref().map_or(0, |state| state.height))?;
-    let recovered = Recovered { state, records: recovered.records, items: recovered.items };
 
     let (inbox, messages) = crossbeam_channel::unbounded();
     let edge = Arc::new(Edge::new(trust.clone(), genesis.limits, TransactionVerifier::Zip215));
+    let evidence = EvidenceDir::open(home.evidence())?;
+    let recovered = Recovered {
+        state,
+        records: recovered.records,
+        items: recovered.items,
+        evidence: evidence.load(|evidence| edge.evidence::<AnyMessage>(evidence))?,
+    };
     let pool =
         CryptoPool::new(Arc::clone(&edge), trust.quorum.clone(), signer, identity.clone(), inbox.clone())?;
     let host_config = HostConfig {
@@ -133,7 +140,8 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
     let network = bound.start(Arc::new(Inbound::new(pool.clone(), inbox.clone())), runtime.handle())?;
     let log_writer = LogWriter::spawn(log, notify_log(inbox.clone()))?;
     let state_writer = StateWriter::spawn(store, notify_state(inbox.clone()))?;
-    let driver = Driver { host, pool, network, reader, log_writer, state_writer, edge, clock, directory };
+    let driver =
+        Driver { host, pool, network, reader, log_writer, state_writer, edge, evidence, clock, directory };
     let handle = runtime.handle().clone();
     let thread = std::thread::Builder::new()
         .name("host".into())

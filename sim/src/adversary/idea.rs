@@ -8,6 +8,7 @@ use bft_core::codec;
 use bft_core::committee::StatementDomain;
 use bft_core::engine::{Class, Message as _};
 use bft_core::envelope::{Body, ChainPart, Envelope, Seal, SealWith, Sealed, StatePart};
+use bft_core::evidence::Evidence;
 use bft_core::state::{Stretch, Tree};
 use bft_core::transaction::Payload;
 use bft_core::types::{Height, ReplicaId, Timestamp, View};
@@ -228,6 +229,16 @@ impl Idea {
         let mut out = vec![Utterance { to, delay: Duration::ZERO, frame }];
         if !self.random.per_mille(200) {
             return out;
+        }
+        if self.random.per_mille(50) {
+            let (accused, first, second) =
+                mutate::accusation(&self.domain, self.replicas, &self.memory, &mut self.random);
+            let sealed = |statement| (statement, Seal::Share(self.signer.sign(&statement)));
+            let evidence = Evidence::new(accused, sealed(first), sealed(second));
+            let body: Body<AnyMessage> = Body::Evidence(Box::new(evidence));
+            let envelope = Envelope { epoch: self.domain.epoch, votes: Vec::new(), body };
+            self.lies += 1;
+            out.push(Utterance { to, delay: Duration::ZERO, frame: codec::encode(&envelope).into() });
         }
         for _ in 0..self.random.between(1, 6) {
             let message = mutate::flood(&self.domain, self.replicas, &self.memory, &mut self.random);

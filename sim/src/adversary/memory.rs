@@ -74,7 +74,8 @@ impl Memory {
             | Body::FetchChain(_)
             | Body::Chain(_)
             | Body::FetchState(_)
-            | Body::State(_) => {}
+            | Body::State(_)
+            | Body::Evidence(_) => {}
         }
     }
 

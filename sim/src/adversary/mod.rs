@@ -37,7 +37,7 @@ pub enum Behaviour {
     Poison,
     /// Rewrites one field of what it says and seals it again properly; says old things in other views.
     Mutate,
-    /// Says things of future views, far heights and blocks that nobody has.
+    /// Says things of future views, far heights and blocks that nobody has; accuses others, and itself, of lies.
     Flood,
 }
 

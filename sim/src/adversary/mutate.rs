@@ -8,10 +8,11 @@ use bft_core::envelope::{Body, Envelope, SealWith, StatePart, StateQuestion};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::transaction::Payload;
 use bft_core::types::{ReplicaId, Timestamp};
-use crypto::{Digest, Share, Statement};
+use crypto::{Digest, Share, Statement, StatementKind};
 use engines::AnyMessage;
 use pbft::{
-    COMMIT, Message, NewView, PREPARE, PrePrepare, Prepared, Relay, Status, VIEW_CHANGE, ViewChange, Vote,
+    COMMIT, Message, NEW_VIEW, NewView, PREPARE, PrePrepare, Prepared, Relay, Status, VIEW_CHANGE,
+    ViewChange, Vote,
 };
 use std::collections::VecDeque;
 
@@ -81,6 +82,7 @@ pub(super) fn message(message: &mut Message, memory: &Memory, random: &mut Rando
             0 => signature.0[random.index(64)] ^= 1,
             _ => view_change(change, memory, random),
         },
+        Message::Relay(Relay::Proposed(old, _)) => vote(old, memory, random),
         Message::Relay(Relay::NewView(old, signature)) => match random.index(2) {
             0 => signature.0[random.index(64)] ^= 1,
             _ => new_view(old, memory, random),
@@ -249,8 +251,27 @@ pub(super) fn envelope(envelope: &mut Envelope<AnyMessage>, memory: &Memory, ran
         },
         Body::State(StatePart::Offer(Some(offer))) => stable(&mut offer.certificate, memory, random),
         Body::State(StatePart::Stretch { height, .. }) => *height = number(random, *height),
+        Body::Evidence(evidence) => match random.index(4) {
+            0 => evidence.accused = replica(random),
+            1 => std::mem::swap(&mut evidence.first, &mut evidence.second),
+            2 => evidence.first.0.digest = digest(random, evidence.first.0.digest, memory),
+            _ => evidence.second.1 = evidence.first.1.clone(),
+        },
         Body::State(StatePart::Offer(None)) | Body::Engine(_) | Body::Votes | Body::Forward(_) => {}
     }
+}
+
+/// Two statements that contradict each other, to be sealed by a liar; and whom it accuses: somebody else, or itself, which is true.
+pub(super) fn accusation(
+    domain: &StatementDomain,
+    replicas: usize,
+    memory: &Memory,
+    random: &mut Random,
+) -> (ReplicaId, Statement, Statement) {
+    let kind = [StatementKind::CHECKPOINT, PREPARE, COMMIT, VIEW_CHANGE, NEW_VIEW][random.index(5)];
+    let first = domain.statement(kind, memory.view, memory.height, digest(random, Digest::ZERO, memory));
+    let second = Statement { digest: digest(random, first.digest, memory), ..first };
+    (ReplicaId(random.index(replicas) as u16), first, second)
 }
 
 /// Something of a future view, a far height, or about a block that nobody has.
