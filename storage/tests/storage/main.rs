@@ -1,7 +1,6 @@
 //! The log against a disk that loses, tears, refuses and rots; the writer; the real file system.
 
 mod crash;
-mod fault_disk;
 mod gated_disk;
 mod model;
 mod real_disk;
