@@ -100,7 +100,7 @@ pub fn plan(
 impl World {
     pub(crate) fn disk_fault(&mut self, replica: ReplicaId, fault: DiskFault) {
         let drive = &mut self.replicas[replica.index()].drive;
-        drive.sick |= fault.is_silent();
+        drive.sick |= fault.is_silent() && !self.trusts_disks;
         drive.failing |= !fault.is_silent();
         match fault {
             DiskFault::Ailment(ailment, seed) => drive.sectors.arm(ailment, seed),

@@ -72,6 +72,8 @@ pub enum Canary {
     LiarsCountAsHonest,
     /// Quorums of the crash model among replicas that lie: two need not share an honest replica.
     SmallQuorums,
+    /// The checkers take disks that lie and rot for sound ones.
+    SickDisksCountAsSound,
 }
 
 /// What happened in a run.
@@ -124,6 +126,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     let mut random = Random::new(scenario.seed);
     let mut world = build(scenario, &mut random);
     world.trace = scenario.trace;
+    world.trusts_disks = scenario.canary == Some(Canary::SickDisksCountAsSound);
     plan_faults(&mut world, &mut random.fork());
     let liars = world.replicas.iter().filter(|replica| replica.liar.is_some()).count();
     let bearable = world.replicas[0].config.genesis.committee().faulty();

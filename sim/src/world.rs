@@ -94,6 +94,8 @@ pub struct World {
     pub installed: u64,
     /// Reports of lies, by accused.
     pub accused: BTreeMap<ReplicaId, u64>,
+    /// Sick disks are taken for sound ones: a canary.
+    pub trusts_disks: bool,
     sync_time: (Duration, Duration),
 }
 
@@ -121,6 +123,7 @@ impl World {
             rejected: 0,
             installed: 0,
             accused: BTreeMap::new(),
+            trusts_disks: false,
             sync_time: (Duration::from_micros(100), Duration::from_millis(slow)),
         }
     }

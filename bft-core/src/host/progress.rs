@@ -156,7 +156,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         effects: &mut Vec<Effect>,
     ) {
         self.chain_sync.answered(from);
-        let Some(certificate) = part.certificate else {
+        // A log lets go of whole segments, so that it may have an entry and no longer its block.
+        let Some(certificate) = part.certificate.filter(|_| !part.blocks.is_empty()) else {
             self.chain_sync.lacks(now, from);
             self.pursue_state(now, effects);
             return;

@@ -154,9 +154,10 @@ impl FaultDisk {
     /// From now on, or no longer, syncs succeed and write nothing. When they are honest again, what they claimed is written.
     pub fn lie(&self, lying: bool) {
         let mut state = self.0.lock();
-        state.lying = lying;
-        if !lying {
+        if std::mem::replace(&mut state.lying, lying) && !lying {
             state.files.values_mut().for_each(Content::flush);
+            state.unsynced.clear();
+            state.durable_names = state.names.clone();
         }
     }
 
