@@ -77,7 +77,8 @@ pub fn plan(
             continue;
         }
         let replica = left.swap_remove(random.index(left.len()));
-        for _ in 0..random.between(1, 3) {
+        let troubles = if faults.are_all() { random.between(1, 3) } else { 4 };
+        for _ in 0..troubles {
             let bits = random.bits();
             let fault = match random.below(5) {
                 0 => DiskFault::Ailment(Ailment::LostWrite, bits),
@@ -219,7 +220,9 @@ impl World {
         if self.trace {
             println!("             {replica} does not start: {error}");
         }
-        if !self.replicas[replica.index()].drive.sectors.has_crashed() {
+        if self.replicas[replica.index()].drive.sectors.has_crashed() {
+            self.crashes += 1;
+        } else {
             self.expected(replica, error, "what a sound disk has is not refused")?;
             if !may_be_mended(error) {
                 self.count("damage noticed by the log");

@@ -104,11 +104,7 @@ impl Drive {
     /// # Errors
     /// The log has stopped.
     pub fn tidy(&mut self) -> Result<(), LogError> {
-        let Some(running) = &mut self.running else { return Ok(()) };
-        if let Some(below) = running.release.take() {
-            running.log.release(below)?;
-        }
-        running.log.keep_pace()
+        self.running.as_mut().map_or(Ok(()), Running::tidy)
     }
 
     /// Lets go of what is below a height, after the next group.
@@ -154,7 +150,7 @@ impl Drive {
     }
 
     /// The replica stops: only its process, or the power fails, and then of what was not synced any sectors survive. The writer may
-    /// have been in the middle of a group.
+    /// have been in the middle of a group, or have finished what was queued and closed the log.
     pub fn stop(&mut self, random: &mut Random) {
         let mut dice = Dice(random.bits());
         let cut = self.sectors.has_crashed();
@@ -162,12 +158,19 @@ impl Drive {
         if running.is_none() && !cut {
             return;
         }
-        if let Some(mut running) = running.filter(|running| !cut && !running.group.is_empty())
-            && dice.roll(2) == 0
-        {
-            self.sectors.fail_at(self.sectors.operations() + dice.roll(8), Fault::Crash);
-            // Whatever it answers, nobody hears it.
-            let _ = running.write();
+        if let Some(mut running) = running.filter(|_| !cut) {
+            // Whatever the log answers now, nobody hears it.
+            match dice.roll(8) {
+                0 => {
+                    running.group.append(&mut running.queue);
+                    let _ = running.write().and_then(|()| running.log.close());
+                }
+                1..4 if !running.group.is_empty() => {
+                    self.sectors.fail_at(self.sectors.operations() + dice.roll(12), Fault::Crash);
+                    let _ = running.write().and_then(|()| running.tidy());
+                }
+                _ => {}
+            }
         }
         self.sectors = match dice.roll(4) {
             0 if !cut => self.sectors.copy(),
@@ -210,6 +213,14 @@ impl Running {
             self.log.append(batch)?;
         }
         self.log.sync()
+    }
+
+    /// What the writer does between two groups.
+    fn tidy(&mut self) -> Result<(), LogError> {
+        if let Some(below) = self.release.take() {
+            self.log.release(below)?;
+        }
+        self.log.keep_pace()
     }
 }
 

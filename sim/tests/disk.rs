@@ -62,7 +62,7 @@ fn threat_74_77_replicas_whose_disks_fail_stop_and_go_on_when_they_are_mended() 
         "disk: writes without room",
         "replicas stopped by their disk",
     ];
-    mishaps(Mishap::DiskErrors, &kinds, 0..10);
+    mishaps(Mishap::DiskErrors, &kinds, 0..6);
 }
 
 // threat 72, 73: rot in the middle is refused, at the end it looks like a torn tail; 76: misdirected, lost and stale sectors.
@@ -77,13 +77,13 @@ fn threat_73_76_f_disks_that_say_nothing_are_noticed_or_borne() {
         "damage noticed by the log",
         "promises lost unnoticed",
     ];
-    mishaps(Mishap::SickDisk, &kinds, 0..40);
+    mishaps(Mishap::SickDisk, &kinds, 0..16);
 }
 
 /// The checkers notice what a disk forgets if nobody told them that it is sick.
 #[test]
 fn a_sick_disk_counted_as_sound_is_noticed() {
-    let broken: BTreeSet<&'static str> = (0..40)
+    let broken: BTreeSet<&'static str> = (0..12)
         .filter_map(|seed| {
             let faults = Faults::Only(Mishap::SickDisk);
             let canary = Some(Canary::SickDisksCountAsSound);
