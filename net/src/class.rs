@@ -88,12 +88,13 @@ impl Class {
         }
     }
 
-    /// Whether frames wait in the queue while the peer is not connected. The newest votes and proposals are what a
-    /// returning peer needs first; old transactions and answers to old requests are not.
+    /// Whether frames wait in the queue while the peer is not connected. The newest votes are what a returning peer needs first;
+    /// old transactions and answers to old requests are not. Nor are proposals: megabytes of them would stand before the
+    /// blocks that it lacks, and engines say again what is still open.
     pub(crate) fn waits_for_connection(self) -> bool {
         match self {
-            Class::Vote | Class::Proposal => true,
-            Class::Pool | Class::Sync => false,
+            Class::Vote => true,
+            Class::Proposal | Class::Pool | Class::Sync => false,
         }
     }
 }

@@ -115,8 +115,8 @@ impl Network {
     /// Queues a frame for a peer. Never blocks, may be called from any thread.
     ///
     /// Delivery is best effort. A full queue drops its oldest frames for a vote or a proposal, and the new frame for pool
-    /// and sync. While the peer is not connected, votes and proposals wait within the queue's bounds; pool and sync frames
-    /// are dropped. All drops are counted in [`PeerStatus`].
+    /// and sync. While the peer is not connected, votes wait within the queue's bounds and all else is dropped. All drops are
+    /// counted in [`PeerStatus`].
     pub fn send(&self, to: ReplicaId, class: Class, frame: Bytes) -> Admission {
         match self.shared.directory.read().peer(to) {
             Some(peer) => peer.send(class, frame),

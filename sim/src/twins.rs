@@ -132,7 +132,7 @@ fn play(world: &mut World, attack: &Attack, steered: &mut u64) -> Result<(), Vio
             places.partition(|place| round.side >> place.0 & 1 == 1);
         world.network.heal();
         world.network.cut(&side, &other, false);
-        world.tell_links()?;
+        world.tell_links();
         let leader = ReplicaId(round.leader);
         let quorum = world.replicas[0].config.trust.committee.quorum();
         let of = |world: &World, side: &BTreeSet<ReplicaId>| -> BTreeSet<ReplicaId> {

@@ -2,7 +2,7 @@
 
 use super::accounting::{Direction, Sort, Traffic};
 use super::pool::Refused;
-use super::serving::Question;
+use super::serving::{CHAIN_ANSWERS, Question};
 use super::{ChainBytes, Effect, Host};
 use crate::block::Block;
 use crate::codec;
@@ -66,7 +66,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Body::Certificate(certificate) => self.on_certificate(now.time, &certificate, effects),
             Body::FetchBlocks(blocks) => self.serving.ask(from, Question::Blocks(blocks)),
             Body::Blocks(blocks, missing) => self.on_blocks(now.time, from, blocks, &missing, effects),
-            Body::FetchChain(height) => self.serving.ask(from, Question::Chain(height)),
+            Body::FetchChain(height) => self.serving.ask(from, Question::Chain(height, CHAIN_ANSWERS)),
             Body::FetchState(question) => self.serving.ask(from, Question::State(question)),
             Body::State(part) => self.on_state(now.time, from, part, effects),
             Body::Chain(part) => self.on_chain(now.time, from, part, effects),
@@ -179,6 +179,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.others().filter(|replica| self.connected.contains(replica)).collect();
         let end = self.chain_sync.end(&tip).height;
         if let Some(peer) = self.chain_sync.ask(now, end, self.config.local.sync_bytes, &others) {
+            tracing::debug!(%peer, from = end + 1, "asking for the chain");
             self.send(&[peer], Body::FetchChain(end + 1), effects);
         }
     }
@@ -192,12 +193,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         while let Some((to, question)) = self.serving.next(now) {
             match question {
                 Question::Blocks(blocks) => effects.push(Effect::ReadBlocks { to, blocks }),
-                Question::Chain(from) => {
+                Question::Chain(from, _) => {
                     effects.push(Effect::ReadChain { to, from, max_bytes, max_entries });
                 }
                 Question::State(question) => {
                     let bytes = self.serve_state(now, to, &question, effects);
-                    self.serving.served(now, to, bytes);
+                    self.serving.served(now, to, bytes, None);
                 }
             }
         }
@@ -222,7 +223,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         })();
         // Nothing to give, or a log that does not read back: the asker turns to another replica.
         let part = part.unwrap_or(ChainPart { entries: Vec::new(), certificate: None, blocks: Vec::new() });
-        self.serving.served(now, to, chain.blocks.iter().map(Bytes::len).sum());
+        let through = part.blocks.last().map(|block| block.header.height);
+        self.serving.served(now, to, chain.blocks.iter().map(Bytes::len).sum(), through);
         self.send(&[to], Body::Chain(part), effects);
     }
 
@@ -250,7 +252,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 None => missing.push(digest),
             }
         }
-        self.serving.served(now, to, given);
+        self.serving.served(now, to, given, None);
         self.send(&[to], Body::Blocks(blocks, missing), effects);
     }
 

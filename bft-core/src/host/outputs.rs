@@ -27,7 +27,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                     effects.push(Effect::Combine(CombineJob { statement, shares }));
                 }
                 Output::NeedPayload { token, uncommitted, deadline } => {
-                    self.wanted = Some(Wanted { token, uncommitted, deadline });
+                    // Nobody would hear the proposal of a replica that does not vote, itself included: the next one has to lead.
+                    self.wanted = self.config.may_vote.then_some(Wanted { token, uncommitted, deadline });
                 }
                 Output::FetchBlocks { from, blocks, patience } => {
                     self.fetch_blocks(now, &from, &blocks, patience, effects);

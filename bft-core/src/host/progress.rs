@@ -155,13 +155,13 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         part: ChainPart,
         effects: &mut Vec<Effect>,
     ) {
-        self.chain_sync.answered(from);
         // A log lets go of whole segments, so that it may have an entry and no longer its block.
         let Some(certificate) = part.certificate.filter(|_| !part.blocks.is_empty()) else {
             self.chain_sync.lacks(now, from);
             self.pursue_state(now, effects);
             return;
         };
+        self.chain_sync.answered(now, from);
         let tip = *self.ledger.tip();
         let before = self.chain_sync.end(&tip);
         let mut end = before;
@@ -178,6 +178,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             end = entry;
             self.chain_sync.push(Step::Execute(entry, block));
         }
+        tracing::debug!(%from, through = end.height, certified = certificate.height(), executed = tip.height, "a stretch of the chain");
         if certificate.height() > tip.height {
             self.chain_sync.aim(now, &certificate, true);
         }
@@ -185,7 +186,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.chain_sync.push(Step::Adopt(certificate));
         }
         if end == before {
-            self.chain_sync.useless(now);
+            self.chain_sync.useless(now, from);
         }
         self.ask_chain(now, effects);
     }

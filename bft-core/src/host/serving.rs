@@ -9,13 +9,16 @@ use std::time::Duration;
 /// Questions of one replica that wait, at most. Full: the newest is dropped, and will be asked again.
 const WAITING: usize = 8;
 
+/// Answers to one question for the chain, one behind the other, so that the asker need not wait a round trip for each.
+pub const CHAIN_ANSWERS: usize = 4;
+
 /// Something asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// Bodies by digest.
     Blocks(Vec<Digest>),
-    /// The certified chain from a height on.
-    Chain(Height),
+    /// The certified chain from a height on, in so many answers.
+    Chain(Height, usize),
     /// State.
     State(StateQuestion),
 }
@@ -24,8 +27,8 @@ pub enum Question {
 struct Account {
     /// From when on it may be answered again.
     free_at: Time,
-    /// Whether an answer is being read from the log.
-    reading: bool,
+    /// What is being read from the log.
+    reading: Option<Question>,
     waiting: VecDeque<Question>,
 }
 
@@ -53,27 +56,31 @@ impl Serving {
     /// The next question to answer, one of a replica at a time. Say with [`Serving::served`] what came of it.
     pub fn next(&mut self, now: Time) -> Option<(ReplicaId, Question)> {
         self.accounts.iter_mut().find_map(|(from, account)| {
-            if account.reading || account.free_at > now {
+            if account.reading.is_some() || account.free_at > now {
                 return None;
             }
-            let question = account.waiting.pop_front()?;
-            account.reading = true;
-            Some((*from, question))
+            account.reading = account.waiting.pop_front();
+            Some((*from, account.reading.clone()?))
         })
     }
 
-    /// A replica was answered with so many bytes.
-    pub fn served(&mut self, now: Time, to: ReplicaId, bytes: usize) {
+    /// A replica was answered with so many bytes; of the chain, with what goes through a height.
+    pub fn served(&mut self, now: Time, to: ReplicaId, bytes: usize, through: Option<Height>) {
         let nanos = (bytes as u64).saturating_mul(1_000_000_000) / self.bytes_per_second;
         let account = self.accounts.entry(to).or_default();
-        account.reading = false;
         account.free_at = account.free_at.max(now) + Duration::from_nanos(nanos);
+        if let Some(Question::Chain(_, answers)) = account.reading.take()
+            && let Some(through) = through
+            && answers > 1
+        {
+            account.waiting.push_front(Question::Chain(through + 1, answers - 1));
+        }
     }
 
     /// When [`Serving::next`] will have something.
     pub fn deadline(&self) -> Option<Time> {
         let waiting =
-            self.accounts.values().filter(|account| !account.reading && !account.waiting.is_empty());
+            self.accounts.values().filter(|account| account.reading.is_none() && !account.waiting.is_empty());
         waiting.map(|account| account.free_at).min()
     }
 }
@@ -87,19 +94,19 @@ mod tests {
         let (one, two) = (ReplicaId(1), ReplicaId(2));
         let mut serving = Serving::new(1000);
         for height in [1, 2, 2] {
-            serving.ask(one, Question::Chain(height));
+            serving.ask(one, Question::Chain(height, 1));
         }
         let now = Time(5);
-        assert_eq!(serving.next(now), Some((one, Question::Chain(1))));
+        assert_eq!(serving.next(now), Some((one, Question::Chain(1, 1))));
         assert_eq!(serving.next(now), None, "one answer at a time");
-        serving.served(now, one, 500);
+        serving.served(now, one, 500, Some(1));
         assert_eq!(serving.next(now), None);
-        serving.ask(two, Question::Chain(9));
-        assert_eq!(serving.next(now), Some((two, Question::Chain(9))));
+        serving.ask(two, Question::Chain(9, 1));
+        assert_eq!(serving.next(now), Some((two, Question::Chain(9, 1))));
         let later = now + Duration::from_millis(500);
         assert_eq!(serving.deadline(), Some(later));
-        assert_eq!(serving.next(later), Some((one, Question::Chain(2))));
-        serving.served(later, one, 0);
+        assert_eq!(serving.next(later), Some((one, Question::Chain(2, 1))));
+        serving.served(later, one, 0, Some(2));
         assert_eq!(
             (serving.next(later), serving.deadline()),
             (None, None),
@@ -107,16 +114,36 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_question_for_the_chain_gets_several_answers_as_long_as_there_is_more() {
+        let one = ReplicaId(1);
+        let mut serving = Serving::new(u64::MAX);
+        serving.ask(one, Question::Chain(5, 3));
+        let mut next = |through| {
+            let asked = serving.next(Time(0));
+            serving.served(Time(0), one, 10, through);
+            asked.map(|(_, question)| question)
+        };
+        assert_eq!(next(Some(7)), Some(Question::Chain(5, 3)));
+        assert_eq!(next(Some(8)), Some(Question::Chain(8, 2)));
+        assert_eq!(next(Some(9)), Some(Question::Chain(9, 1)));
+        assert_eq!(next(None), None);
+        serving.ask(one, Question::Chain(10, 3));
+        assert_eq!(serving.next(Time(0)), Some((one, Question::Chain(10, 3))));
+        serving.served(Time(0), one, 0, None);
+        assert_eq!(serving.next(Time(0)), None, "the log ends");
+    }
+
     // threat 65
     #[test]
     fn questions_without_end_are_not_remembered() {
         let mut serving = Serving::new(1);
         for height in 0..1000 {
-            serving.ask(ReplicaId(1), Question::Chain(height));
+            serving.ask(ReplicaId(1), Question::Chain(height, 1));
         }
         let mut answered = 0;
         while let Some((to, _)) = serving.next(Time(0)) {
-            serving.served(Time(0), to, 0);
+            serving.served(Time(0), to, 0, None);
             answered += 1;
         }
         assert_eq!(answered, WAITING);

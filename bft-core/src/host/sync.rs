@@ -1,5 +1,6 @@
 //! Catching up: the certified chain from other replicas, and single blocks by digest.
 
+use super::serving::CHAIN_ANSWERS;
 use crate::block::Block;
 use crate::edge::MAX_FETCH;
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
@@ -26,12 +27,22 @@ pub enum Step {
     Adopt(CheckpointCertificate),
 }
 
+/// A question for the chain.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    peer: ReplicaId,
+    /// When its next answer is late.
+    by: Time,
+    /// How many answers it still owes.
+    owes: usize,
+}
+
 /// Catch-up along the certified chain: while one answer is executed, step by step, the next one is on its way.
 #[derive(Debug, Default)]
 pub struct ChainSync {
     target: Option<CheckpointCertificate>,
     not_before: Option<Time>,
-    asked: Option<(ReplicaId, Time)>,
+    asked: Option<Asked>,
     turn: u64,
     received: VecDeque<Step>,
     /// Bytes of the blocks received.
@@ -70,10 +81,12 @@ impl ChainSync {
         self.lacking.len()
     }
 
-    /// `from` does not have what comes next: the next question goes to another replica, a little later.
+    /// `from` has nothing that comes next. If it gave nothing at all, the next question goes to another replica, a little later.
     pub fn lacks(&mut self, now: Time, from: ReplicaId) {
-        self.lacking.insert(from);
-        self.useless(now);
+        if self.asked.take_if(|asked| asked.peer == from && asked.owes < CHAIN_ANSWERS).is_none() {
+            self.lacking.insert(from);
+            self.useless(now, from);
+        }
     }
 
     /// State transfer went ahead of what was received.
@@ -108,7 +121,8 @@ impl ChainSync {
         if self.target.as_ref()?.height() <= end || self.bytes > room {
             return None;
         }
-        let due = self.not_before.is_some_and(|at| at <= now) && self.asked.is_none_or(|(_, by)| by <= now);
+        let due =
+            self.not_before.is_some_and(|at| at <= now) && self.asked.is_none_or(|asked| asked.by <= now);
         if !due {
             return None;
         }
@@ -121,17 +135,22 @@ impl ChainSync {
             self.turn += 1;
         }
         let peer = others[usize::try_from(self.turn % others.len() as u64).unwrap_or(0)];
-        self.asked = Some((peer, now + ANSWER));
+        self.asked = Some(Asked { peer, by: now + ANSWER, owes: CHAIN_ANSWERS });
         Some(peer)
     }
 
-    /// `from` answered: the next question need not wait for it any longer.
-    pub fn answered(&mut self, from: ReplicaId) {
-        self.asked.take_if(|(peer, _)| *peer == from);
+    /// `from` answered. After its last answer the next question need not wait for it any longer.
+    pub fn answered(&mut self, now: Time, from: ReplicaId) {
+        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.peer == from) {
+            asked.owes -= 1;
+            asked.by = now + ANSWER;
+        }
+        self.asked.take_if(|asked| asked.owes == 0);
     }
 
-    /// The answer was of no use: the next question goes to another replica, a little later.
-    pub fn useless(&mut self, now: Time) {
+    /// The answer of `from` was of no use: the next question goes to another replica, a little later.
+    pub fn useless(&mut self, now: Time, from: ReplicaId) {
+        self.asked.take_if(|asked| asked.peer == from);
         self.turn += 1;
         self.not_before = Some(now + PATIENCE);
     }
@@ -144,7 +163,7 @@ impl ChainSync {
         self.target.as_ref()?;
         // Both have to have come: an answer of no use that comes late puts the next question off, whoever was asked meanwhile.
         let not_before = self.not_before?;
-        Some(self.asked.map_or(not_before, |(_, by)| by.max(not_before)))
+        Some(self.asked.map_or(not_before, |asked| asked.by.max(not_before)))
     }
 }
 
