@@ -191,7 +191,7 @@ impl World {
                 Err(error) => Err(Violation { rule: "a whole disk recovers", what: what(error) }),
             };
         }
-        if node.is_honest() && !node.drive.sick {
+        if !node.amnesiac && !node.drive.sick {
             let what =
                 format!("{replica} starts on other records and items than its log had reported durable");
             return Err(Violation { rule: "what is durable is there after a crash", what });

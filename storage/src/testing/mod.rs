@@ -3,6 +3,7 @@
 mod content;
 mod fault_disk;
 mod ports;
+mod state;
 
 pub use fault_disk::{Ailment, Fault, FaultDisk};
 

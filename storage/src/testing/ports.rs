@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::Dice;
 use super::content::Content;
-use super::fault_disk::{Ailment, DirOperation, Fault, FaultDisk, crashed, eio};
+use super::fault_disk::{Ailment, Fault, FaultDisk};
+use super::state::{DirOperation, crashed, eio};
 use crate::log::{Disk, SegmentFile};
 
 impl Disk for FaultDisk {
