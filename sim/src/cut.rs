@@ -12,7 +12,7 @@ use std::time::Duration;
 use storage::testing::Fault;
 
 /// How long the first part of the run is.
-const FIRST: Duration = Duration::from_millis(600);
+const FIRST: Duration = Duration::from_millis(450);
 
 /// Bytes of a segment as the host counts them: so few that segments are begun, released and used again within the run.
 const SEGMENT_BYTES: usize = 3 << 10;

@@ -3,7 +3,6 @@
 
 use sim::cut::{self, Cut};
 use sim::{Canary, Faults, Mishap, Scenario, Tally, run};
-use std::collections::BTreeSet;
 
 fn count(tally: &Tally, kind: &str) -> u64 {
     tally.faults.get(kind).copied().unwrap_or(0)
@@ -80,17 +79,16 @@ fn threat_73_76_f_disks_that_say_nothing_are_noticed_or_borne() {
     mishaps(Mishap::SickDisk, &kinds, 0..16);
 }
 
-/// The checkers notice what a disk forgets if nobody told them that it is sick.
+/// The checkers notice what a disk forgets, and what its log notices, if nobody told them that it is sick.
 #[test]
 fn a_sick_disk_counted_as_sound_is_noticed() {
-    let broken: BTreeSet<&'static str> = (0..12)
-        .filter_map(|seed| {
-            let faults = Faults::Only(Mishap::SickDisk);
-            let canary = Some(Canary::SickDisksCountAsSound);
-            let scenario = Scenario { replicas: Some(4), faults, canary, ..Scenario::of_seed(seed) };
-            run(&scenario).violation.map(|violation| violation.rule)
-        })
-        .collect();
-    let expected = ["what a sound disk has is not refused", "what is durable is there after a crash"];
-    assert!(expected.iter().all(|rule| broken.contains(rule)), "{broken:?}");
+    let violation = |seed| {
+        let faults = Faults::Only(Mishap::SickDisk);
+        let canary = Some(Canary::SickDisksCountAsSound);
+        let scenario = Scenario { replicas: Some(4), faults, canary, ..Scenario::of_seed(seed) };
+        run(&scenario).violation.map(|violation| violation.rule)
+    };
+    for rule in ["what a sound disk has is not refused", "what is durable is there after a crash"] {
+        assert!((0..60).any(|seed| violation(seed) == Some(rule)), "{rule}");
+    }
 }
