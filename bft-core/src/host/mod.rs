@@ -351,7 +351,7 @@ impl LogTail {
 /// State on its way to disk.
 #[derive(Debug, Default)]
 struct Flushing {
-    /// Waits for the log.
+    /// Waits for a certificate and for the log.
     waiting: Option<StateBatch>,
     /// How many are at the state store.
     handed_out: usize,

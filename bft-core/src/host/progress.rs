@@ -8,7 +8,7 @@ use crate::codec;
 use crate::engine::{Engine, Input};
 use crate::envelope::{Body, ChainPart, SealWith};
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
-use crate::log::{LogItem, LogKind};
+use crate::log::{LogItem, LogKind, StateBatch};
 use crate::machine::StateMachine;
 use crate::transaction::Item;
 use crate::types::{Height, Time};
@@ -94,8 +94,13 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.diverged(height, own.state_root != certificate.entry.state_root, effects);
             return None;
         }
-        self.stable = certificate.clone();
+        let before = std::mem::replace(&mut self.stable, certificate.clone()).height();
         self.log.push(certificate_item(certificate));
+        if let Some(batch) =
+            self.flush.waiting.as_mut().filter(|batch| (before + 1..=height).contains(&batch.height))
+        {
+            batch.log_sequence = self.log.covering();
+        }
         self.certificates.insert(height, certificate.clone());
         let oldest = height.saturating_sub(self.config.genesis.limits.receipt_heights);
         self.certificates = self.certificates.split_off(&oldest);
@@ -252,9 +257,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.flush.waiting = Some(self.ledger.batch(&self.stable, &self.certificates, self.log.covering()));
     }
 
-    /// Hands the state out once the log is durable through its height.
+    /// Hands the state out once it is certified and the log is durable through the certificate: what a start then has to build on
+    /// can be given to others, however few replicas are left to certify anything later.
     pub(super) fn start_flush(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(batch) = self.flush.waiting.take_if(|batch| batch.log_sequence <= self.log.durable) {
+        let (stable, durable) = (self.stable.height(), self.log.durable);
+        let ready = |batch: &mut StateBatch| batch.height <= stable && batch.log_sequence <= durable;
+        if let Some(batch) = self.flush.waiting.take_if(ready) {
             self.flush.handed_out += 1;
             effects.push(Effect::Flush(batch));
         }
