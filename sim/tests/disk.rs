@@ -64,7 +64,8 @@ fn threat_74_77_replicas_whose_disks_fail_stop_and_go_on_when_they_are_mended() 
     mishaps(Mishap::DiskErrors, &kinds, 0..6);
 }
 
-// threat 72, 73: rot in the middle is refused, at the end it looks like a torn tail; 76: misdirected, lost and stale sectors.
+// threat 72, 73: rot in the middle is refused, at the end it looks like a torn tail; 76: misdirected, lost and stale sectors; 80: who
+// notices damage starts without a vote.
 #[test]
 fn threat_73_76_f_disks_that_say_nothing_are_noticed_or_borne() {
     let kinds = [
