@@ -39,7 +39,7 @@ fn power_failures(replica: usize, seed: u64) {
     assert!(torn > operations / 8, "{torn} of {operations} lost anything");
 }
 
-// threat 34: what a replica said before the power failed holds after it; 72: a torn group; 75: names that were not synced.
+// threat 34, 72, 75: what a replica said before the power failed holds after it; torn groups and names that were not synced.
 #[test]
 fn threat_72_75_power_failures_at_every_operation_of_a_leader_s_disk() {
     power_failures(0, 1);
@@ -51,7 +51,7 @@ fn power_failures_at_every_operation_of_a_follower_s_disk() {
     power_failures(2, 2);
 }
 
-// threat 74: a failed sync is final; 77: a full disk stops the replica. Both go on with their votes when the disk is mended.
+// A failed sync is final, and a full disk stops the replica; both go on with their votes when the disk is mended.
 #[test]
 fn threat_74_77_replicas_whose_disks_fail_stop_and_go_on_when_they_are_mended() {
     let kinds = [
@@ -64,8 +64,8 @@ fn threat_74_77_replicas_whose_disks_fail_stop_and_go_on_when_they_are_mended() 
     mishaps(Mishap::DiskErrors, &kinds, 0..6);
 }
 
-// threat 72, 73: rot in the middle is refused, at the end it looks like a torn tail; 76: misdirected, lost and stale sectors; 80: who
-// notices damage starts without a vote.
+// threat 72, 73, 76, 80: rot, misdirected, lost and stale sectors are refused in the middle, and look like a torn tail at the end; who
+// is refused starts on an empty disk, without a vote.
 #[test]
 fn threat_73_76_f_disks_that_say_nothing_are_noticed_or_borne() {
     let kinds = [
