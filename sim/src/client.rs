@@ -20,6 +20,7 @@ pub const SESSION_WINDOW: u32 = 64;
 #[derive(Clone, Debug)]
 struct Open {
     payload: Payload,
+    since: Time,
     retry_at: Time,
 }
 
@@ -36,6 +37,8 @@ pub struct Client {
     open: BTreeMap<u64, Open>,
     /// Transactions with a believed receipt.
     pub done: u64,
+    /// The longest wait for one.
+    pub longest_wait: Duration,
     /// Most transactions without a receipt at once.
     depth: usize,
 }
@@ -59,7 +62,18 @@ impl Client {
     pub fn new(secret: ClientSecret, chain: Digest, mut random: Random, replicas: usize) -> Client {
         let at = ReplicaId(random.index(replicas) as u16);
         let depth = random.between(1, 6) as usize;
-        Client { secret, chain, random, replicas, at, next: 1, open: BTreeMap::new(), done: 0, depth }
+        Client {
+            secret,
+            chain,
+            random,
+            replicas,
+            at,
+            next: 1,
+            open: BTreeMap::new(),
+            done: 0,
+            longest_wait: Duration::ZERO,
+            depth,
+        }
     }
 
     /// Whether it may submit another one.
@@ -92,7 +106,7 @@ impl Client {
             Transaction::sign_simulated(&self.secret, &self.chain, Kind::Application, sequence, body.clone());
         let payload = Payload::of(vec![Item::new(&self.chain, transaction)]);
         let frame = request(sequence, &payload);
-        self.open.insert(sequence, Open { payload, retry_at: now + PATIENCE });
+        self.open.insert(sequence, Open { payload, since: now, retry_at: now + PATIENCE });
         Submission { sequence, body, frame: (self.at, frame) }
     }
 
@@ -124,6 +138,7 @@ impl Client {
                 if receipt.receipt.transaction != item {
                     return None;
                 }
+                self.longest_wait = self.longest_wait.max(now.since(open.since));
                 self.open.remove(&id);
                 self.done += 1;
                 Some((id, *receipt))

@@ -30,6 +30,8 @@ pub enum Mishap {
 pub enum Faults {
     /// Crashes and cut links, and mishaps of every kind.
     All,
+    /// None: a good network, and nobody stops. Liars lie.
+    Calm,
     /// Crashes and cut links only; every liar has one idea, one of the first ten.
     Few,
     /// Crashes and cut links, and much of one mishap; nobody lies.

@@ -102,6 +102,8 @@ pub struct Tally {
     pub heights: u64,
     /// Highest view reached, summed over runs.
     pub views: u64,
+    /// The longest that a client waited for a receipt, in virtual milliseconds.
+    pub longest_wait_ms: u64,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
 }
@@ -114,6 +116,7 @@ impl Tally {
         self.transactions += other.transactions;
         self.heights += other.heights;
         self.views += other.views;
+        self.longest_wait_ms = self.longest_wait_ms.max(other.longest_wait_ms);
         for (kind, count) in &other.faults {
             *self.faults.entry(kind.clone()).or_default() += count;
         }
@@ -127,7 +130,11 @@ pub fn run(scenario: &Scenario) -> Outcome {
     let mut world = build(scenario, &mut random);
     world.trace = scenario.trace;
     world.trusts_disks = scenario.canary == Some(Canary::SickDisksCountAsSound);
-    plan_faults(&mut world, &mut random.fork());
+    if scenario.faults == Faults::Calm {
+        world.network.set_weather(Weather::CALM);
+    } else {
+        plan_faults(&mut world, &mut random.fork());
+    }
     let liars = world.replicas.iter().filter(|replica| replica.liar.is_some()).count();
     let bearable = world.replicas[0].config.genesis.committee().faulty();
     let budget = bearable.saturating_sub(liars);
@@ -205,6 +212,12 @@ pub(crate) fn tally(world: &World) -> Tally {
         transactions: world.checker.transactions,
         heights: world.checker.top,
         views: views.max().unwrap_or(0),
+        longest_wait_ms: world
+            .clients
+            .iter()
+            .map(|client| client.longest_wait.as_millis() as u64)
+            .max()
+            .unwrap_or(0),
         faults,
     }
 }
@@ -289,7 +302,7 @@ fn liars(scenario: &Scenario, n: usize, f: usize, random: &mut Random) -> BTreeS
         (Some(liars), _, _) => liars.min(n),
         (None, Some(_), _) => f,
         (None, None, Faults::Only(_)) => 0,
-        (None, None, Faults::All | Faults::Few) => random.index(f + 1),
+        (None, None, Faults::All | Faults::Calm | Faults::Few) => random.index(f + 1),
     };
     let mut liars = BTreeSet::new();
     while liars.len() < wanted {

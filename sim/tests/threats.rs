@@ -47,6 +47,22 @@ fn threat_08_stale_views_are_not_handled_in_the_current_one() {
 fn threat_13_slow_leader_is_replaced() {
     let tally = liars(Behaviour::Slow, 0..5);
     assert!(tally.views > 0);
+    // Where nothing else goes wrong there is a floor: nobody waits for longer than a timeout, here of half a second, and a change
+    // of view that takes no longer.
+    let mut total = Tally::default();
+    for seed in 0..20 {
+        let slow = Scenario {
+            replicas: Some(4),
+            behaviour: Some(Behaviour::Slow),
+            faults: Faults::Calm,
+            ..Scenario::of_seed(seed)
+        };
+        let Outcome { tally, violation, .. } = run(&slow);
+        assert_eq!(violation, None, "seed {seed}");
+        assert!(tally.longest_wait_ms <= 1000, "seed {seed}: {} ms", tally.longest_wait_ms);
+        total.add(&tally);
+    }
+    assert!(total.views > 0 && count(&total, "lies: Slow") > 0, "{total:?}");
 }
 
 #[test]

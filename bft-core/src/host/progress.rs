@@ -204,11 +204,21 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 if let Some(height) = self.adopt(now, &checkpoint, effects) {
                     effects.push(Effect::Stable { height });
                     self.feed(now, Input::Restored { checkpoint }, effects);
+                    self.ask_for_more(effects);
                 }
             }
             None => return,
         }
         self.drive(now, effects);
+    }
+
+    /// At the end of a catch-up: what was decided meanwhile was out of reach when others said it, and if they rest now, nobody
+    /// will say it again.
+    fn ask_for_more(&mut self, effects: &mut Vec<Effect>) {
+        if self.chain_sync.target(self.ledger.tip().height).is_none() {
+            let others: Vec<ReplicaId> = self.others().collect();
+            self.send(&others, Body::Votes, effects);
+        }
     }
 
     fn execute_certified(
@@ -275,6 +285,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if let Some(checkpoint) = self.flush.installed.take_if(|installed| installed.height() <= height) {
             effects.push(Effect::Stable { height: checkpoint.height() });
             self.feed(now, Input::Restored { checkpoint }, effects);
+            self.ask_for_more(effects);
         }
     }
 
