@@ -1,4 +1,7 @@
-//! A disk that keeps what was synced, and may lose the rest.
+//! What a replica's disk has to hold, told without the log's own code: a disk that keeps what was synced, and may lose the rest.
+//!
+//! By itself it serves where a disk need not be hostile. Under a [`Drive`](crate::drive::Drive) it says what must be found
+//! after a crash, and it is the state store, whose batches are atomic.
 
 use crate::random::Random;
 use bft_core::evidence::Evidence;
@@ -19,8 +22,6 @@ pub struct Disk {
     /// Items that survive a crash.
     durable: usize,
     state: Option<LoadedState>,
-    /// Items that were durable when `state` was written: it depends on them.
-    under_state: usize,
     blocks: BTreeMap<Digest, usize>,
     entries: BTreeMap<Height, usize>,
     certificates: BTreeMap<Height, usize>,
@@ -79,7 +80,6 @@ impl Disk {
 
     /// Applies a state batch: atomic and durable.
     pub fn flush(&mut self, batch: StateBatch) {
-        self.under_state = self.durable;
         let state = self.state.get_or_insert_default();
         if batch.replace {
             *state = LoadedState::default();
@@ -106,19 +106,9 @@ impl Disk {
         copy
     }
 
-    /// Some of what was synced last was not: a disk that lies about it. What the state depends on is there.
-    pub fn lose_tail(&mut self, random: &mut Random) {
-        self.durable = self.under_state + random.index(self.durable - self.under_state + 1);
-        self.items.truncate(self.durable);
-    }
-
     /// The machine stops: of what was not synced, any prefix may have reached the disk. Gives what a restart finds.
     pub fn crash(&mut self, random: &mut Random) -> Recovered {
-        let survived = self.durable + random.index(self.items.len() - self.durable + 1);
-        self.items.truncate(survived);
-        self.segments.retain(|start| *start < survived);
-        self.durable = survived;
-        self.batches.clear();
+        self.keep(self.durable + random.index(self.items.len() - self.durable + 1));
         (self.blocks, self.entries, self.certificates) = Default::default();
         let items = std::mem::take(&mut self.items);
         for (at, item) in items.iter().enumerate() {
@@ -133,30 +123,73 @@ impl Disk {
         &self.items[..self.durable]
     }
 
+    /// The first so many items survived, and are durable now.
+    fn keep(&mut self, survived: usize) {
+        self.items.truncate(survived);
+        self.segments.retain(|start| *start < survived);
+        self.durable = survived;
+        self.batches.clear();
+    }
+
     /// What a start finds, but for the evidence, which is verified before it counts.
     fn recover(&self) -> Recovered {
-        let above = self.state.as_ref().map_or(0, |state| state.height);
+        let (records, items) = self.expected(self.items.len());
+        let records = records.map(|item| item.body.clone()).collect();
+        Recovered {
+            state: self.state.clone(),
+            records,
+            items: items.cloned().collect(),
+            ..Recovered::default()
+        }
+    }
+
+    /// The height of the state store.
+    pub fn flushed(&self) -> Height {
+        self.state.as_ref().map_or(0, |state| state.height)
+    }
+
+    /// What the state store has.
+    pub fn state(&self) -> Option<LoadedState> {
+        self.state.clone()
+    }
+
+    /// The records in force and the other items that a start finds, if the first `kept` items survived.
+    fn expected(&self, kept: usize) -> (impl Iterator<Item = &LogItem>, impl Iterator<Item = &LogItem>) {
         // A mark supersedes the records before its segment: here, before the batch that it ends. What stands in the batch itself
         // may be repeated in the head, which does no harm.
-        let mut records = Vec::new();
-        let mut kept_from = 0;
-        for (at, item) in self.items.iter().enumerate() {
-            match item.kind {
-                LogKind::Record => records.push((at, item.body.clone())),
-                LogKind::Mark => kept_from = self.segments.range(..=at).next_back().copied().unwrap_or(0),
-                LogKind::Block | LogKind::Entry | LogKind::Certificate => {}
+        let mark = self.items[..kept].iter().rposition(|item| item.kind == LogKind::Mark);
+        let start = mark.and_then(|mark| self.segments.range(..=mark).next_back()).copied().unwrap_or(0);
+        let records = self.items[start..kept].iter().filter(|item| item.kind == LogKind::Record);
+        let above = self.flushed();
+        let items = self.items[..kept].iter().enumerate().filter(move |(at, item)| match item.kind {
+            LogKind::Record | LogKind::Mark => false,
+            LogKind::Block | LogKind::Entry => item.height > above,
+            // Those that the records rely on count at any height.
+            LogKind::Certificate => item.height > above || *at >= start,
+        });
+        (records, items.map(|(_, item)| item))
+    }
+
+    /// A start found this. True if it is everything durable and then a prefix of what was appended; the rest is forgotten. If
+    /// it is not, it is what the disk has from now on.
+    pub fn settle(&mut self, records: &[Bytes], items: &[LogItem]) -> bool {
+        for kept in (self.durable..=self.items.len()).rev() {
+            let (expected_records, expected_items) = self.expected(kept);
+            if expected_records.map(|item| &item.body).eq(records) && expected_items.eq(items) {
+                self.keep(kept);
+                return true;
             }
         }
-        records.retain(|(at, _)| *at >= kept_from);
-        let records = records.into_iter().map(|(_, body)| body).collect();
-        // Certificates that the records rely on count at any height.
-        let relied_on = self.items[kept_from..].iter().filter(|item| item.kind == LogKind::Certificate);
-        let relied_on = relied_on.filter(|item| item.height <= above).cloned().collect::<Vec<_>>();
-        let above = |item: &&LogItem| {
-            item.height > above && matches!(item.kind, LogKind::Block | LogKind::Entry | LogKind::Certificate)
+        let record = |body: &Bytes| LogItem {
+            kind: LogKind::Record,
+            height: 0,
+            digest: Digest::ZERO,
+            body: body.clone(),
         };
-        let items = relied_on.into_iter().chain(self.items.iter().filter(above).cloned()).collect();
-        Recovered { state: self.state.clone(), records, items, evidence: Vec::new() }
+        self.items = records.iter().map(record).chain(items.iter().cloned()).collect();
+        self.segments.clear();
+        self.keep(self.items.len());
+        false
     }
 
     /// A block by digest.

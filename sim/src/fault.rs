@@ -1,7 +1,8 @@
 //! Something that goes wrong, or right again, and how the world carries it out.
 
 use crate::checker::Violation;
-use crate::disk::Disk;
+use crate::disk_fault::DiskFault;
+use crate::drive::Drive;
 use crate::network::Weather;
 use crate::world::{Action, World};
 use bft_core::host::Event;
@@ -35,6 +36,10 @@ pub enum Fault {
     RestoreBackup(ReplicaId),
     /// A replica starts on a disk that had not kept what it said was synced. From here on it is dishonest.
     LoseTail(ReplicaId),
+    /// Something goes wrong with the disk of a replica.
+    Disk(ReplicaId, DiskFault),
+    /// A replica's disk is mended, and the replica starts if it is down.
+    Repair(ReplicaId),
 }
 
 impl World {
@@ -69,22 +74,18 @@ impl World {
             Fault::LoseDisk(replica) => {
                 self.crash(*replica);
                 self.count("disks lost");
-                let node = &mut self.replicas[replica.index()];
-                node.disk = Disk::default();
-                // threat 80: what it has voted for is not known any more, so it does not vote.
-                node.config.may_vote = false;
-                self.checker.learner(*replica);
+                self.lose_disk(*replica);
             }
             Fault::Backup(replica) => {
                 let node = &mut self.replicas[replica.index()];
-                node.backup = Some(Box::new(node.disk.copy()));
+                node.backup = Some(Box::new(node.drive.copy()));
             }
             Fault::RestoreBackup(replica) => {
                 self.crash(*replica);
                 self.count("old disks restored");
                 let node = &mut self.replicas[replica.index()];
                 node.amnesiac = true;
-                node.disk = node.backup.take().map(|disk| *disk).unwrap_or_default();
+                node.drive = node.backup.take().map_or_else(|| Drive::new(&node.config), |drive| *drive);
                 self.restart(*replica)?;
             }
             Fault::LoseTail(replica) => {
@@ -92,14 +93,20 @@ impl World {
                 self.count("synced tails lost");
                 let node = &mut self.replicas[replica.index()];
                 node.amnesiac = true;
-                node.disk.lose_tail(&mut self.random);
+                node.drive.stop(&mut self.random);
+                node.drive.lose_tail(&mut self.random);
+                self.restart(*replica)?;
+            }
+            Fault::Disk(replica, fault) => self.disk_fault(*replica, *fault),
+            Fault::Repair(replica) => {
+                self.replicas[replica.index()].drive.sectors.mend();
                 self.restart(*replica)?;
             }
         }
         Ok(())
     }
 
-    fn crash(&mut self, replica: ReplicaId) {
+    pub(crate) fn crash(&mut self, replica: ReplicaId) {
         let node = &mut self.replicas[replica.index()];
         node.paused = None;
         node.held.clear();
@@ -113,15 +120,13 @@ impl World {
             return Ok(());
         }
         let mut effects = Vec::new();
-        let node = &mut self.replicas[replica.index()];
-        let recovered = node.disk.crash(&mut self.random);
-        let now = node.clock.read(self.now);
-        node.start(now, recovered, &mut effects);
-        let shown = node.shown;
+        if !self.start_on_disk(replica, &mut effects)? {
+            return Ok(());
+        }
+        let shown = self.replicas[replica.index()].shown;
         self.checker.started(replica, shown);
         // What survived the crash is durable whether or not a sync had been reported.
-        let survived = self.replicas[replica.index()].disk.survived().to_vec();
-        self.checker.synced(replica, &survived);
+        self.checker.synced(replica, self.replicas[replica.index()].drive.survived());
         self.settle(replica, effects)?;
         self.tell_links();
         Ok(())
@@ -176,7 +181,7 @@ impl World {
         }
     }
 
-    /// Ends all faults: links are mended and calm, wall clocks are set right, every replica runs.
+    /// Ends all faults: links are mended and calm, wall clocks are set right, disks are mended, every replica runs.
     ///
     /// # Errors
     /// A rule that was broken.
@@ -189,13 +194,14 @@ impl World {
             self.resume(replica);
             let clock = &mut self.replicas[index].clock;
             clock.skew_us = clock.skew_us.clamp(-MOST_SKEW_US, MOST_SKEW_US);
+            self.replicas[index].drive.sectors.mend();
             self.restart(replica)?;
         }
         self.tell_links();
         Ok(())
     }
 
-    fn count(&mut self, kind: &'static str) {
+    pub(crate) fn count(&mut self, kind: &'static str) {
         *self.mishaps.entry(kind).or_default() += 1;
     }
 }

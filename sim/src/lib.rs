@@ -1,7 +1,7 @@
-//! A whole committee in one thread: virtual time, a faulty network, disks that lose what was not synced, crashes, restarts
-//! and Byzantine replicas, all from one seed.
+//! A whole committee in one thread: virtual time, a faulty network, disks that lose what was not synced and worse, crashes,
+//! restarts and Byzantine replicas, all from one seed.
 //!
-//! The replicas are the production host and engines; only the signature scheme is a fast stand-in of equal sizes. After
+//! The replicas are the production host and engines over the production log; only the signature scheme is a fast stand-in of equal sizes. After
 //! every event the checkers in [`checker`] look at what happened; they share no predicate with the code they check. At the end
 //! the network heals and the live replicas must commit new transactions within a bound.
 //!
@@ -12,7 +12,10 @@ pub mod app;
 pub mod checker;
 pub mod client;
 pub mod clock;
+pub mod cut;
 pub mod disk;
+pub mod disk_fault;
+pub mod drive;
 pub mod fault;
 pub mod linear;
 pub mod mishap;

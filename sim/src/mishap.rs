@@ -19,6 +19,10 @@ pub enum Mishap {
     LostDisk,
     /// A replica comes back with an older disk, and votes. Counts among the f.
     Amnesia,
+    /// Disks fail operations, or have no room: their replicas stop, and go on when they are mended.
+    DiskErrors,
+    /// Disks lose, misdirect and rot what they hold, or lie about syncs. Counts among the f.
+    SickDisk,
 }
 
 /// What goes wrong in the storm.
@@ -35,20 +39,24 @@ pub enum Faults {
 }
 
 impl Faults {
-    fn include(self, mishap: Mishap) -> bool {
+    pub(crate) fn include(self, mishap: Mishap) -> bool {
         self == Faults::All || self == Faults::Only(mishap)
     }
 
-    fn are_all(self) -> bool {
+    pub(crate) fn are_all(self) -> bool {
         self == Faults::All
     }
 }
 
 /// Plans mishaps for the storm. `budget`: how many replicas may yet fail for good, so that with the liars they are at most f.
-pub fn plan(world: &mut World, faults: Faults, budget: usize, storm: Duration, random: &mut Random) {
-    if matches!(faults, Faults::Calm | Faults::Few) {
-        return;
-    }
+/// Gives the replicas that none was planned for, and how many of them may fail for good.
+pub fn plan(
+    world: &mut World,
+    faults: Faults,
+    budget: usize,
+    storm: Duration,
+    random: &mut Random,
+) -> (Vec<ReplicaId>, usize) {
     let n = world.replicas.len();
     let all = faults.are_all();
     let any = |random: &mut Random| ReplicaId(random.index(n) as u16);
@@ -79,10 +87,13 @@ pub fn plan(world: &mut World, faults: Faults, budget: usize, storm: Duration, r
     }
     let mut left: Vec<ReplicaId> =
         world.replicas.iter().filter(|replica| replica.liar.is_none()).map(|r| r.config.me).collect();
+    let mut spare = budget;
+    let losses = faults.include(Mishap::LostDisk) || faults.include(Mishap::Amnesia);
     for _ in 0..budget {
-        if all && !random.per_mille(400) {
+        if !losses || (all && !random.per_mille(400)) {
             continue;
         }
+        spare -= 1;
         let replica = left.swap_remove(random.index(left.len()));
         let amnesia = if all { random.per_mille(500) } else { faults.include(Mishap::Amnesia) };
         let at = moment(random);
@@ -98,4 +109,5 @@ pub fn plan(world: &mut World, faults: Faults, budget: usize, storm: Duration, r
             world.plan(at + down, Fault::Restart(replica));
         }
     }
+    (left, spare)
 }

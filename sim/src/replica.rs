@@ -3,12 +3,12 @@
 use crate::adversary::Liar;
 use crate::app::{Registers, Trace};
 use crate::clock::Clock;
-use crate::disk::Disk;
+use crate::drive::Drive;
 use crate::world::Action;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Seal, SealWith};
 use bft_core::evidence::Evidence;
-use bft_core::host::{Effect, Host, HostConfig, Recovered, SealJob};
+use bft_core::host::{Effect, Host, HostConfig, RecoverError, Recovered, SealJob};
 use bft_core::types::{Height, Now, Time};
 use crypto::{IdentitySecret, QuorumSigner, TransactionVerifier};
 use engines::{AnyEngine, AnyMessage};
@@ -26,7 +26,7 @@ pub struct Replica {
     /// Checks what comes in.
     pub edge: Edge,
     /// What survives.
-    pub disk: Disk,
+    pub drive: Drive,
     /// Rewrites what it says.
     pub liar: Option<Liar>,
     /// Whether the checkers take it for honest although it lies: a canary.
@@ -46,7 +46,7 @@ pub struct Replica {
     /// What waits for it to go on.
     pub(crate) held: Vec<Action>,
     /// A copy of its disk, made some time ago.
-    pub backup: Option<Box<Disk>>,
+    pub backup: Option<Box<Drive>>,
     /// Whether it has forgotten what it promised: not its fault, yet nothing it says counts.
     pub amnesiac: bool,
     /// Whether there is another one with its keys.
@@ -61,11 +61,12 @@ impl Replica {
     /// A replica that has not started.
     pub fn new(config: HostConfig, signer: QuorumSigner, identity: IdentitySecret, clock: Clock) -> Replica {
         let edge = new_edge(&config);
+        let drive = Drive::new(&config);
         Replica {
             config,
             host: None,
             edge,
-            disk: Disk::default(),
+            drive,
             liar: None,
             counts_as_honest: false,
             life: 0,
@@ -94,21 +95,35 @@ impl Replica {
     }
 
     /// Starts on what the disk has.
-    pub fn start(&mut self, now: Now, mut recovered: Recovered, effects: &mut Vec<Effect>) {
+    ///
+    /// # Errors
+    /// The host refuses it.
+    pub fn start(
+        &mut self,
+        now: Now,
+        mut recovered: Recovered,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), RecoverError> {
         self.life += 1;
         self.edge = new_edge(&self.config);
         let proven = |evidence: &Evidence| self.edge.evidence::<AnyMessage>(evidence.clone());
-        recovered.evidence =
-            self.disk.evidence.iter().map(proven).collect::<Result<_, _>>().expect("it was kept verified");
+        recovered.evidence = self
+            .drive
+            .account
+            .evidence
+            .iter()
+            .map(proven)
+            .collect::<Result<_, _>>()
+            .expect("it was kept verified");
         self.syncing = false;
         self.tick_at = None;
         self.trace.lock().expect("one thread").clear();
         let app = Registers { trace: Trace::clone(&self.trace) };
         let flushed = recovered.state.as_ref().map_or(0, |state| state.height);
-        let host = SimHost::recover(self.config.clone(), app, recovered, now, effects)
-            .expect("a synced disk recovers");
+        let host = SimHost::recover(self.config.clone(), app, recovered, now, effects)?;
         self.shown = flushed;
         self.host = Some(host);
+        Ok(())
     }
 
     /// Signs, as the holder of the keys.

@@ -5,6 +5,7 @@ use crate::app::Registers;
 use crate::checker::Violation;
 use crate::client::{Client, SESSION_WINDOW};
 use crate::clock::Clock;
+use crate::disk_fault;
 use crate::fault::{Fault, MOST_SKEW_US};
 use crate::mishap::{self, Faults};
 use crate::network::{Network, Weather};
@@ -73,6 +74,8 @@ pub enum Canary {
     SmallQuorums,
     /// Nobody passes evidence on.
     EvidenceIsKeptBack,
+    /// The checkers take disks that lie and rot for sound ones.
+    SickDisksCountAsSound,
 }
 
 /// What happened in a run.
@@ -129,6 +132,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     let mut world = build(scenario, &mut random);
     world.evidence_is_kept_back = scenario.canary == Some(Canary::EvidenceIsKeptBack);
     world.trace = scenario.trace;
+    world.trusts_disks = scenario.canary == Some(Canary::SickDisksCountAsSound);
     if scenario.faults == Faults::Calm {
         world.network.set_weather(Weather::CALM);
     } else {
@@ -137,8 +141,10 @@ pub fn run(scenario: &Scenario) -> Outcome {
     let liars = world.replicas.iter().filter(|replica| replica.liar.is_some()).count();
     let bearable = world.replicas[0].config.genesis.committee().faulty();
     let budget = bearable.saturating_sub(liars);
-    mishap::plan(&mut world, scenario.faults, budget, STORM, &mut random.fork());
+    let (left, spare) = mishap::plan(&mut world, scenario.faults, budget, STORM, &mut random.fork());
+    disk_fault::plan(&mut world, scenario.faults, left, spare, STORM, &mut random.fork());
     let violation = play(&mut world).err();
+    world.gather_disk_counts();
     let tally = tally(&world);
     Outcome { audit: world.audit(), tally, violation, beyond: liars > bearable }
 }

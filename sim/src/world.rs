@@ -4,7 +4,7 @@ use crate::adversary::Utterance;
 use crate::app;
 use crate::checker::{Checker, Violation};
 use crate::client::{Client, Outgoing, Submission};
-use crate::disk::Disk;
+use crate::drive::Drive;
 use crate::fault::Fault;
 use crate::linear::{self, History};
 use crate::network::Network;
@@ -98,6 +98,8 @@ pub struct World {
     pub installed: u64,
     /// Lies proven, by accused: at most one of a kind at each replica.
     pub accused: BTreeMap<ReplicaId, u64>,
+    /// Sick disks are taken for sound ones: a canary.
+    pub trusts_disks: bool,
     sync_time: (Duration, Duration),
 }
 
@@ -126,6 +128,7 @@ impl World {
             rejected: 0,
             installed: 0,
             accused: BTreeMap::new(),
+            trusts_disks: false,
             sync_time: (Duration::from_micros(100), Duration::from_millis(slow)),
         }
     }
@@ -205,13 +208,7 @@ impl World {
             Action::Request { client, to, frame } => self.request(client, to, frame),
             Action::Reply { client, frame } => self.reply(client, &frame),
             Action::Synced { replica, life, sequence } if self.lives(replica, life) => {
-                self.note("synced", u64::from(replica.0), &sequence.to_be_bytes());
-                let node = &mut self.replicas[replica.index()];
-                node.syncing = false;
-                let items = node.disk.sync(sequence).to_vec();
-                self.checker.synced(replica, &items);
-                self.begin_sync(replica);
-                self.step(replica, Some(Event::Durable { sequence }))
+                self.synced(replica, sequence)
             }
             Action::Sealed { replica, life, job } if self.lives(replica, life) => {
                 let seal = self.replicas[replica.index()].seal(&job);
@@ -227,7 +224,7 @@ impl World {
             }
             Action::Flushed { replica, life, batch } if self.lives(replica, life) => {
                 let height = batch.height;
-                self.replicas[replica.index()].disk.flush(*batch);
+                self.replicas[replica.index()].drive.flush(*batch);
                 self.step(replica, Some(Event::Flushed { height }))
             }
             Action::Event { replica, life, event } if self.lives(replica, life) => {
@@ -429,7 +426,7 @@ impl World {
                         if batch.new_segment { " (new segment)" } else { "" }
                     );
                 }
-                self.replicas[replica.index()].disk.append(batch);
+                self.replicas[replica.index()].drive.append(batch);
                 self.begin_sync(replica);
             }
             Effect::Seal(job) => {
@@ -447,20 +444,25 @@ impl World {
                 self.at(delay, Action::Reply { client, frame });
             }
             Effect::ReadChain { to, from, max_bytes, max_entries } => {
-                let chain = self.replicas[replica.index()].disk.chain(from, max_bytes, max_entries);
-                self.later(replica, Event::ChainRead { to, chain });
+                match self.replicas[replica.index()].drive.chain(from, max_bytes, max_entries) {
+                    Ok(chain) => self.later(replica, Event::ChainRead { to, chain }),
+                    Err(error) => self.stopped_by_disk(replica, &error)?,
+                }
             }
             Effect::ReadBlocks { to, blocks } => {
-                let disk = &self.replicas[replica.index()].disk;
-                let blocks = blocks.into_iter().map(|digest| (digest, disk.block(&digest))).collect();
-                self.later(replica, Event::BlocksRead { to, blocks });
+                let drive = &self.replicas[replica.index()].drive;
+                let read = |digest| Ok((digest, drive.block(&digest)?));
+                match blocks.into_iter().map(read).collect() {
+                    Ok(blocks) => self.later(replica, Event::BlocksRead { to, blocks }),
+                    Err(error) => self.stopped_by_disk(replica, &error)?,
+                }
             }
             Effect::Flush(batch) => {
                 let delay = self.random.span(Duration::from_millis(1), Duration::from_millis(20));
                 self.at(delay, Action::Flushed { replica, life, batch: Box::new(batch) });
             }
             Effect::Stable { height } => self.replicas[replica.index()].edge.set_stable(height),
-            Effect::Release { below } => self.replicas[replica.index()].disk.release(below),
+            Effect::Release { below } => self.replicas[replica.index()].drive.release(below),
             Effect::Examine(suspicion) if self.ignores(replica, &suspicion) => {}
             Effect::Examine(suspicion) => {
                 let proven = self.replicas[replica.index()].edge.evidence::<AnyMessage>(*suspicion);
@@ -470,7 +472,7 @@ impl World {
             }
             Effect::Report(evidence) => {
                 let accused = evidence.accused;
-                self.replicas[replica.index()].disk.evidence.push((*evidence).clone());
+                self.replicas[replica.index()].drive.account.evidence.push((*evidence).clone());
                 *self.accused.entry(accused).or_default() += 1;
                 if self.replicas[accused.index()].is_honest() {
                     let what = format!("{replica} accuses {accused}: {evidence:?}");
@@ -488,7 +490,7 @@ impl World {
                 node.host = None;
                 if node.amnesiac {
                     // Its operator does what the message says: an empty disk, without a vote.
-                    node.disk = Disk::default();
+                    node.drive = Drive::new(&node.config);
                     node.config.may_vote = false;
                     *self.mishaps.entry("amnesiac replicas stopped by evidence").or_default() += 1;
                 }
@@ -543,9 +545,12 @@ impl World {
     }
 
     /// One sync at a time; it covers what was appended when it began.
-    fn begin_sync(&mut self, replica: ReplicaId) {
+    pub(crate) fn begin_sync(&mut self, replica: ReplicaId) {
         let node = &mut self.replicas[replica.index()];
-        let Some(sequence) = node.disk.appended().filter(|_| !node.syncing) else { return };
+        if node.syncing {
+            return;
+        }
+        let Some(sequence) = node.drive.take_group() else { return };
         node.syncing = true;
         let life = node.life;
         let delay = self.random.span(self.sync_time.0, self.sync_time.1);

@@ -22,6 +22,8 @@ mod marker;
 mod queue;
 mod state_store;
 mod state_writer;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use log::{ChainPart, Log, LogConfig, LogCounters, LogError, LogEvent, LogReader, LogWriter, Recovered};

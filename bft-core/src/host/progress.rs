@@ -160,7 +160,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         part: ChainPart,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(certificate) = part.certificate else {
+        // A log lets go of whole segments, so that it may have an entry and no longer its block.
+        let Some(certificate) = part.certificate.filter(|_| !part.blocks.is_empty()) else {
             self.chain_sync.lacks(now, from);
             self.pursue_state(now, effects);
             return;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use bft_core::log::{LogBatch, LogKind};
 use proptest::prelude::*;
+use storage::testing::{Dice, Fault, FaultDisk};
 use storage::{Log, LogConfig, LogError, LogReader};
 
-use crate::fault_disk::{Dice, Fault, FaultDisk};
 use crate::model::{Model, batch, head, item, record};
 
 pub const DIR: &str = "/log";

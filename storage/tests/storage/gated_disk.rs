@@ -8,8 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use storage::log::{Disk, SegmentFile};
-
-use crate::fault_disk::FaultDisk;
+use storage::testing::FaultDisk;
 
 /// Long enough for any machine; only a failing test waits for it.
 pub const DEADLINE: Duration = Duration::from_secs(30);

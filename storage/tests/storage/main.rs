@@ -1,7 +1,7 @@
 //! The log against a disk that loses, tears, refuses and rots; the writer; the real file system.
 
+mod ailments;
 mod crash;
-mod fault_disk;
 mod gated_disk;
 mod model;
 mod real_disk;

@@ -54,7 +54,16 @@ impl Model {
     /// Checks that what was recovered is everything durable and then a prefix of the rest, in order, nothing
     /// invented; forgets the rest.
     pub fn check(&mut self, recovered: &Recovered) -> Result<(), String> {
-        for kept in (self.durable..=self.items.len()).rev() {
+        self.check_from(self.durable, recovered)
+    }
+
+    /// Checks that what was recovered is a prefix of what was appended, even without some that was durable.
+    pub fn check_shortened(&mut self, recovered: &Recovered) -> Result<(), String> {
+        self.check_from(0, recovered)
+    }
+
+    fn check_from(&mut self, least: usize, recovered: &Recovered) -> Result<(), String> {
+        for kept in (least..=self.items.len()).rev() {
             let (records, items) = self.expected(kept);
             if recovered.records == records && recovered.items == items {
                 self.items.truncate(kept);
@@ -64,11 +73,10 @@ impl Model {
             }
         }
         Err(format!(
-            "recovered {} records and {} items, which is no prefix of the {} appended that holds the {} durable",
+            "recovered {} records and {} items, which is no prefix of the {} appended that holds the {least} first",
             recovered.records.len(),
             recovered.items.len(),
             self.items.len(),
-            self.durable
         ))
     }
 }

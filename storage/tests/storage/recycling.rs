@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bft_core::log::{LogBatch, LogKind};
+use storage::testing::FaultDisk;
 use storage::{ChainPart, Log, LogConfig, LogError};
 
 use crate::crash::{DIR, config, open};
-use crate::fault_disk::FaultDisk;
 use crate::gated_disk::{DEADLINE, Gate, GatedDisk};
 use crate::model::{batch, digest, head, item, mark, record};
 

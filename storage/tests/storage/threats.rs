@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use bft_core::log::LogKind;
 use proptest::prelude::*;
 use storage::log::Defect;
+use storage::testing::{Dice, Fault, FaultDisk};
 use storage::{Log, LogConfig, LogError};
 
 use crate::crash::{DIR, config, open};
-use crate::fault_disk::{Dice, Fault, FaultDisk};
 use crate::model::{Model, batch, head, item, record};
 
 fn segment(number: u64) -> PathBuf {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::unbounded;
+use storage::testing::{Dice, Fault, FaultDisk};
 use storage::{Log, LogEvent, LogWriter, QueueError, WriterStopped};
 
 use crate::crash::{DIR, config, open};
-use crate::fault_disk::{Dice, Fault, FaultDisk};
 use crate::gated_disk::{DEADLINE, Gate, GatedDisk};
 use crate::model::{Model, batch, head, record};
 
