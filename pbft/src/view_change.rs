@@ -6,6 +6,7 @@ use crate::record::{NewViewProof, Record, SignedViewChange};
 use crate::rules;
 use bft_core::block::Block;
 use bft_core::engine::Output;
+use bft_core::mutants::Mutant;
 use bft_core::types::{Height, Time, View};
 use crypto::{Digest, ReplicaId, Signature};
 use std::collections::BTreeMap;
@@ -22,7 +23,9 @@ impl Pbft {
         let change = ViewChange {
             view,
             stable: self.stable.clone(),
-            prepared: self.slots.values().filter_map(|slot| slot.prepared.clone()).collect(),
+            prepared: (self.slots.values().filter_map(|slot| slot.prepared.clone()))
+                .filter(|_| !Mutant::PreparedUnsaid.is_on())
+                .collect(),
         };
         self.own_change = Some(change.clone());
         self.pending.retain(|_, pending| pending.new_view.view >= view);
@@ -44,7 +47,8 @@ impl Pbft {
                 .filter(|(id, _)| **id != me)
                 .map(|(id, s)| (*id, s.change.view))
                 .collect();
-            if let Some(view) = rules::view_to_join(&others, self.view, self.config.committee.believable()) {
+            let believable = if Mutant::JoinOne.is_on() { 1 } else { self.config.committee.believable() };
+            if let Some(view) = rules::view_to_join(&others, self.view, believable) {
                 self.start_view_change(now, view, out);
             }
         }
@@ -67,11 +71,12 @@ impl Pbft {
     fn try_begin(&mut self, out: &mut Out) {
         let leads = !self.active && self.leader() == self.config.me;
         let begun = self.begun.as_ref().is_some_and(|proof| proof.new_view.view == self.view);
-        if !leads || begun || self.changes_for_view().len() < self.quorum() {
+        let quorum = Mutant::ViewChangeQuorum.lowers(self.quorum());
+        if !leads || begun || self.changes_for_view().len() < quorum {
             return;
         }
         let changes: Vec<SignedViewChange> =
-            self.changes_for_view().into_iter().take(self.quorum()).cloned().collect();
+            self.changes_for_view().into_iter().take(quorum).cloned().collect();
         let sources = changes.iter().map(|signed| (signed.author, signed.change.digest())).collect();
         let new_view = NewView { view: self.view, sources };
         let proof = NewViewProof { new_view: new_view.clone(), signature: None, changes };
@@ -88,7 +93,8 @@ impl Pbft {
         signature: Signature,
         out: &mut Out,
     ) {
-        let late = new_view.view < self.view || (new_view.view == self.view && self.active);
+        let late = new_view.view < self.view
+            || (new_view.view == self.view && self.active && !Mutant::SecondNewView.is_on());
         let known = self.pending.get(&from).is_some_and(|held| held.new_view.view >= new_view.view);
         if late || known {
             return;
@@ -126,7 +132,9 @@ impl Pbft {
                     to_one(*from, Message::FetchViewChanges(new_view.view, missing), out);
                     asked.push(*from);
                 }
-            } else if changes.iter().any(|signed| signed.change.view != new_view.view) {
+            } else if changes.iter().any(|signed| signed.change.view != new_view.view)
+                && !Mutant::NewViewOfAnyViews.is_on()
+            {
                 // threat 5: a new-view counts for nothing but the view-changes it names.
                 liars.push(*from);
             } else if ready.as_ref().is_none_or(|ready| ready.new_view.view < new_view.view) {
@@ -184,6 +192,9 @@ impl Pbft {
             slot.combining = None;
             if *height > top {
                 slot.since = None;
+            }
+            if Mutant::PreparedDropped.is_on() {
+                slot.prepared = None;
             }
             slot.drop_bodies(planned);
         }

@@ -2,9 +2,11 @@
 
 use crate::checker::Violation;
 use crate::disk::Disk;
+use crate::mutants;
 use crate::network::Weather;
 use crate::world::{Action, World};
 use bft_core::host::Event;
+use bft_core::mutants::Mutant;
 use bft_core::types::ReplicaId;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -72,7 +74,7 @@ impl World {
                 let node = &mut self.replicas[replica.index()];
                 node.disk = Disk::default();
                 // threat 80: what it has voted for is not known any more, so it does not vote.
-                node.config.may_vote = false;
+                node.config.may_vote = Mutant::LearnerVotes.is_on();
                 self.checker.learner(*replica);
             }
             Fault::Backup(replica) => {
@@ -114,7 +116,8 @@ impl World {
         }
         let mut effects = Vec::new();
         let node = &mut self.replicas[replica.index()];
-        let recovered = node.disk.crash(&mut self.random);
+        let mut recovered = node.disk.crash(&mut self.random);
+        mutants::recover(&mut recovered);
         let now = node.clock.read(self.now);
         node.start(now, recovered, &mut effects);
         let shown = node.shown;

@@ -16,6 +16,7 @@ pub mod disk;
 pub mod fault;
 pub mod linear;
 pub mod mishap;
+mod mutants;
 pub mod network;
 pub mod random;
 pub mod replica;

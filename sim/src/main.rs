@@ -1,5 +1,8 @@
 //! Runs ranges of seeds through the simulator.
 
+#[cfg(feature = "mutants")]
+mod hunt;
+
 use clap::{Parser, Subcommand};
 use crypto::{Digest, Domain, Hasher, ProtocolTag};
 use sim::twins::{self, Attack};
@@ -41,6 +44,14 @@ struct Arguments {
     /// Runs at once, each on a thread of its own; one for each core if not given, and one at a time with --trace.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
+    /// Break a rule on purpose and run seeds until one fails: names of mutants between commas, `all`, or `list`.
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
+    /// How many seeds a mutant may survive.
+    #[cfg(feature = "mutants")]
+    #[arg(long, default_value = "2000")]
+    seeds_per_mutant: u64,
     /// Write the summary as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -140,6 +151,11 @@ fn main() -> ExitCode {
     let mut beyond: BTreeMap<String, u64> = BTreeMap::new();
     let (replicas, liars, trace) = (arguments.replicas, arguments.liars, arguments.trace);
     let scenario = |seed| Scenario { protocol, replicas, liars, trace, ..Scenario::of_seed(seed) };
+    #[cfg(feature = "mutants")]
+    if let Some(mutant) = &arguments.mutant {
+        let threads = threads(&arguments);
+        return hunt::hunt(mutant, arguments.seeds_per_mutant, threads, scenario);
+    }
     each_seed(&arguments, scenario, |seed, result| {
         let why = match result {
             Ok(outcome) => {
@@ -179,16 +195,19 @@ fn main() -> ExitCode {
     summarise(&arguments, &total, &failed, started)
 }
 
+fn threads(arguments: &Arguments) -> NonZeroUsize {
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    if arguments.trace { NonZeroUsize::MIN } else { arguments.threads.unwrap_or_else(cores) }
+}
+
 /// Runs every seed and hands each result to `done` as soon as it is there. A run stays on one thread and shares nothing with
 /// another; only the order of the results depends on the threads.
-#[allow(clippy::disallowed_methods)]
 fn each_seed(
     arguments: &Arguments,
     scenario: impl Fn(u64) -> Scenario + Sync,
     mut done: impl FnMut(u64, thread::Result<Outcome>),
 ) {
-    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let threads = if arguments.trace { NonZeroUsize::MIN } else { arguments.threads.unwrap_or_else(cores) };
+    let threads = threads(arguments);
     let next = AtomicU64::new(arguments.seeds.start);
     let (results, arrivals) = mpsc::channel();
     thread::scope(|scope| {

@@ -14,6 +14,7 @@ use crate::world::World;
 use bft_core::committee::Trust;
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{HostConfig, LocalLimits, genesis_state};
+use bft_core::mutants::Mutant;
 use bft_core::types::{Digest, ReplicaId, Time};
 use crypto::{ClientSecret, FaultModel, IdentitySecret, ProtocolTag, QuorumVerifier, Scheme};
 use serde::Serialize;
@@ -213,7 +214,8 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     if scenario.canary == Some(Canary::SmallQuorums) {
         committee.fault_model = FaultModel::Crash;
     }
-    let quorum = committee.quorum();
+    // A certificate of too few is no certificate: whoever makes one believes it.
+    let quorum = Mutant::PrepareQuorum.lowers(Mutant::CheckpointQuorum.lowers(committee.quorum()));
     let (verifier, signers) = QuorumVerifier::simulated(seed(random), n, quorum);
     let trust = Trust { committee, ..genesis.trust_with(verifier) };
     let local = LocalLimits {

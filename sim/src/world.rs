@@ -6,6 +6,7 @@ use crate::checker::{Checker, Violation};
 use crate::client::{Client, Outgoing, Submission};
 use crate::fault::Fault;
 use crate::linear::{self, History};
+use crate::mutants;
 use crate::network::Network;
 use crate::random::Random;
 use crate::replica::{Replica, SimHost};
@@ -13,6 +14,7 @@ use bft_core::codec;
 use bft_core::envelope::{Body, Envelope, Sealed};
 use bft_core::host::{CombineJob, Effect, Event, SealJob};
 use bft_core::log::StateBatch;
+use bft_core::mutants::Mutant;
 use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
 use crypto::{CombineError, Digest, Domain, Hasher};
@@ -223,6 +225,9 @@ impl World {
             Action::Flushed { replica, life, batch } if self.lives(replica, life) => {
                 let height = batch.height;
                 self.replicas[replica.index()].disk.flush(*batch);
+                if Mutant::FlushedEarly.is_on() {
+                    return Ok(());
+                }
                 self.step(replica, Some(Event::Flushed { height }))
             }
             Action::Event { replica, life, event } if self.lives(replica, life) => {
@@ -255,8 +260,9 @@ impl World {
         let bytes = frame.len();
         self.note("frame", u64::from(from.0) << 16 | u64::from(to.0), &frame);
         let from = self.member(from);
-        let checked = self.replicas[to.index()].edge.replica_frames(&[(from, frame)]).pop();
-        match checked.expect("one verdict a frame") {
+        let checked = self.replicas[to.index()].edge.replica_frames(&[(from, frame.clone())]).pop();
+        let checked = checked.expect("one verdict a frame");
+        match checked.or_else(|rejection| mutants::overlook(&rejection, &frame).ok_or(rejection)) {
             Ok(envelope) => {
                 if self.trace {
                     println!("             {from} -> {to}: {}", describe(&envelope.body));
@@ -407,7 +413,11 @@ impl World {
     fn carry_out(&mut self, replica: ReplicaId, effect: Effect) -> Result<(), Violation> {
         let life = self.replicas[replica.index()].life;
         match effect {
-            Effect::Append(batch) => {
+            Effect::Append(mut batch) => {
+                mutants::append(&mut batch);
+                if Mutant::PromiseBeforeDurable.is_on() {
+                    self.later(replica, Event::Durable { sequence: batch.sequence });
+                }
                 if self.trace {
                     let items: Vec<_> =
                         batch.items.iter().map(|item| (item.kind, item.height, item.digest)).collect();
@@ -443,7 +453,11 @@ impl World {
                 let blocks = blocks.into_iter().map(|digest| (digest, disk.block(&digest))).collect();
                 self.later(replica, Event::BlocksRead { to, blocks });
             }
-            Effect::Flush(batch) => {
+            Effect::Flush(mut batch) => {
+                batch.replace &= !Mutant::StateMerged.is_on();
+                if Mutant::FlushedEarly.is_on() {
+                    self.later(replica, Event::Flushed { height: batch.height });
+                }
                 let delay = self.random.span(Duration::from_millis(1), Duration::from_millis(20));
                 self.at(delay, Action::Flushed { replica, life, batch: Box::new(batch) });
             }
