@@ -6,7 +6,7 @@ use bft_core::envelope::{Body, Envelope};
 use bft_core::ledger::LedgerEntry;
 use bft_core::log::{Height, LogItem, LogKind};
 use bft_core::receipt::ProvenReceipt;
-use bft_core::types::{Digest, ReplicaId, View};
+use bft_core::types::{Digest, ReplicaId, Timestamp, View};
 use bytes::Bytes;
 use crypto::ClientKey;
 use engines::{AnyMessage, AnyRecord};
@@ -61,6 +61,12 @@ pub struct Checker {
     acknowledged: BTreeMap<(ClientKey, u64), Height>,
     /// The last frame that was found good: a message to all comes once for each recipient.
     last_sent: Option<(ReplicaId, Bytes)>,
+    /// How far above what it has executed a replica may vote, if that is checked.
+    pub window: Option<u64>,
+    /// The latest time that an honest replica may have let pass, in microseconds.
+    latest: Option<u64>,
+    /// The highest height that each replica has executed in any of its lives.
+    executed: BTreeMap<ReplicaId, Height>,
     /// Highest height that any honest replica executed.
     pub top: Height,
     /// Transactions executed.
@@ -76,6 +82,11 @@ impl Checker {
     /// A replica starts, with this height executed.
     pub fn started(&mut self, replica: ReplicaId, height: Height) {
         self.lives.insert(replica, Life { height, ..Life::default() });
+    }
+
+    /// An honest replica reads a wall clock and lets pass what is of that time, or so many microseconds later.
+    pub fn clock(&mut self, wall: Timestamp, tolerance: u64) {
+        self.latest = self.latest.max(Some(wall.0.saturating_add(tolerance)));
     }
 
     /// A replica lost its disk.
@@ -145,6 +156,14 @@ impl Checker {
                 format!("{replica} sent {message:?}"),
             );
         }
+        let (kind, _, height, _) = word;
+        let executed = self.executed.get(&replica).copied().unwrap_or(0);
+        if kind == "prepare" && self.window.is_some_and(|window| height > executed + window) {
+            return broken(
+                "votes stay within the window",
+                format!("{replica} has executed {executed} and sent {message:?}"),
+            );
+        }
         if !durable.words.contains(&word) {
             return broken("promises are durable before they leave", format!("{replica} sent {message:?}"));
         }
@@ -197,6 +216,15 @@ impl Checker {
     }
 
     fn agrees(&mut self, replica: ReplicaId, entry: &LedgerEntry) -> Verdict {
+        let executed = self.executed.entry(replica).or_default();
+        *executed = entry.height.max(*executed);
+        // An application's time grows by a microsecond a height at least, whatever the clocks say.
+        if let Some(latest) = self.latest.filter(|latest| entry.time > latest.saturating_add(entry.height)) {
+            return broken(
+                "time is not ahead of every clock",
+                format!("height {} of {replica} is of {}, not {latest}", entry.height, entry.time),
+            );
+        }
         self.top = self.top.max(entry.height);
         let (agreed, first) = self.entries.entry(entry.height).or_insert((*entry, replica));
         if agreed != entry {

@@ -145,6 +145,9 @@ impl Disk {
             }
         }
         records.retain(|(at, _)| *at >= kept_from);
+        // What was released stood in segments that are gone, unless it is in the last one.
+        let is_there = |at: usize, item: &LogItem| at >= kept_from || item.height >= self.released;
+        let kept = self.items.iter().enumerate().filter(|(at, item)| is_there(*at, item));
         let records = records.into_iter().map(|(_, body)| body).collect();
         // Certificates that the records rely on count at any height.
         let relied_on = self.items[kept_from..].iter().filter(|item| item.kind == LogKind::Certificate);
@@ -152,7 +155,8 @@ impl Disk {
         let above = |item: &&LogItem| {
             item.height > above && matches!(item.kind, LogKind::Block | LogKind::Entry | LogKind::Certificate)
         };
-        let items = relied_on.into_iter().chain(self.items.iter().filter(above).cloned()).collect();
+        let kept = kept.map(|(_, item)| item).filter(above).cloned();
+        let items = relied_on.into_iter().chain(kept).collect();
         Recovered { state: self.state.clone(), records, items }
     }
 

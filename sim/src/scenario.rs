@@ -259,7 +259,9 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     let chain = genesis.chain();
     let clients = secrets.into_iter().map(|secret| Client::new(secret, chain, random.fork(), n)).collect();
     let weather = Weather::of(random);
-    World::new(replicas, clients, Network::new(random.fork(), weather), random.fork())
+    let mut world = World::new(replicas, clients, Network::new(random.fork(), weather), random.fork());
+    world.checker.window = Some(genesis.limits.window);
+    world
 }
 
 /// The ideas of one liar.

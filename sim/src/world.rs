@@ -301,6 +301,10 @@ impl World {
             let key = self.clients[client].secret.public();
             let trust = self.replicas[0].config.trust.clone();
             self.checker.acknowledged(key, sequence, &receipt, &trust)?;
+            if receipt.receipt.answer == app::REFUSED_WRITE_STAYED.as_bytes() {
+                let what = format!("{sequence} of {key} found what another one left");
+                return Err(Violation { rule: "a refused transaction leaves no writes", what });
+            }
             self.history.returned(now, key, sequence, app::content(&receipt.receipt.answer));
         }
         Ok(())
@@ -339,6 +343,9 @@ impl World {
         let now = node.clock.read(self.now);
         let honest = node.is_honest();
         let Some(host) = node.host.as_mut() else { return Ok(()) };
+        if honest {
+            self.checker.clock(now.wall, node.config.genesis.limits.clock_skew_ms * 1000);
+        }
         if node.paused.is_some() {
             let life = node.life;
             let held = event.map(|event| Action::Event { replica, life, event: Box::new(event) });
