@@ -39,6 +39,61 @@ struct Durable {
     blocks: BTreeSet<Digest>,
 }
 
+/// What one replica has said, in any of its lives.
+#[derive(Debug, Default)]
+struct Said {
+    /// The highest view that it asked for, and with it left all before.
+    left: View,
+    /// The highest view of its commits, by height.
+    commits: BTreeMap<Height, View>,
+}
+
+impl Said {
+    /// Who has left a view takes no part in it any more, and who has sent commit says so in every later view change: on this
+    /// stands that a new view's plan has every block that may be decided (Castro and Liskov, section 4.4).
+    fn says(&mut self, replica: ReplicaId, message: &Message) -> Verdict {
+        let view = match message {
+            Message::PrePrepare(proposal) => proposal.view,
+            Message::Prepare(vote) => vote.view,
+            Message::Commit(vote) => {
+                let highest = self.commits.entry(vote.height).or_default();
+                *highest = vote.view.max(*highest);
+                vote.view
+            }
+            Message::ViewChange(change) => {
+                self.left = change.view.max(self.left);
+                let shown: BTreeMap<Height, View> = change
+                    .prepared
+                    .iter()
+                    .map(|prepared| (prepared.vote.height, prepared.vote.view))
+                    .collect();
+                let hidden =
+                    |(height, view): &(&Height, &View)| shown.get(height).is_none_or(|shown| shown < view);
+                let mut open = self.commits.range(change.stable.height() + 1..);
+                return match open.find(hidden) {
+                    None => Ok(()),
+                    Some((height, view)) => broken(
+                        "a view change hides nothing",
+                        format!(
+                            "{replica} sent commit in view {view} at height {height}, and then {change:?}"
+                        ),
+                    ),
+                };
+            }
+            Message::NewView(_) | Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {
+                return Ok(());
+            }
+        };
+        if view < self.left {
+            return broken(
+                "a view that was left stays left",
+                format!("{replica} asked for view {} and sent {message:?}", self.left),
+            );
+        }
+        Ok(())
+    }
+}
+
 /// One life of one replica.
 #[derive(Debug, Default)]
 struct Life {
@@ -53,6 +108,7 @@ pub struct Checker {
     entries: BTreeMap<Height, (LedgerEntry, ReplicaId)>,
     durable: BTreeMap<ReplicaId, Durable>,
     lives: BTreeMap<ReplicaId, Life>,
+    said: BTreeMap<ReplicaId, Said>,
     /// Replicas that lost their disk.
     learners: BTreeSet<ReplicaId>,
     /// What honest clients submitted.
@@ -121,7 +177,7 @@ impl Checker {
         Ok(())
     }
 
-    fn check_sent(&self, replica: ReplicaId, frame: &[u8]) -> Verdict {
+    fn check_sent(&mut self, replica: ReplicaId, frame: &[u8]) -> Verdict {
         let envelope: Envelope<AnyMessage> = codec::decode(frame, usize::MAX).map_err(|error| Violation {
             rule: "honest frames decode",
             what: format!("{replica}: {error}"),
@@ -167,6 +223,7 @@ impl Checker {
         if !durable.words.contains(&word) {
             return broken("promises are durable before they leave", format!("{replica} sent {message:?}"));
         }
+        self.said.entry(replica).or_default().says(replica, &message)?;
         // Below the durable state, blocks may have been pruned; everything a replica votes on is above it or in the log.
         if let Some(block) = block.filter(|block| !durable.blocks.contains(block)) {
             return broken(

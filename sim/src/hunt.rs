@@ -1,7 +1,8 @@
 //! Runs seeds with a rule broken until one of them fails.
 
 use bft_core::mutants::Mutant;
-use sim::{Scenario, run};
+use sim::adversary::Behaviour;
+use sim::{Faults, Scenario, run};
 use std::num::NonZeroUsize;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -16,6 +17,38 @@ struct Kill {
     seed: u64,
     rule: String,
     what: String,
+}
+
+/// Where a mutant is hunted: what all f liars do, if that is not the seed's choice, and what goes wrong besides.
+fn ground(mutant: Mutant) -> (Option<Behaviour>, Faults) {
+    match mutant {
+        Mutant::CommitQuorum | Mutant::ViewChangeQuorum | Mutant::ShortNewView => {
+            (Some(Behaviour::Forget), Faults::Severe)
+        }
+        Mutant::PreparedUnproven | Mutant::FutureTime => (Some(Behaviour::Equivocate), Faults::All),
+        Mutant::Unsigned | Mutant::AnyLeader => (Some(Behaviour::Flood), Faults::All),
+        Mutant::JoinOne | Mutant::PreparedOfNoEarlierView | Mutant::NewViewOfAnyViews => {
+            (Some(Behaviour::Mutate), Faults::All)
+        }
+        Mutant::NoSpread => (Some(Behaviour::Censor), Faults::All),
+        Mutant::ChainUnproven
+        | Mutant::BlockOfOtherEntry
+        | Mutant::OfferUnproven
+        | Mutant::StretchUnproven
+        | Mutant::StateOfAnyRoot => (Some(Behaviour::Poison), Faults::All),
+        Mutant::LowestViewWins
+        | Mutant::LowestCheckpointWins
+        | Mutant::PlanStopsAtHoles
+        | Mutant::VoteAgainstDecided
+        | Mutant::CommitsOfAnyView
+        | Mutant::StateBeforeLog
+        | Mutant::FlushedEarly
+        | Mutant::HeadWithoutCertificate
+        | Mutant::StartWithoutPrepared
+        | Mutant::StartWithoutViewChanges
+        | Mutant::PreparedDropped => (None, Faults::Severe),
+        _ => (None, Faults::All),
+    }
 }
 
 /// `--mutant list`, `all` or names between commas: what there is, or which seeds kill them. `scenario` makes a run of a seed.
@@ -86,7 +119,8 @@ fn kill(
                     if seed >= lowest.load(Ordering::Relaxed) {
                         break;
                     }
-                    let scenario = scenario(seed);
+                    let (behaviour, faults) = ground(mutant);
+                    let scenario = Scenario { behaviour, faults, ..scenario(seed) };
                     let Some((rule, what)) = broken(&scenario, Some(mutant)) else { continue };
                     if broken(&scenario, None).is_none() {
                         lowest.fetch_min(seed, Ordering::Relaxed);
@@ -108,6 +142,7 @@ fn broken(scenario: &Scenario, mutant: Option<Mutant>) -> Option<(String, String
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
             let first = said.lines().next().unwrap_or_default();
+            let first: String = first.chars().take_while(|c| !matches!(c, '(' | '{' | ':')).collect();
             Some((format!("assertion: {first}"), said.to_owned()))
         }
     }

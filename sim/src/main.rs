@@ -6,7 +6,7 @@ mod hunt;
 use clap::{Parser, Subcommand};
 use crypto::{Digest, Domain, Hasher, ProtocolTag};
 use sim::twins::{self, Attack};
-use sim::{Outcome, Scenario, Tally, run};
+use sim::{Faults, Outcome, Scenario, Tally, run};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -44,6 +44,9 @@ struct Arguments {
     /// Runs at once, each on a thread of its own; one for each core if not given, and one at a time with --trace.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
+    /// Many more crashes and cut links than usual; some crashes befall all replicas at about the same time.
+    #[arg(long)]
+    severe: bool,
     /// Break a rule on purpose and run seeds until one fails: names of mutants between commas, `all`, or `list`.
     #[cfg(feature = "mutants")]
     #[arg(long, value_name = "NAME")]
@@ -150,7 +153,8 @@ fn main() -> ExitCode {
     let mut audits = BTreeMap::new();
     let mut beyond: BTreeMap<String, u64> = BTreeMap::new();
     let (replicas, liars, trace) = (arguments.replicas, arguments.liars, arguments.trace);
-    let scenario = |seed| Scenario { protocol, replicas, liars, trace, ..Scenario::of_seed(seed) };
+    let faults = if arguments.severe { Faults::Severe } else { Faults::All };
+    let scenario = |seed| Scenario { protocol, replicas, liars, faults, trace, ..Scenario::of_seed(seed) };
     #[cfg(feature = "mutants")]
     if let Some(mutant) = &arguments.mutant {
         let threads = threads(&arguments);
@@ -180,8 +184,9 @@ fn main() -> ExitCode {
             let replicas = arguments.replicas.map_or(String::new(), |n| format!(" --replicas {n}"));
             println!("seed {seed}: {why}");
             let liars = arguments.liars.map_or(String::new(), |k| format!(" --liars {k}"));
+            let severe = if arguments.severe { " --severe" } else { "" };
             println!(
-                "  again: cargo run --release -p sim -- --protocol {}{replicas}{liars} --seeds {seed} --trace",
+                "  again: cargo run --release -p sim -- --protocol {}{replicas}{liars}{severe} --seeds {seed} --trace",
                 arguments.protocol
             );
             failed.push(seed);

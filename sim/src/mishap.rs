@@ -26,6 +26,8 @@ pub enum Mishap {
 pub enum Faults {
     /// Crashes and cut links, and mishaps of every kind.
     All,
+    /// The same with many more crashes and cuts; some crashes befall all replicas at about the same time.
+    Severe,
     /// Crashes and cut links only; every liar has one idea, one of the first ten.
     Few,
     /// Crashes and cut links, and much of one mishap; nobody lies.
@@ -34,11 +36,11 @@ pub enum Faults {
 
 impl Faults {
     fn include(self, mishap: Mishap) -> bool {
-        self == Faults::All || self == Faults::Only(mishap)
+        self.are_all() || self == Faults::Only(mishap)
     }
 
     fn are_all(self) -> bool {
-        self == Faults::All
+        matches!(self, Faults::All | Faults::Severe)
     }
 }
 

@@ -124,7 +124,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     let mut random = Random::new(scenario.seed);
     let mut world = build(scenario, &mut random);
     world.trace = scenario.trace;
-    plan_faults(&mut world, &mut random.fork());
+    plan_faults(&mut world, scenario.faults == Faults::Severe, &mut random.fork());
     let liars = world.replicas.iter().filter(|replica| replica.liar.is_some()).count();
     let bearable = world.replicas[0].config.genesis.committee().faulty();
     let budget = bearable.saturating_sub(liars);
@@ -287,7 +287,7 @@ fn liars(scenario: &Scenario, n: usize, f: usize, random: &mut Random) -> BTreeS
         (Some(liars), _, _) => liars.min(n),
         (None, Some(_), _) => f,
         (None, None, Faults::Only(_)) => 0,
-        (None, None, Faults::All | Faults::Few) => random.index(f + 1),
+        (None, None, Faults::All | Faults::Severe | Faults::Few) => random.index(f + 1),
     };
     let mut liars = BTreeSet::new();
     while liars.len() < wanted {
@@ -357,17 +357,33 @@ fn genesis(
 }
 
 /// Crashes, restarts and partitions during the storm.
-fn plan_faults(world: &mut World, random: &mut Random) {
+fn plan_faults(world: &mut World, severe: bool, random: &mut Random) {
     let n = world.replicas.len();
     let any = |random: &mut Random| ReplicaId(random.index(n) as u16);
     let moment = |random: &mut Random| random.span(Duration::from_millis(100), STORM);
-    for _ in 0..random.below(5) {
+    let blackouts = if severe { random.between(1, 3) } else { 0 };
+    for _ in 0..blackouts {
+        let at = moment(random);
+        for index in 0..n {
+            let replica = ReplicaId(index as u16);
+            let at = at + random.span(Duration::ZERO, Duration::from_millis(5));
+            world.plan(at, Fault::Crash(replica));
+            let down = random.span(Duration::from_millis(6), Duration::from_millis(300));
+            world.plan(at + down, Fault::Restart(replica));
+        }
+    }
+    let (crashes, cuts) = if severe {
+        (random.between(4, 12), random.between(3, 9))
+    } else {
+        (random.below(5), random.below(4))
+    };
+    for _ in 0..crashes {
         let (replica, at) = (any(random), moment(random));
         world.plan(at, Fault::Crash(replica));
         let down = random.span(Duration::from_millis(1), Duration::from_millis(1500));
         world.plan(at + down, Fault::Restart(replica));
     }
-    for _ in 0..random.below(4) {
+    for _ in 0..cuts {
         let at = moment(random);
         let side: BTreeSet<ReplicaId> =
             (0..n).map(|index| ReplicaId(index as u16)).filter(|_| random.per_mille(400)).collect();

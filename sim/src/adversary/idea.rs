@@ -282,7 +282,8 @@ impl Idea {
         match body {
             Body::Chain(part) => {
                 let last = part.entries.len().saturating_sub(1);
-                match (self.random.index(6), &mut part.certificate) {
+                let certificate = part.certificate.as_mut().filter(|_| !part.entries.is_empty());
+                match (self.random.index(6), certificate) {
                     // Linked up to a certificate that nobody made.
                     (0, Some(certificate)) => {
                         part.entries[last].time += 1;
