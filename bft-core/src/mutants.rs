@@ -40,7 +40,6 @@ mutants! {
     PrepareQuorum, "prepare-quorum", "One prepare fewer than a quorum makes a prepared certificate.";
     CommitQuorum, "commit-quorum", "One commit fewer than a quorum decides.";
     ViewChangeQuorum, "view-change-quorum", "One view-change fewer than a quorum begins a view.";
-    CheckpointQuorum, "checkpoint-quorum", "One word fewer than a quorum makes a checkpoint certificate.";
     CommitsOfAnyView, "commits-of-any-view", "Commits of different views for a block are counted together.";
     CommitsOfAnyBlock, "commits-of-any-block", "Commits for different blocks are counted together.";
     CommitUnprepared, "commit-unprepared", "Commit is sent with the prepare, without a prepared certificate.";
@@ -50,7 +49,6 @@ mutants! {
     WindowIgnored, "window-ignored", "Votes are cast beyond the window above what is executed.";
     BadSharesStay, "bad-shares-stay", "Shares that spoiled a combination are combined again.";
     EvidenceAcrossViews, "evidence-across-views", "Votes for different blocks in different views count as evidence.";
-    PlanIgnored, "plan-ignored", "A new view's proposals need not be those that its plan fixed.";
     PlanForgotten, "plan-forgotten", "A new view begins with no plan.";
     PlanOfNulls, "plan-of-nulls", "A new view plans null blocks where blocks are prepared.";
     PlanStopsAtHoles, "plan-stops-at-holes", "A new view's plan ends below the first height with nothing prepared.";
@@ -61,12 +59,10 @@ mutants! {
     PreparedDropped, "prepared-dropped", "Prepared certificates are dropped when a view is entered.";
     JoinOne, "join-one", "A single replica in a higher view is joined, instead of f + 1.";
     SecondNewView, "second-new-view", "A view that is entered already is entered again.";
-    NewViewOfAnyViews, "new-view-of-any-views", "A new-view may name view-changes for other views.";
     NoRetransmission, "no-retransmission", "Nothing is said again.";
 
     CheckpointUnexecuted, "checkpoint-unexecuted", "A checkpoint is adopted before its height is executed.";
     OneCollector, "one-collector", "Only the first collector of a checkpoint is ever tried.";
-    NoSpread, "no-spread", "Transactions that the leader does not take are not spread to all.";
     FutureTime, "future-time", "Proposals may be of any time in the future.";
     SessionBitmap, "session-bitmap", "Sequences above a session's low mark execute again.";
     SessionLowMark, "session-low-mark", "Sequences below a session's low mark execute again.";
@@ -74,7 +70,6 @@ mutants! {
     RefusalSettles, "refusal-settles", "A receipt that settles nothing takes the place of one that does.";
     ReceiptPath, "receipt-path", "Receipts are proven by the path of another receipt of their block.";
     ReleaseUnflushed, "release-unflushed", "The log is cut before the state on disk covers it.";
-    StateBeforeLog, "state-before-log", "State goes to disk before the log is durable through its height.";
     StateOfAnyRoot, "state-of-any-root", "State is fetched and installed without a look at the certified root.";
 
     PromiseBeforeDurable, "promise-before-durable", "Promises leave before their records are durable.";
@@ -99,7 +94,6 @@ mutants! {
     Unsigned, "unsigned", "View-changes and new-views need no valid signature.";
     ShortNewView, "short-new-view", "A new-view may name any number of view-changes.";
     PreparedUnproven, "prepared-unproven", "Certificates in a view-change need not verify.";
-    PreparedOfNoEarlierView, "prepared-of-no-earlier-view", "What a view-change says is prepared may be of later views.";
     CheckpointUnproven, "checkpoint-unproven", "Checkpoint certificates need not verify.";
     CheckpointUnsigned, "checkpoint-unsigned", "A checkpoint certificate may carry no signature at all.";
     ChainUnproven, "chain-unproven", "The certificate of a fetched chain need not verify.";

@@ -26,7 +26,7 @@ pub fn may_prepare(voted: Option<&Vote>, view: View, block: &Digest) -> bool {
 /// out are under its checkpoint, and nothing is agreed on there again.
 pub fn is_as_planned(planned: Option<&Digest>, top: Height, height: Height, block: &Digest) -> bool {
     match planned {
-        Some(planned) => planned == block || Mutant::PlanIgnored.is_on(),
+        Some(planned) => planned == block,
         None => height > top,
     }
 }

@@ -132,9 +132,7 @@ impl Pbft {
                     to_one(*from, Message::FetchViewChanges(new_view.view, missing), out);
                     asked.push(*from);
                 }
-            } else if changes.iter().any(|signed| signed.change.view != new_view.view)
-                && !Mutant::NewViewOfAnyViews.is_on()
-            {
+            } else if changes.iter().any(|signed| signed.change.view != new_view.view) {
                 // threat 5: a new-view counts for nothing but the view-changes it names.
                 liars.push(*from);
             } else if ready.as_ref().is_none_or(|ready| ready.new_view.view < new_view.view) {

@@ -27,10 +27,7 @@ fn ground(mutant: Mutant) -> (Option<Behaviour>, Faults) {
         }
         Mutant::PreparedUnproven | Mutant::FutureTime => (Some(Behaviour::Equivocate), Faults::All),
         Mutant::Unsigned | Mutant::AnyLeader => (Some(Behaviour::Flood), Faults::All),
-        Mutant::JoinOne | Mutant::PreparedOfNoEarlierView | Mutant::NewViewOfAnyViews => {
-            (Some(Behaviour::Mutate), Faults::All)
-        }
-        Mutant::NoSpread => (Some(Behaviour::Censor), Faults::All),
+        Mutant::JoinOne => (Some(Behaviour::Mutate), Faults::All),
         Mutant::ChainUnproven
         | Mutant::BlockOfOtherEntry
         | Mutant::OfferUnproven
@@ -41,7 +38,6 @@ fn ground(mutant: Mutant) -> (Option<Behaviour>, Faults) {
         | Mutant::PlanStopsAtHoles
         | Mutant::VoteAgainstDecided
         | Mutant::CommitsOfAnyView
-        | Mutant::StateBeforeLog
         | Mutant::FlushedEarly
         | Mutant::HeadWithoutCertificate
         | Mutant::StartWithoutPrepared

@@ -92,9 +92,6 @@ fn skipped(why: &str) -> bool {
         "a pre-prepare not from its view's leader" => Mutant::AnyLeader,
         "the payload is not the one in the block's header" => Mutant::PayloadOfOtherRoot,
         "a new-view does not name exactly a quorum of distinct members" => Mutant::ShortNewView,
-        "a prepared certificate of a view-change is not of an earlier view" => {
-            Mutant::PreparedOfNoEarlierView
-        }
         "a checkpoint other than the genesis without a certificate" => Mutant::CheckpointUnsigned,
         "the entries do not link up to the certificate" => Mutant::ChainUnlinked,
         "a block is not the one of its entry" => Mutant::BlockOfOtherEntry,

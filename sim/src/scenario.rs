@@ -215,7 +215,7 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
         committee.fault_model = FaultModel::Crash;
     }
     // A certificate of too few is no certificate: whoever makes one believes it.
-    let quorum = Mutant::PrepareQuorum.lowers(Mutant::CheckpointQuorum.lowers(committee.quorum()));
+    let quorum = Mutant::PrepareQuorum.lowers(committee.quorum());
     let (verifier, signers) = QuorumVerifier::simulated(seed(random), n, quorum);
     let trust = Trust { committee, ..genesis.trust_with(verifier) };
     let local = LocalLimits {

@@ -148,8 +148,7 @@ impl Checkpoints {
         let equal = collected.shares.iter().filter(|(_, (word, _))| *word == statement.digest);
         let shares: Vec<(ReplicaId, Share)> =
             equal.map(|(from, (_, share))| (*from, share.clone())).collect();
-        let quorum = Mutant::CheckpointQuorum.lowers(self.committee.quorum());
-        if collected.combining || shares.len() < quorum {
+        if collected.combining || shares.len() < self.committee.quorum() {
             return None;
         }
         collected.combining = true;

@@ -253,11 +253,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// Hands the state out once the log is durable through its height.
     pub(super) fn start_flush(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(batch) = self
-            .flush
-            .waiting
-            .take_if(|batch| batch.log_sequence <= self.log.durable || Mutant::StateBeforeLog.is_on())
-        {
+        if let Some(batch) = self.flush.waiting.take_if(|batch| batch.log_sequence <= self.log.durable) {
             self.flush.handed_out += 1;
             effects.push(Effect::Flush(batch));
         }

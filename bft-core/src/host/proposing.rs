@@ -4,7 +4,6 @@ use super::{Effect, Host};
 use crate::engine::{Draft, Engine, Input};
 use crate::envelope::Body;
 use crate::machine::StateMachine;
-use crate::mutants::Mutant;
 use crate::transaction::{Item, Payload};
 use crate::types::{Now, Time};
 use crypto::{Digest, ReplicaId};
@@ -109,10 +108,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     pub(super) fn spread_at(&self) -> Option<Time> {
-        self.pool
-            .next_overdue()
-            .filter(|_| !Mutant::NoSpread.is_on())
-            .map(|arrived| arrived + self.patience())
+        self.pool.next_overdue().map(|arrived| arrived + self.patience())
     }
 
     fn forward(&mut self, to: &[ReplicaId], items: Vec<Item>, effects: &mut Vec<Effect>) {

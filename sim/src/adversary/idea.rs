@@ -41,8 +41,8 @@ pub(super) struct Idea {
     favourite: Option<ReplicaId>,
     /// Whether an equivocator also claims, in a view change, that null blocks are prepared.
     claims: bool,
-    /// What a new-view would name its last view-change by.
-    own_change: Option<Digest>,
+    /// What a new-view would name its last view-change by, and the height of the checkpoint in it.
+    own_change: Option<(Digest, Height)>,
     /// How often it lied.
     pub lies: u64,
 }
@@ -192,12 +192,21 @@ impl Idea {
             }
             (Behaviour::Forget, Message::ViewChange(change)) => {
                 change.prepared.clear();
-                self.own_change = Some(change.digest());
+                self.own_change = Some((change.digest(), change.stable.height()));
             }
             (Behaviour::Forget, Message::NewView(new_view)) if self.favourite.is_some() => {
-                // Alone, with the view-change that hides everything.
-                let own = self.own_change.map(|own| (self.memory.me, own));
-                new_view.sources = own.into_iter().collect();
+                // It names its own view-change alone, which hides everything, and proposes null blocks.
+                let Some((own, stable)) = self.own_change else {
+                    return vec![Utterance { to, delay, frame }];
+                };
+                new_view.sources = vec![(self.memory.me, own)];
+                let view = new_view.view;
+                let null = |height| Block::null(self.domain.epoch, height);
+                let proposals = (stable + 1..=stable + 4)
+                    .map(|height| Message::PrePrepare(PrePrepare { view, block: null(height) }));
+                self.lies += 1;
+                let messages = [message.clone()].into_iter().chain(proposals);
+                return messages.map(|message| Utterance { to, delay, frame: self.frame(message) }).collect();
             }
             (Behaviour::Forget, Message::NewView(new_view)) => {
                 for (_, digest) in &mut new_view.sources {
@@ -209,6 +218,13 @@ impl Idea {
         self.lies += 1;
         *seal = self.seal(message.seal(&self.domain));
         vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }]
+    }
+
+    /// A frame with a message of its own, sealed.
+    fn frame(&self, message: Message) -> Bytes {
+        let seal = self.seal(message.seal(&self.domain));
+        let body = Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal });
+        codec::encode(&Envelope { epoch: self.domain.epoch, votes: Vec::new(), body }).into()
     }
 
     fn seal(&self, with: SealWith) -> Seal {
@@ -268,11 +284,8 @@ impl Idea {
             messages.extend(mutate::forged_view(self.replicas, &self.memory, &mut self.random));
         }
         for message in messages {
-            let seal = self.seal(message.seal(&self.domain));
-            let body = Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal });
-            let envelope = Envelope { epoch: self.domain.epoch, votes: Vec::new(), body };
             self.lies += 1;
-            out.push(Utterance { to, delay: Duration::ZERO, frame: codec::encode(&envelope).into() });
+            out.push(Utterance { to, delay: Duration::ZERO, frame: self.frame(message) });
         }
         out
     }
