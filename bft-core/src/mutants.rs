@@ -40,12 +40,10 @@ mutants! {
     PrepareQuorum, "prepare-quorum", "One prepare fewer than a quorum makes a prepared certificate.";
     CommitQuorum, "commit-quorum", "One commit fewer than a quorum decides.";
     ViewChangeQuorum, "view-change-quorum", "One view-change fewer than a quorum begins a view.";
-    CommitsOfAnyView, "commits-of-any-view", "Commits of different views for a block are counted together.";
     CommitsOfAnyBlock, "commits-of-any-block", "Commits for different blocks are counted together.";
     CommitUnprepared, "commit-unprepared", "Commit is sent with the prepare, without a prepared certificate.";
     SecondProposal, "second-proposal", "A second proposal of a view and height takes the place of the first.";
     SecondVote, "second-vote", "A second proposal of a view and height is voted for, and signed.";
-    VoteAgainstDecided, "vote-against-decided", "A vote that the window kept back is cast against what was decided since.";
     WindowIgnored, "window-ignored", "Votes are cast beyond the window above what is executed.";
     BadSharesStay, "bad-shares-stay", "Shares that spoiled a combination are combined again.";
     EvidenceAcrossViews, "evidence-across-views", "Votes for different blocks in different views count as evidence.";

@@ -130,7 +130,7 @@ impl Pbft {
             return;
         }
         // While the window kept the vote back, others may have decided another block than a lying leader gave to this replica.
-        if slot.committed.is_some_and(|decided| decided != block) && !Mutant::VoteAgainstDecided.is_on() {
+        if slot.committed.is_some_and(|decided| decided != block) {
             return;
         }
         let vote = Vote { view, height, block };

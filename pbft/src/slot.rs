@@ -2,7 +2,6 @@
 
 use crate::message::{Prepared, Vote};
 use bft_core::block::Block;
-use bft_core::mutants::Mutant;
 use bft_core::types::{Time, View};
 use crypto::{Digest, ReplicaId, Share};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,8 +79,7 @@ impl Slot {
     pub fn committed_by(&self) -> BTreeMap<(View, Digest), Vec<ReplicaId>> {
         let mut by_vote: BTreeMap<(View, Digest), Vec<ReplicaId>> = BTreeMap::new();
         for (from, vote) in &self.commits {
-            let view = if Mutant::CommitsOfAnyView.is_on() { 0 } else { vote.view };
-            by_vote.entry((view, vote.block)).or_default().push(*from);
+            by_vote.entry((vote.view, vote.block)).or_default().push(*from);
         }
         by_vote
     }

@@ -19,10 +19,11 @@ struct Kill {
     what: String,
 }
 
-/// Where a mutant is hunted: what all f liars do, if that is not the seed's choice, and what goes wrong besides.
-fn ground(mutant: Mutant) -> (Option<Behaviour>, Faults) {
-    match mutant {
-        Mutant::CommitQuorum | Mutant::ViewChangeQuorum | Mutant::ShortNewView => {
+/// Where a mutant is hunted, if the ordinary swarm needs too many seeds: what all f liars do, if that is not the seed's choice,
+/// and what goes wrong besides.
+fn ground(mutant: Mutant) -> Option<(Option<Behaviour>, Faults)> {
+    Some(match mutant {
+        Mutant::CommitQuorum | Mutant::ViewChangeQuorum | Mutant::ShortNewView | Mutant::LowestViewWins => {
             (Some(Behaviour::Forget), Faults::Severe)
         }
         Mutant::PreparedUnproven | Mutant::FutureTime => (Some(Behaviour::Equivocate), Faults::All),
@@ -33,21 +34,28 @@ fn ground(mutant: Mutant) -> (Option<Behaviour>, Faults) {
         | Mutant::OfferUnproven
         | Mutant::StretchUnproven
         | Mutant::StateOfAnyRoot => (Some(Behaviour::Poison), Faults::All),
-        Mutant::LowestViewWins
-        | Mutant::LowestCheckpointWins
+        Mutant::LowestCheckpointWins
         | Mutant::PlanStopsAtHoles
-        | Mutant::VoteAgainstDecided
-        | Mutant::CommitsOfAnyView
         | Mutant::FlushedEarly
         | Mutant::HeadWithoutCertificate
         | Mutant::StartWithoutPrepared
         | Mutant::StartWithoutViewChanges
         | Mutant::PreparedDropped => (None, Faults::Severe),
-        _ => (None, Faults::All),
+        _ => return None,
+    })
+}
+
+/// The same for the table.
+fn ground_in_words(mutant: Mutant) -> String {
+    match ground(mutant) {
+        None => "any".to_owned(),
+        Some((None, faults)) => format!("{faults:?}"),
+        Some((Some(behaviour), Faults::All)) => format!("{behaviour:?}"),
+        Some((Some(behaviour), faults)) => format!("{behaviour:?}, {faults:?}"),
     }
 }
 
-/// `--mutant list`, `all` or names between commas: what there is, or which seeds kill them. `scenario` makes a run of a seed.
+/// `--mutant list`, `all`, `ordinary` (those that need no ground of their own) or names between commas: what there is, or which seeds kill them. `scenario` makes a run of a seed.
 pub fn hunt(
     name: &str,
     seeds: u64,
@@ -56,13 +64,17 @@ pub fn hunt(
 ) -> ExitCode {
     if name == "list" {
         for mutant in Mutant::ALL {
-            println!("{:<26} {}", mutant.name(), mutant.breaks());
+            println!("{:<26} {:<18} {}", mutant.name(), ground_in_words(*mutant), mutant.breaks());
         }
         return ExitCode::SUCCESS;
     }
     let mut chosen = Vec::new();
     for name in name.split(',') {
-        let named = Mutant::ALL.iter().filter(|mutant| name == "all" || mutant.name() == name);
+        let named = Mutant::ALL.iter().filter(|mutant| match name {
+            "all" => true,
+            "ordinary" => ground(**mutant).is_none(),
+            name => mutant.name() == name,
+        });
         let before = chosen.len();
         chosen.extend(named.copied());
         if chosen.len() == before {
@@ -74,17 +86,18 @@ pub fn hunt(
     std::panic::set_hook(Box::new(|_| {}));
     let started = Instant::now();
     let mut survivors = Vec::new();
-    println!("| mutant | what is broken | seeds | rule that caught it |\n|---|---|---|---|");
+    println!("| mutant | what is broken | storm | seeds | rule that caught it |\n|---|---|---|---|---|");
     for mutant in &chosen {
+        let row = format!("| `{}` | {} | {}", mutant.name(), mutant.breaks(), ground_in_words(*mutant));
         match kill(*mutant, seeds, threads, &scenario) {
             Some(Kill { seed, rule, what }) => {
-                println!("| `{}` | {} | {} | {rule} |", mutant.name(), mutant.breaks(), seed + 1);
+                println!("{row} | {} | {rule} |", seed + 1);
                 if chosen.len() == 1 {
                     println!("\nseed {seed}: {rule}: {what}");
                 }
             }
             None => {
-                println!("| `{}` | {} | more than {seeds} | none |", mutant.name(), mutant.breaks());
+                println!("{row} | more than {seeds} | none |");
                 survivors.push(mutant.name());
             }
         }
@@ -99,6 +112,7 @@ pub fn hunt(
 }
 
 /// The lowest seed below `seeds` that fails with the mutant on, and not without it.
+#[allow(clippy::disallowed_methods)] // A run stays on one thread.
 fn kill(
     mutant: Mutant,
     seeds: u64,
@@ -115,8 +129,10 @@ fn kill(
                     if seed >= lowest.load(Ordering::Relaxed) {
                         break;
                     }
-                    let (behaviour, faults) = ground(mutant);
-                    let scenario = Scenario { behaviour, faults, ..scenario(seed) };
+                    let mut scenario = scenario(seed);
+                    if let Some((behaviour, faults)) = ground(mutant) {
+                        scenario = Scenario { behaviour, faults, ..scenario };
+                    }
                     let Some((rule, what)) = broken(&scenario, Some(mutant)) else { continue };
                     if broken(&scenario, None).is_none() {
                         lowest.fetch_min(seed, Ordering::Relaxed);

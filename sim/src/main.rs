@@ -47,7 +47,8 @@ struct Arguments {
     /// Many more crashes and cut links than usual; some crashes befall all replicas at about the same time.
     #[arg(long)]
     severe: bool,
-    /// Break a rule on purpose and run seeds until one fails: names of mutants between commas, `all`, or `list`.
+    /// Break a rule on purpose and run seeds until one fails: names of mutants between commas, `all`, `ordinary` (those that
+    /// need no storm of their own), or `list`.
     #[cfg(feature = "mutants")]
     #[arg(long, value_name = "NAME")]
     mutant: Option<String>,
@@ -207,6 +208,7 @@ fn threads(arguments: &Arguments) -> NonZeroUsize {
 
 /// Runs every seed and hands each result to `done` as soon as it is there. A run stays on one thread and shares nothing with
 /// another; only the order of the results depends on the threads.
+#[allow(clippy::disallowed_methods)]
 fn each_seed(
     arguments: &Arguments,
     scenario: impl Fn(u64) -> Scenario + Sync,
