@@ -23,7 +23,7 @@ struct Kill {
 /// and what goes wrong besides.
 fn ground(mutant: Mutant) -> Option<(Option<Behaviour>, Faults)> {
     Some(match mutant {
-        Mutant::CommitQuorum | Mutant::ViewChangeQuorum | Mutant::ShortNewView | Mutant::LowestViewWins => {
+        Mutant::CommitQuorum | Mutant::ViewChangeQuorum | Mutant::ShortNewView => {
             (Some(Behaviour::Forget), Faults::Severe)
         }
         Mutant::PreparedUnproven | Mutant::FutureTime => (Some(Behaviour::Equivocate), Faults::All),
@@ -34,7 +34,8 @@ fn ground(mutant: Mutant) -> Option<(Option<Behaviour>, Faults)> {
         | Mutant::OfferUnproven
         | Mutant::StretchUnproven
         | Mutant::StateOfAnyRoot => (Some(Behaviour::Poison), Faults::All),
-        Mutant::LowestCheckpointWins
+        Mutant::LowestViewWins
+        | Mutant::LowestCheckpointWins
         | Mutant::PlanStopsAtHoles
         | Mutant::FlushedEarly
         | Mutant::HeadWithoutCertificate
@@ -55,7 +56,8 @@ fn ground_in_words(mutant: Mutant) -> String {
     }
 }
 
-/// `--mutant list`, `all`, `ordinary` (those that need no ground of their own) or names between commas: what there is, or which seeds kill them. `scenario` makes a run of a seed.
+/// `--mutant list`, `all`, `ordinary` (those that need no ground of their own) or names between commas: what there is, or which
+/// seeds kill them. `scenario` makes a run of a seed.
 pub fn hunt(
     name: &str,
     seeds: u64,

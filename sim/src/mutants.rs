@@ -46,12 +46,13 @@ pub(crate) fn append(batch: &mut LogBatch) {
         return;
     }
     let head = batch.new_segment;
-    batch.items.retain(|LogItem { kind, body, .. }| match kind {
-        LogKind::Record => !is_unlogged(body) && !(head && Mutant::HeadWithoutRecords.is_on()),
-        LogKind::Certificate => !(head && Mutant::HeadWithoutCertificate.is_on()),
-        LogKind::Block => !Mutant::BlockUnlogged.is_on(),
-        LogKind::Entry | LogKind::Mark => true,
-    });
+    let is_left_out = |LogItem { kind, body, .. }: &LogItem| match kind {
+        LogKind::Record => is_unlogged(body) || (head && Mutant::HeadWithoutRecords.is_on()),
+        LogKind::Certificate => head && Mutant::HeadWithoutCertificate.is_on(),
+        LogKind::Block => Mutant::BlockUnlogged.is_on(),
+        LogKind::Entry | LogKind::Mark => false,
+    };
+    batch.items.retain(|item| !is_left_out(item));
 }
 
 /// Leaves out of what a start finds what the mutant that is on passes over.
