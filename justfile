@@ -25,6 +25,10 @@ sim SEED:
 swarm A B:
     cargo run --release -p sim -- --protocol pbft --seeds {{A}}..{{B}}
 
+# Break rules on purpose, one at a time, and run seeds until one fails: names between commas, `all`, `ordinary` or `list`.
+mutants NAMES="ordinary":
+    cargo run --release -p sim --features mutants -- --mutant {{NAMES}}
+
 # Real processes under faults drawn from seeds: so many seeds, from that one on. As root, disks fill up too.
 chaos COUNT="10" SEED="0":
     cargo build --release -p quorate

@@ -10,6 +10,7 @@ use crate::codec;
 use crate::committee::{StatementDomain, Trust};
 use crate::engine::Message;
 use crate::envelope::Seal;
+use crate::mutants::Mutant;
 use crypto::{Digest, Domain, ReplicaId, Statement, StatementKind};
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,8 @@ impl Evidence {
 /// Whether two statements say different things in one place: same network, epoch, protocol, kind, view and height, and another
 /// digest. What most kinds of contradiction come down to.
 pub fn differ_in_digest_only(first: &Statement, second: &Statement) -> bool {
-    first.digest != second.digest && Statement { digest: second.digest, ..*first } == *second
+    let view = if Mutant::EvidenceAcrossViews.is_on() { second.view } else { first.view };
+    first.digest != second.digest && Statement { digest: second.digest, view, ..*first } == *second
 }
 
 /// The name of what two statements contradict each other in; none where an honest replica may sign both.

@@ -22,6 +22,7 @@ pub mod host;
 pub mod ledger;
 pub mod log;
 pub mod machine;
+pub mod mutants;
 pub mod quorum;
 pub mod receipt;
 pub mod request;

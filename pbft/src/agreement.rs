@@ -8,6 +8,7 @@ use crate::slot::{Cast, Early};
 use bft_core::block::Block;
 use bft_core::engine::{Draft, Output};
 use bft_core::ledger::{CheckpointCertificate, LedgerEntry};
+use bft_core::mutants::Mutant;
 use bft_core::types::{Height, Time};
 use crypto::{Certificate, Digest, ReplicaId, Share, Statement};
 use std::collections::btree_map::Entry;
@@ -99,7 +100,9 @@ impl Pbft {
         if height > self.committed
             && rules::is_as_planned(self.plan.get(&height), self.plan_top, height, &digest)
             && let Some(slot) = self.slot(height)
-            && slot.accepted_in(view).is_none()
+            && (slot.accepted_in(view).is_none()
+                || Mutant::SecondProposal.is_on()
+                || Mutant::SecondVote.is_on())
         {
             slot.bodies.insert(digest, block);
             self.accept(now, height, digest, out);
@@ -125,7 +128,9 @@ impl Pbft {
         let Some(slot) = self.slots.get_mut(&height) else { return };
         let Some(block) = slot.accepted_in(view).filter(|_| active && height <= limit) else { return };
         let voted_already = slot.voted.is_some_and(|vote| vote.view == view);
-        if voted_already || !rules::may_prepare(slot.voted.as_ref(), view, &block) {
+        if (voted_already && !Mutant::SecondVote.is_on())
+            || !rules::may_prepare(slot.voted.as_ref(), view, &block)
+        {
             return;
         }
         // While the window kept the vote back, others may have decided another block than a lying leader gave to this replica.
@@ -142,6 +147,9 @@ impl Pbft {
         };
         out.push(Output::Persist { record: Some(Record::Prepare(vote)), block: body });
         to_all(Message::Prepare(vote), out);
+        if Mutant::CommitUnprepared.is_on() {
+            to_all(Message::Commit(vote), out);
+        }
     }
 
     /// Takes up what the window kept back.
@@ -170,7 +178,7 @@ impl Pbft {
             }
             Entry::Occupied(mut entry) => {
                 let held = entry.get();
-                if held.view < vote.view {
+                if held.view < vote.view && !Mutant::EvidenceAcrossViews.is_on() {
                     entry.insert(cast);
                     self.show_proposal(from, vote, out);
                 } else {
@@ -239,7 +247,7 @@ impl Pbft {
             return;
         }
         let shares = slot.shares(view, &block);
-        if shares.len() >= quorum {
+        if shares.len() >= Mutant::PrepareQuorum.lowers(quorum) {
             slot.combining = Some(view);
             let statement = Vote { view, height, block }.statement(PREPARE, &domain);
             out.push(Output::Combine { statement, shares });
@@ -270,7 +278,7 @@ impl Pbft {
                 }
             }
             Err(culprits) => {
-                slot.refused.extend(culprits);
+                slot.refused.extend(culprits.into_iter().filter(|_| !Mutant::BadSharesStay.is_on()));
                 self.try_prepared(now, height, out);
             }
         }
@@ -299,7 +307,9 @@ impl Pbft {
             return;
         }
         if slot.committed.is_none() {
-            let decided = slot.committed_by().into_iter().find(|(_, from)| from.len() >= quorum);
+            let any = Mutant::CommitsOfAnyBlock.is_on() && slot.commits.len() >= quorum;
+            let quorum = Mutant::CommitQuorum.lowers(quorum);
+            let decided = slot.committed_by().into_iter().find(|(_, from)| any || from.len() >= quorum);
             let Some(((_, block), from)) = decided else { return };
             slot.committed = Some(block);
             if !slot.bodies.contains_key(&block) {

@@ -57,6 +57,7 @@ mod agreement;
 mod engine;
 mod invariants;
 mod message;
+mod mutants;
 mod record;
 mod recovery;
 mod resend;

@@ -8,6 +8,7 @@ use bft_core::engine::{CheckContext, Class};
 use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
 use bft_core::evidence::differ_in_digest_only;
 use bft_core::ledger::CheckpointCertificate;
+use bft_core::mutants::Mutant;
 use bft_core::types::{Height, View};
 use crypto::{Certificate, Digest, Domain, ReplicaId, Share, Signature, Statement, StatementKind};
 use serde::{Deserialize, Serialize};
@@ -195,7 +196,8 @@ fn check_new_view(
     }
     let ascending = new_view.sources.windows(2).all(|pair| pair[0].0 < pair[1].0);
     let members = new_view.sources.iter().all(|(replica, _)| context.committee.contains(*replica));
-    if new_view.sources.len() != context.committee.quorum() || !ascending || !members {
+    let quorum = Mutant::ViewChangeQuorum.lowers(context.committee.quorum());
+    if new_view.sources.len() != quorum || !ascending || !members {
         return invalid("a new-view does not name exactly a quorum of distinct members");
     }
     let leader = context.committee.in_turn(new_view.view);

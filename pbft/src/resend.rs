@@ -3,6 +3,7 @@
 use crate::engine::{Out, Pbft, fetch, to_all, to_one};
 use crate::message::{Message, PrePrepare, Relay, Status};
 use bft_core::engine::Output;
+use bft_core::mutants::Mutant;
 use bft_core::types::{Height, Time};
 use crypto::{Digest, ReplicaId};
 
@@ -13,6 +14,9 @@ impl Pbft {
     /// While something waits: says how far it is, and asks again for what it lacks.
     pub(crate) fn on_resend(&mut self, now: Time, out: &mut Out) {
         self.timing.resend = None;
+        if Mutant::NoRetransmission.is_on() {
+            return;
+        }
         to_all(Message::Status(self.own_status()), out);
         if !self.active
             && let Some(change) = self.own_change.clone()

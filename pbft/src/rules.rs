@@ -2,7 +2,9 @@
 //! allow.
 
 use crate::message::{Prepared, ViewChange, Vote};
+use crate::mutants;
 use bft_core::ledger::CheckpointCertificate;
+use bft_core::mutants::Mutant;
 use bft_core::types::{Height, View};
 use crypto::{Digest, ReplicaId};
 use std::collections::BTreeMap;
@@ -10,12 +12,14 @@ use std::collections::BTreeMap;
 /// The highest height that may be voted on (4.2, "between a low water mark and a high water mark"): no further than `window`
 /// beyond what is executed here, nor twice that beyond the stable checkpoint.
 pub fn high_water_mark(executed: Height, stable: Height, window: u64) -> Height {
+    let executed = if Mutant::WindowIgnored.is_on() { Height::MAX } else { executed };
     executed.saturating_add(window).min(stable.saturating_add(2 * window))
 }
 
 /// Whether to prepare `block` in `view` (4.2): not after a prepare of a later view, and in the same view only the same block.
 pub fn may_prepare(voted: Option<&Vote>, view: View, block: &Digest) -> bool {
-    voted.is_none_or(|voted| voted.view < view || (voted.view == view && voted.block == *block))
+    Mutant::SecondVote.is_on()
+        || voted.is_none_or(|voted| voted.view < view || (voted.view == view && voted.block == *block))
 }
 
 /// Whether to accept `block` at `height` in a view whose plan fixed every height up to `top` (4.4): those that the plan leaves
@@ -29,7 +33,7 @@ pub fn is_as_planned(planned: Option<&Digest>, top: Height, height: Height, bloc
 
 /// Whether a certificate takes the place of the one held for its height: of several, the one of the highest view counts (4.4).
 pub fn supersedes(new: &Prepared, held: Option<&Prepared>) -> bool {
-    held.is_none_or(|held| new.vote.view > held.vote.view)
+    held.is_none_or(|held| new.vote.view > held.vote.view && !Mutant::FirstCertificateStays.is_on())
 }
 
 /// The view to join (4.5.2): the highest that `believable` = f+1 others have reached, if that is beyond `mine`. Among f+1 is
@@ -59,11 +63,13 @@ impl Plan {
 
 /// What follows from a quorum of verified view-changes (4.4, the computation of O). None if there are none.
 pub fn plan<'a>(changes: impl Iterator<Item = &'a ViewChange> + Clone) -> Option<Plan> {
-    let stable = &changes.clone().max_by_key(|change| change.stable.height())?.stable;
+    let rank = |height: Height| Mutant::LowestCheckpointWins.flips(height);
+    let stable = &changes.clone().max_by_key(|change| rank(change.stable.height()))?.stable;
     let mut highest: BTreeMap<Height, &Vote> = BTreeMap::new();
     for Prepared { vote, .. } in changes.flat_map(|change| &change.prepared) {
-        if vote.height > stable.height() && highest.get(&vote.height).is_none_or(|held| held.view < vote.view)
-        {
+        let rank = |view: View| Mutant::LowestViewWins.flips(view);
+        let beats = |held: &&Vote| rank(held.view) < rank(vote.view);
+        if vote.height > stable.height() && highest.get(&vote.height).is_none_or(beats) {
             highest.insert(vote.height, vote);
         }
     }
@@ -71,7 +77,7 @@ pub fn plan<'a>(changes: impl Iterator<Item = &'a ViewChange> + Clone) -> Option
     let blocks = (stable.height() + 1..=top)
         .map(|height| (height, highest.get(&height).map(|vote| vote.block)))
         .collect();
-    Some(Plan { stable: stable.clone(), blocks })
+    Some(mutants::mutate(Plan { stable: stable.clone(), blocks }))
 }
 
 #[cfg(test)]

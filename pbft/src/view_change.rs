@@ -8,6 +8,7 @@ use bft_core::block::Block;
 use bft_core::engine::Output;
 use bft_core::envelope::Seal;
 use bft_core::evidence::Evidence;
+use bft_core::mutants::Mutant;
 use bft_core::types::{Height, Time, View};
 use crypto::{Digest, ReplicaId, Signature};
 use std::collections::BTreeMap;
@@ -24,7 +25,9 @@ impl Pbft {
         let change = ViewChange {
             view,
             stable: self.stable.clone(),
-            prepared: self.slots.values().filter_map(|slot| slot.prepared.clone()).collect(),
+            prepared: (self.slots.values().filter_map(|slot| slot.prepared.clone()))
+                .filter(|_| !Mutant::PreparedUnsaid.is_on())
+                .collect(),
         };
         self.own_change = Some(change.clone());
         self.pending.retain(|_, pending| pending.new_view.view >= view);
@@ -47,7 +50,8 @@ impl Pbft {
                 .filter(|(id, _)| **id != me)
                 .map(|(id, s)| (*id, s.change.view))
                 .collect();
-            if let Some(view) = rules::view_to_join(&others, self.view, self.config.committee.believable()) {
+            let believable = if Mutant::JoinOne.is_on() { 1 } else { self.config.committee.believable() };
+            if let Some(view) = rules::view_to_join(&others, self.view, believable) {
                 self.start_view_change(now, view, out);
             }
         }
@@ -70,11 +74,12 @@ impl Pbft {
     fn try_begin(&mut self, out: &mut Out) {
         let leads = !self.active && self.leader() == self.config.me;
         let begun = self.begun.as_ref().is_some_and(|proof| proof.new_view.view == self.view);
-        if !leads || begun || self.changes_for_view().len() < self.quorum() {
+        let quorum = Mutant::ViewChangeQuorum.lowers(self.quorum());
+        if !leads || begun || self.changes_for_view().len() < quorum {
             return;
         }
         let changes: Vec<SignedViewChange> =
-            self.changes_for_view().into_iter().take(self.quorum()).cloned().collect();
+            self.changes_for_view().into_iter().take(quorum).cloned().collect();
         let sources = changes.iter().map(|signed| (signed.author, signed.change.digest())).collect();
         let new_view = NewView { view: self.view, sources };
         let proof = NewViewProof { new_view: new_view.clone(), signature: None, changes };
@@ -92,7 +97,8 @@ impl Pbft {
         out: &mut Out,
     ) {
         self.compare_new_view(&new_view, signature, out);
-        let late = new_view.view < self.view || (new_view.view == self.view && self.active);
+        let late = new_view.view < self.view
+            || (new_view.view == self.view && self.active && !Mutant::SecondNewView.is_on());
         let known = self.pending.get(&from).is_some_and(|held| held.new_view.view >= new_view.view);
         if late || known {
             return;
@@ -188,6 +194,9 @@ impl Pbft {
             slot.combining = None;
             if *height > top {
                 slot.since = None;
+            }
+            if Mutant::PreparedDropped.is_on() {
+                slot.prepared = None;
             }
             slot.drop_bodies(planned);
         }

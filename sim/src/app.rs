@@ -12,7 +12,9 @@ pub type Trace = Arc<Mutex<Vec<(u64, ClientKey, u64)>>>;
 
 /// A body is a register's number, the transaction's sequence (8 bytes), and the bytes to write; without any, it reads. A write
 /// answers how many there were, a read what there is: that number (8 bytes), height and time of the last write (8 bytes each), its
-/// sequence (8 bytes), its client (8 bytes), and what it wrote. It refuses registers above 200, after writing to them.
+/// sequence (8 bytes), its client (8 bytes), and what it wrote. It refuses registers above 200, after writing to them. For each
+/// register a key with the number of its writes comes and goes, so that a state has keys that an older one had not, and lacks
+/// some that it had.
 #[derive(Clone, Debug, Default)]
 pub struct Registers {
     /// Filled by `execute`, emptied by the checker.
@@ -50,8 +52,10 @@ impl StateMachine for Registers {
         record.extend_from_slice(&crate::linear::tag(&context.client));
         record.extend_from_slice(value);
         state.put(&key, record);
+        state.delete(&count_key(*register, count - 1));
+        state.put(&count_key(*register, count), Bytes::from_static(b"!"));
         if *register > 200 {
-            return Err(Refusal::new(101, "registers above 200 are refused"));
+            return Err(Refusal::new(101, if count == 1 { REFUSED } else { REFUSED_WRITE_STAYED }));
         }
         Ok(Bytes::copy_from_slice(&count.to_be_bytes()))
     }
@@ -60,6 +64,19 @@ impl StateMachine for Registers {
         let register = *request.first().ok_or_else(|| Refusal::new(100, "a query names a register"))?;
         view.get(&[b'r', register]).ok_or_else(|| Refusal::new(102, "never written"))
     }
+}
+
+/// Why a write to a register above 200 is refused.
+const REFUSED: &str = "registers above 200 are refused";
+
+/// The same, where the register holds what an earlier refused write left.
+pub const REFUSED_WRITE_STAYED: &str = "registers above 200 are refused, and this one was written";
+
+fn count_key(register: u8, count: u64) -> [u8; 10] {
+    let mut key = [b'n'; 10];
+    key[1] = register;
+    key[2..].copy_from_slice(&count.to_be_bytes());
+    key
 }
 
 /// The register that a body names, and whether it reads it; none for those that are refused.

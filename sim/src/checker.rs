@@ -6,7 +6,7 @@ use bft_core::envelope::{Body, Envelope};
 use bft_core::ledger::LedgerEntry;
 use bft_core::log::{Height, LogItem, LogKind};
 use bft_core::receipt::ProvenReceipt;
-use bft_core::types::{Digest, ReplicaId, View};
+use bft_core::types::{Digest, ReplicaId, Timestamp, View};
 use bytes::Bytes;
 use crypto::ClientKey;
 use engines::{AnyMessage, AnyRecord};
@@ -39,6 +39,61 @@ struct Durable {
     blocks: BTreeSet<Digest>,
 }
 
+/// What one replica has said, in any of its lives.
+#[derive(Debug, Default)]
+struct Said {
+    /// The highest view that it asked for, and with it left all before.
+    left: View,
+    /// The highest view of its commits, by height.
+    commits: BTreeMap<Height, View>,
+}
+
+impl Said {
+    /// Who has left a view takes no part in it any more, and who has sent commit says so in every later view change: on this
+    /// stands that a new view's plan has every block that may be decided (Castro and Liskov, section 4.4).
+    fn says(&mut self, replica: ReplicaId, message: &Message) -> Verdict {
+        let view = match message {
+            Message::PrePrepare(proposal) => proposal.view,
+            Message::Prepare(vote) => vote.view,
+            Message::Commit(vote) => {
+                let highest = self.commits.entry(vote.height).or_default();
+                *highest = vote.view.max(*highest);
+                vote.view
+            }
+            Message::ViewChange(change) => {
+                self.left = change.view.max(self.left);
+                let shown: BTreeMap<Height, View> = change
+                    .prepared
+                    .iter()
+                    .map(|prepared| (prepared.vote.height, prepared.vote.view))
+                    .collect();
+                let hidden =
+                    |(height, view): &(&Height, &View)| shown.get(height).is_none_or(|shown| shown < view);
+                let mut open = self.commits.range(change.stable.height() + 1..);
+                return match open.find(hidden) {
+                    None => Ok(()),
+                    Some((height, view)) => broken(
+                        "a view change hides nothing",
+                        format!(
+                            "{replica} sent commit in view {view} at height {height}, and then {change:?}"
+                        ),
+                    ),
+                };
+            }
+            Message::NewView(_) | Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {
+                return Ok(());
+            }
+        };
+        if view < self.left {
+            return broken(
+                "a view that was left stays left",
+                format!("{replica} asked for view {} and sent {message:?}", self.left),
+            );
+        }
+        Ok(())
+    }
+}
+
 /// One life of one replica.
 #[derive(Debug, Default)]
 struct Life {
@@ -53,6 +108,7 @@ pub struct Checker {
     entries: BTreeMap<Height, (LedgerEntry, ReplicaId)>,
     durable: BTreeMap<ReplicaId, Durable>,
     lives: BTreeMap<ReplicaId, Life>,
+    said: BTreeMap<ReplicaId, Said>,
     /// Replicas that lost their disk.
     learners: BTreeSet<ReplicaId>,
     /// What honest clients submitted.
@@ -61,6 +117,12 @@ pub struct Checker {
     acknowledged: BTreeMap<(ClientKey, u64), Height>,
     /// The last frame that was found good: a message to all comes once for each recipient.
     last_sent: Option<(ReplicaId, Bytes)>,
+    /// How far above what it has executed a replica may vote, if that is checked.
+    pub window: Option<u64>,
+    /// The latest time that an honest replica may have let pass, in microseconds.
+    latest: Option<u64>,
+    /// The highest height that each replica has executed in any of its lives.
+    executed: BTreeMap<ReplicaId, Height>,
     /// Highest height that any honest replica executed.
     pub top: Height,
     /// Transactions executed.
@@ -76,6 +138,11 @@ impl Checker {
     /// A replica starts, with this height executed.
     pub fn started(&mut self, replica: ReplicaId, height: Height) {
         self.lives.insert(replica, Life { height, ..Life::default() });
+    }
+
+    /// An honest replica reads a wall clock and lets pass what is of that time, or so many microseconds later.
+    pub fn clock(&mut self, wall: Timestamp, tolerance: u64) {
+        self.latest = self.latest.max(Some(wall.0.saturating_add(tolerance)));
     }
 
     /// A replica lost its disk.
@@ -110,7 +177,7 @@ impl Checker {
         Ok(())
     }
 
-    fn check_sent(&self, replica: ReplicaId, frame: &[u8]) -> Verdict {
+    fn check_sent(&mut self, replica: ReplicaId, frame: &[u8]) -> Verdict {
         let envelope: Envelope<AnyMessage> = codec::decode(frame, usize::MAX).map_err(|error| Violation {
             rule: "honest frames decode",
             what: format!("{replica}: {error}"),
@@ -145,9 +212,18 @@ impl Checker {
                 format!("{replica} sent {message:?}"),
             );
         }
+        let (kind, _, height, _) = word;
+        let executed = self.executed.get(&replica).copied().unwrap_or(0);
+        if kind == "prepare" && self.window.is_some_and(|window| height > executed + window) {
+            return broken(
+                "votes stay within the window",
+                format!("{replica} has executed {executed} and sent {message:?}"),
+            );
+        }
         if !durable.words.contains(&word) {
             return broken("promises are durable before they leave", format!("{replica} sent {message:?}"));
         }
+        self.said.entry(replica).or_default().says(replica, &message)?;
         // Below the durable state, blocks may have been pruned; everything a replica votes on is above it or in the log.
         if let Some(block) = block.filter(|block| !durable.blocks.contains(block)) {
             return broken(
@@ -197,6 +273,15 @@ impl Checker {
     }
 
     fn agrees(&mut self, replica: ReplicaId, entry: &LedgerEntry) -> Verdict {
+        let executed = self.executed.entry(replica).or_default();
+        *executed = entry.height.max(*executed);
+        // An application's time grows by a microsecond a height at least, whatever the clocks say.
+        if let Some(latest) = self.latest.filter(|latest| entry.time > latest.saturating_add(entry.height)) {
+            return broken(
+                "time is not ahead of every clock",
+                format!("height {} of {replica} is of {}, not {latest}", entry.height, entry.time),
+            );
+        }
         self.top = self.top.max(entry.height);
         let (agreed, first) = self.entries.entry(entry.height).or_insert((*entry, replica));
         if agreed != entry {

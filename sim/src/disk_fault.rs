@@ -9,9 +9,11 @@ use crate::checker::Violation;
 use crate::drive::Drive;
 use crate::fault::Fault;
 use crate::mishap::{Faults, Mishap};
+use crate::mutants;
 use crate::random::Random;
 use crate::world::World;
 use bft_core::host::{Effect, Event};
+use bft_core::mutants::Mutant;
 use bft_core::types::ReplicaId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -177,10 +179,11 @@ impl World {
     ) -> Result<bool, Violation> {
         let node = &mut self.replicas[replica.index()];
         node.drive.stop(&mut self.random);
-        let found = match node.drive.start() {
+        let mut found = match node.drive.start() {
             Ok(found) => found,
             Err(error) => return self.refused(replica, &error, effects),
         };
+        mutants::recover(&mut found.recovered);
         let node = &mut self.replicas[replica.index()];
         let now = node.clock.read(self.now);
         if found.whole {
@@ -256,7 +259,7 @@ impl World {
         let node = &mut self.replicas[replica.index()];
         node.drive = Drive::new(&node.config);
         // threat 80: what it has voted for is not known any more, so it does not vote.
-        node.config.may_vote = false;
+        node.config.may_vote = Mutant::LearnerVotes.is_on();
         self.checker.learner(replica);
     }
 

@@ -19,6 +19,7 @@ pub mod drive;
 pub mod fault;
 pub mod linear;
 pub mod mishap;
+mod mutants;
 pub mod network;
 pub mod random;
 pub mod replica;

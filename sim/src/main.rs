@@ -1,9 +1,12 @@
 //! Runs ranges of seeds through the simulator.
 
+#[cfg(feature = "mutants")]
+mod hunt;
+
 use clap::{Parser, Subcommand};
 use crypto::{Digest, Domain, Hasher, ProtocolTag};
 use sim::twins::{self, Attack};
-use sim::{Outcome, Scenario, Tally, run};
+use sim::{Faults, Outcome, Scenario, Tally, run};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -41,6 +44,18 @@ struct Arguments {
     /// Runs at once, each on a thread of its own; one for each core if not given, and one at a time with --trace.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
+    /// Many more crashes and cut links than usual; some crashes befall all replicas at about the same time.
+    #[arg(long)]
+    severe: bool,
+    /// Break a rule on purpose and run seeds until one fails: names of mutants between commas, `all`, `ordinary` (those that
+    /// need no storm of their own), or `list`.
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
+    /// How many seeds a mutant may survive.
+    #[cfg(feature = "mutants")]
+    #[arg(long, default_value = "2000")]
+    seeds_per_mutant: u64,
     /// Write the summary as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -139,7 +154,13 @@ fn main() -> ExitCode {
     let mut audits = BTreeMap::new();
     let mut beyond: BTreeMap<String, u64> = BTreeMap::new();
     let (replicas, liars, trace) = (arguments.replicas, arguments.liars, arguments.trace);
-    let scenario = |seed| Scenario { protocol, replicas, liars, trace, ..Scenario::of_seed(seed) };
+    let faults = if arguments.severe { Faults::Severe } else { Faults::All };
+    let scenario = |seed| Scenario { protocol, replicas, liars, faults, trace, ..Scenario::of_seed(seed) };
+    #[cfg(feature = "mutants")]
+    if let Some(mutant) = &arguments.mutant {
+        let threads = threads(&arguments);
+        return hunt::hunt(mutant, arguments.seeds_per_mutant, threads, scenario);
+    }
     each_seed(&arguments, scenario, |seed, result| {
         let why = match result {
             Ok(outcome) => {
@@ -164,8 +185,9 @@ fn main() -> ExitCode {
             let replicas = arguments.replicas.map_or(String::new(), |n| format!(" --replicas {n}"));
             println!("seed {seed}: {why}");
             let liars = arguments.liars.map_or(String::new(), |k| format!(" --liars {k}"));
+            let severe = if arguments.severe { " --severe" } else { "" };
             println!(
-                "  again: cargo run --release -p sim -- --protocol {}{replicas}{liars} --seeds {seed} --trace",
+                "  again: cargo run --release -p sim -- --protocol {}{replicas}{liars}{severe} --seeds {seed} --trace",
                 arguments.protocol
             );
             failed.push(seed);
@@ -179,6 +201,11 @@ fn main() -> ExitCode {
     summarise(&arguments, &total, &failed, started)
 }
 
+fn threads(arguments: &Arguments) -> NonZeroUsize {
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    if arguments.trace { NonZeroUsize::MIN } else { arguments.threads.unwrap_or_else(cores) }
+}
+
 /// Runs every seed and hands each result to `done` as soon as it is there. A run stays on one thread and shares nothing with
 /// another; only the order of the results depends on the threads.
 #[allow(clippy::disallowed_methods)]
@@ -187,8 +214,7 @@ fn each_seed(
     scenario: impl Fn(u64) -> Scenario + Sync,
     mut done: impl FnMut(u64, thread::Result<Outcome>),
 ) {
-    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let threads = if arguments.trace { NonZeroUsize::MIN } else { arguments.threads.unwrap_or_else(cores) };
+    let threads = threads(arguments);
     let next = AtomicU64::new(arguments.seeds.start);
     let (results, arrivals) = mpsc::channel();
     thread::scope(|scope| {

@@ -32,6 +32,8 @@ pub enum Faults {
     All,
     /// None: a good network, and nobody stops. Liars lie.
     Calm,
+    /// The same with many more crashes and cuts; some crashes befall all replicas at about the same time.
+    Severe,
     /// Crashes and cut links only; every liar has one idea, one of the first ten.
     Few,
     /// Crashes and cut links, and much of one mishap; nobody lies.
@@ -40,11 +42,11 @@ pub enum Faults {
 
 impl Faults {
     pub(crate) fn include(self, mishap: Mishap) -> bool {
-        self == Faults::All || self == Faults::Only(mishap)
+        self.are_all() || self == Faults::Only(mishap)
     }
 
     pub(crate) fn are_all(self) -> bool {
-        self == Faults::All
+        matches!(self, Faults::All | Faults::Severe)
     }
 }
 

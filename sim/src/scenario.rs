@@ -15,6 +15,7 @@ use crate::world::World;
 use bft_core::committee::Trust;
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{HostConfig, LocalLimits, genesis_state};
+use bft_core::mutants::Mutant;
 use bft_core::types::{Digest, ReplicaId, Time};
 use crypto::{ClientSecret, FaultModel, IdentitySecret, ProtocolTag, QuorumVerifier, Scheme};
 use serde::Serialize;
@@ -136,7 +137,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     if scenario.faults == Faults::Calm {
         world.network.set_weather(Weather::CALM);
     } else {
-        plan_faults(&mut world, &mut random.fork());
+        plan_faults(&mut world, scenario.faults == Faults::Severe, &mut random.fork());
     }
     let liars = world.replicas.iter().filter(|replica| replica.liar.is_some()).count();
     let bearable = world.replicas[0].config.genesis.committee().faulty();
@@ -251,7 +252,8 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     if scenario.canary == Some(Canary::SmallQuorums) {
         committee.fault_model = FaultModel::Crash;
     }
-    let quorum = committee.quorum();
+    // A certificate of too few is no certificate: whoever makes one believes it.
+    let quorum = Mutant::PrepareQuorum.lowers(committee.quorum());
     let (verifier, signers) = QuorumVerifier::simulated(seed(random), n, quorum);
     let trust = Trust { committee, ..genesis.trust_with(verifier) };
     let local = LocalLimits {
@@ -295,7 +297,9 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     let chain = genesis.chain();
     let clients = secrets.into_iter().map(|secret| Client::new(secret, chain, random.fork(), n)).collect();
     let weather = Weather::of(random);
-    World::new(replicas, clients, Network::new(random.fork(), weather), random.fork())
+    let mut world = World::new(replicas, clients, Network::new(random.fork(), weather), random.fork());
+    world.checker.window = Some(genesis.limits.window);
+    world
 }
 
 /// The ideas of one liar.
@@ -321,7 +325,7 @@ fn liars(scenario: &Scenario, n: usize, f: usize, random: &mut Random) -> BTreeS
         (Some(liars), _, _) => liars.min(n),
         (None, Some(_), _) => f,
         (None, None, Faults::Only(_)) => 0,
-        (None, None, Faults::All | Faults::Calm | Faults::Few) => random.index(f + 1),
+        (None, None, Faults::All | Faults::Severe | Faults::Calm | Faults::Few) => random.index(f + 1),
     };
     let mut liars = BTreeSet::new();
     while liars.len() < wanted {
@@ -391,17 +395,33 @@ fn genesis(
 }
 
 /// Crashes, restarts and partitions during the storm.
-fn plan_faults(world: &mut World, random: &mut Random) {
+fn plan_faults(world: &mut World, severe: bool, random: &mut Random) {
     let n = world.replicas.len();
     let any = |random: &mut Random| ReplicaId(random.index(n) as u16);
     let moment = |random: &mut Random| random.span(Duration::from_millis(100), STORM);
-    for _ in 0..random.below(5) {
+    let blackouts = if severe { random.between(1, 3) } else { 0 };
+    for _ in 0..blackouts {
+        let at = moment(random);
+        for index in 0..n {
+            let replica = ReplicaId(index as u16);
+            let at = at + random.span(Duration::ZERO, Duration::from_millis(5));
+            world.plan(at, Fault::Crash(replica));
+            let down = random.span(Duration::from_millis(6), Duration::from_millis(300));
+            world.plan(at + down, Fault::Restart(replica));
+        }
+    }
+    let (crashes, cuts) = if severe {
+        (random.between(4, 12), random.between(3, 9))
+    } else {
+        (random.below(5), random.below(4))
+    };
+    for _ in 0..crashes {
         let (replica, at) = (any(random), moment(random));
         world.plan(at, Fault::Crash(replica));
         let down = random.span(Duration::from_millis(1), Duration::from_millis(1500));
         world.plan(at + down, Fault::Restart(replica));
     }
-    for _ in 0..random.below(4) {
+    for _ in 0..cuts {
         let at = moment(random);
         let side: BTreeSet<ReplicaId> =
             (0..n).map(|index| ReplicaId(index as u16)).filter(|_| random.per_mille(400)).collect();

@@ -7,6 +7,7 @@ use crate::client::{Client, Outgoing, Submission};
 use crate::drive::Drive;
 use crate::fault::Fault;
 use crate::linear::{self, History};
+use crate::mutants;
 use crate::network::Network;
 use crate::random::Random;
 use crate::replica::{Replica, SimHost};
@@ -15,6 +16,7 @@ use bft_core::envelope::{Body, Envelope, Sealed};
 use bft_core::evidence::Evidence;
 use bft_core::host::{CombineJob, Effect, Event, SealJob};
 use bft_core::log::StateBatch;
+use bft_core::mutants::Mutant;
 use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
 use crypto::{CombineError, Digest, Domain, Hasher};
@@ -225,6 +227,9 @@ impl World {
             Action::Flushed { replica, life, batch } if self.lives(replica, life) => {
                 let height = batch.height;
                 self.replicas[replica.index()].drive.flush(*batch);
+                if Mutant::FlushedEarly.is_on() {
+                    return Ok(());
+                }
                 self.step(replica, Some(Event::Flushed { height }))
             }
             Action::Event { replica, life, event } if self.lives(replica, life) => {
@@ -257,8 +262,9 @@ impl World {
         let bytes = frame.len();
         self.note("frame", u64::from(from.0) << 16 | u64::from(to.0), &frame);
         let from = self.member(from);
-        let checked = self.replicas[to.index()].edge.replica_frames(&[(from, frame)]).pop();
-        match checked.expect("one verdict a frame") {
+        let checked = self.replicas[to.index()].edge.replica_frames(&[(from, frame.clone())]).pop();
+        let checked = checked.expect("one verdict a frame");
+        match checked.or_else(|rejection| mutants::overlook(&rejection, &frame).ok_or(rejection)) {
             Ok(envelope) if matches!(&envelope.body, Body::Evidence(lie) if self.ignores(to, lie)) => Ok(()),
             Ok(envelope) => {
                 if self.trace {
@@ -304,6 +310,10 @@ impl World {
             let key = self.clients[client].secret.public();
             let trust = self.replicas[0].config.trust.clone();
             self.checker.acknowledged(key, sequence, &receipt, &trust)?;
+            if receipt.receipt.answer == app::REFUSED_WRITE_STAYED.as_bytes() {
+                let what = format!("{sequence} of {key} found what another one left");
+                return Err(Violation { rule: "a refused transaction leaves no writes", what });
+            }
             self.history.returned(now, key, sequence, app::content(&receipt.receipt.answer));
         }
         Ok(())
@@ -342,6 +352,9 @@ impl World {
         let now = node.clock.read(self.now);
         let honest = node.is_honest();
         let Some(host) = node.host.as_mut() else { return Ok(()) };
+        if honest {
+            self.checker.clock(now.wall, node.config.genesis.limits.clock_skew_ms * 1000);
+        }
         if node.paused.is_some() {
             let life = node.life;
             let held = event.map(|event| Action::Event { replica, life, event: Box::new(event) });
@@ -416,7 +429,11 @@ impl World {
     fn carry_out(&mut self, replica: ReplicaId, effect: Effect) -> Result<(), Violation> {
         let life = self.replicas[replica.index()].life;
         match effect {
-            Effect::Append(batch) => {
+            Effect::Append(mut batch) => {
+                mutants::append(&mut batch);
+                if Mutant::PromiseBeforeDurable.is_on() {
+                    self.later(replica, Event::Durable { sequence: batch.sequence });
+                }
                 if self.trace {
                     let items: Vec<_> =
                         batch.items.iter().map(|item| (item.kind, item.height, item.digest)).collect();
@@ -457,7 +474,11 @@ impl World {
                     Err(error) => self.stopped_by_disk(replica, &error)?,
                 }
             }
-            Effect::Flush(batch) => {
+            Effect::Flush(mut batch) => {
+                batch.replace &= !Mutant::StateMerged.is_on();
+                if Mutant::FlushedEarly.is_on() {
+                    self.later(replica, Event::Flushed { height: batch.height });
+                }
                 let delay = self.random.span(Duration::from_millis(1), Duration::from_millis(20));
                 self.at(delay, Action::Flushed { replica, life, batch: Box::new(batch) });
             }

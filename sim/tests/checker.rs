@@ -6,10 +6,11 @@ use bft_core::envelope::{Body, Envelope, Seal, Sealed};
 use bft_core::ledger::{CheckpointCertificate, LedgerEntry};
 use bft_core::log::{LogItem, LogKind};
 use bft_core::receipt::{ProvenReceipt, Receipt};
+use bft_core::types::Timestamp;
 use bytes::Bytes;
-use crypto::{ClientKey, Digest, FaultModel, ProtocolTag, QuorumVerifier, ReplicaId};
+use crypto::{Certificate, ClientKey, Digest, FaultModel, ProtocolTag, QuorumVerifier, ReplicaId};
 use engines::{AnyMessage, AnyRecord};
-use pbft::{Message, Record, Vote};
+use pbft::{Message, Prepared, Record, ViewChange, Vote};
 use sim::checker::{Checker, Violation};
 use std::collections::BTreeMap;
 
@@ -101,6 +102,86 @@ fn a_promise_before_its_record_is_noticed() {
     assert_eq!(rule(checker.sent(A, &frame(Message::Prepare(Vote { view: 3, ..VOTE })))), early);
     assert_eq!(rule(checker.sent(B, &frame(Message::Prepare(VOTE)))), early, "another's record");
     assert_eq!(rule(checker.sent(A, &Bytes::from_static(b"nonsense"))), "honest frames decode");
+}
+
+/// A replica that may say what it has written: the vote's promises, and a view-change.
+fn with_records(change: &ViewChange) -> Checker {
+    let mut checker = Checker::default();
+    let certificate = Certificate::Threshold([0; 48]);
+    let records = [
+        Record::Prepare(VOTE),
+        Record::Prepared(Prepared { vote: VOTE, certificate }),
+        Record::ViewChange(change.clone()),
+    ];
+    let record = |record| item(LogKind::Record, Digest::ZERO, codec::encode(&AnyRecord::Pbft(record)));
+    checker.synced(A, &records.map(record));
+    checker.synced(A, &[item(LogKind::Block, VOTE.block, Vec::new())]);
+    checker
+}
+
+/// A view-change for the view after the vote's.
+fn change(stable: u64, prepared: Vec<Prepared>) -> ViewChange {
+    let stable = CheckpointCertificate { entry: entry(stable, Digest::ZERO), proof: None };
+    ViewChange { view: VOTE.view + 1, stable, prepared }
+}
+
+#[test]
+fn a_vote_in_a_view_that_was_left_is_noticed() {
+    let change = change(0, Vec::new());
+    let mut checker = with_records(&change);
+    assert_eq!(rule(checker.sent(A, &frame(Message::Prepare(VOTE)))), "");
+    assert_eq!(rule(checker.sent(A, &frame(Message::ViewChange(change)))), "");
+    // A crash changes nothing.
+    checker.started(A, 0);
+    assert_eq!(rule(checker.sent(A, &frame(Message::Prepare(VOTE)))), "a view that was left stays left");
+}
+
+#[test]
+fn a_view_change_that_hides_a_commit_is_noticed() {
+    let certificate = Certificate::Threshold([0; 48]);
+    let shown = Prepared { vote: VOTE, certificate };
+    let older = Prepared { vote: Vote { view: VOTE.view - 1, ..VOTE }, ..shown.clone() };
+    let hides = "a view change hides nothing";
+    let cases = [
+        (change(0, vec![shown]), ""),
+        (change(VOTE.height, Vec::new()), ""),
+        (change(0, vec![older]), hides),
+        (change(VOTE.height - 1, Vec::new()), hides),
+    ];
+    for (change, expected) in cases {
+        let mut checker = with_records(&change);
+        assert_eq!(rule(checker.sent(A, &frame(Message::Commit(VOTE)))), "");
+        assert_eq!(
+            rule(checker.sent(A, &frame(Message::ViewChange(change.clone())))),
+            expected,
+            "{change:?}"
+        );
+    }
+}
+
+#[test]
+fn a_vote_beyond_the_window_is_noticed() {
+    let mut checker = with_records(&change(0, Vec::new()));
+    checker.window = Some(VOTE.height - 1);
+    let far = "votes stay within the window";
+    assert_eq!(rule(checker.sent(A, &frame(Message::Prepare(VOTE)))), far);
+    assert_eq!(
+        rule(checker.sent(A, &frame(Message::Prepare(VOTE)))),
+        far,
+        "what was refused is not remembered"
+    );
+    checker.executed(A, &entry(1, Digest::ZERO)).expect("the first height");
+    assert_eq!(rule(checker.sent(A, &frame(Message::Prepare(VOTE)))), "");
+}
+
+#[test]
+fn a_time_that_no_clock_has_reached_is_noticed() {
+    let mut checker = Checker::default();
+    checker.clock(Timestamp(3), 2);
+    checker.clock(Timestamp(1), 2);
+    let timed = |height, time| LedgerEntry { time, ..entry(height, Digest::ZERO) };
+    assert_eq!(rule(checker.executed(A, &timed(1, 6))), "", "a height adds a microsecond");
+    assert_eq!(rule(checker.executed(A, &timed(2, 8))), "time is not ahead of every clock");
 }
 
 #[test]

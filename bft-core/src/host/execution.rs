@@ -8,6 +8,7 @@ use crate::genesis::{FIRST_EPOCH, Genesis, GenesisError};
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::log::{LoadedState, StateBatch};
 use crate::machine::{Context, Refusal, StateMachine};
+use crate::mutants::Mutant;
 use crate::receipt::{ProvenReceipt, Receipt, code};
 use crate::request::{AnswerBytes, ProvenAnswer, ProvenRead, encode_result};
 use crate::state::{State, Tree, View};
@@ -280,7 +281,7 @@ impl<A: StateMachine> Ledger<A> {
             Kind::Application => {
                 self.state.savepoint();
                 let result = self.app.execute(context, &item.transaction.body, &mut self.state);
-                if result.is_err() {
+                if result.is_err() && !Mutant::RefusedWritesStay.is_on() {
                     self.state.roll_back();
                 }
                 result
@@ -307,7 +308,7 @@ impl<A: StateMachine> Ledger<A> {
 
     fn keep_receipts(&mut self, height: Height, block: BlockReceipts) {
         for (index, (key, receipt)) in block.receipts.iter().enumerate() {
-            if code::settles(receipt.code) {
+            if code::settles(receipt.code) || Mutant::RefusalSettles.is_on() {
                 let index = u32::try_from(index).expect("a block has fewer than 2^32 transactions");
                 self.by_key.insert(*key, (height, index));
             }
@@ -362,7 +363,7 @@ impl<A: StateMachine> Ledger<A> {
                 receipt: receipt.clone(),
                 index: u64::from(*index),
                 count: block.receipts.len() as u64,
-                path: tree.proof(*index as usize),
+                path: tree.proof(if Mutant::ReceiptPath.is_on() { 0 } else { *index as usize }),
                 entries: entries.clone(),
                 certificate: certificate.clone(),
             })
@@ -405,7 +406,7 @@ impl<A: StateMachine> Ledger<A> {
             state.restore(key, value);
         }
         let root = state.root();
-        if entry.state_root != Some(root) {
+        if entry.state_root != Some(root) && !Mutant::StateOfAnyRoot.is_on() {
             return Err(BadState(format!(
                 "its root is {root}, at height {} it is {:?}",
                 entry.height, entry.state_root

@@ -10,6 +10,7 @@ use crate::envelope::{Body, ChainPart, SealWith};
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::log::{LogItem, LogKind, StateBatch};
 use crate::machine::StateMachine;
+use crate::mutants::Mutant;
 use crate::transaction::Item;
 use crate::types::{Height, Time};
 use crypto::{Certificate, Digest, ReplicaId, Statement, StatementKind};
@@ -82,7 +83,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if height <= self.stable.height() {
             return None;
         }
-        if height > self.ledger.tip().height {
+        if height > self.ledger.tip().height && !Mutant::CheckpointUnexecuted.is_on() {
             let urgent = height > self.ledger.tip().height + self.config.genesis.limits.window;
             self.chain_sync.aim(now, certificate, urgent);
             return None;
@@ -291,7 +292,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// What neither this replica's state nor a replica that catches up needs may go from the log.
     fn release_log(&mut self, effects: &mut Vec<Effect>) {
-        let covered = self.flush.height.min(self.stable.height());
+        let flushed = if Mutant::ReleaseUnflushed.is_on() { u64::MAX } else { self.flush.height };
+        let covered = flushed.min(self.stable.height());
         let below = covered.saturating_sub(self.config.local.retain_blocks);
         if below > 0 {
             effects.push(Effect::Release { below });

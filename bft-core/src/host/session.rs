@@ -1,6 +1,7 @@
 //! Exactly once: which sequences of a client have executed.
 
 use crate::codec;
+use crate::mutants::Mutant;
 use serde::{Deserialize, Serialize};
 
 /// A low mark and a bitmap above it. Part of the replicated state.
@@ -43,8 +44,10 @@ impl Session {
 
     /// Whether `sequence` may execute, for a window of `window` sequences.
     pub fn verdict(&self, sequence: u64, window: u32) -> Verdict {
-        let Some(offset) = sequence.checked_sub(self.low) else { return Verdict::Stale };
-        if self.is_done(offset) {
+        let Some(offset) = sequence.checked_sub(self.low) else {
+            return if Mutant::SessionLowMark.is_on() { Verdict::Fresh } else { Verdict::Stale };
+        };
+        if self.is_done(offset) && !Mutant::SessionBitmap.is_on() {
             Verdict::Stale
         } else if offset >= 2 * u64::from(window) {
             Verdict::TooFarAhead
@@ -57,6 +60,9 @@ impl Session {
     /// executes.
     pub fn mark(&mut self, sequence: u64, window: u32) {
         debug_assert_eq!(self.verdict(sequence, window), Verdict::Fresh);
+        if Mutant::SessionLowMark.is_on() && sequence < self.low {
+            return;
+        }
         let window = u64::from(window);
         if let Some(excess) = (sequence - self.low).checked_sub(window) {
             self.advance(excess + 1);

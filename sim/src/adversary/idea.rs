@@ -13,11 +13,14 @@ use bft_core::state::{Stretch, Tree};
 use bft_core::transaction::Payload;
 use bft_core::types::{Height, ReplicaId, Timestamp, View};
 use bytes::Bytes;
-use crypto::{Digest, IdentitySecret, QuorumSigner, Share};
+use crypto::{Certificate, Digest, IdentitySecret, QuorumSigner, Share};
 use engines::AnyMessage;
-use pbft::{Message, PrePrepare, Vote};
+use pbft::{Message, PrePrepare, Prepared, ViewChange, Vote};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+/// How far ahead of its clock a second proposal may be: further than any clock.
+const FAR_US: u64 = 3_600_000_000;
 
 /// One way to rewrite a replica's traffic, with the replica's keys.
 #[derive(Debug)]
@@ -35,14 +38,23 @@ pub(super) struct Idea {
     /// What a mutator has seen.
     memory: Memory,
     victim: [u8; 32],
+    /// Whom one that forgets tells what it votes for; all, or nobody else.
+    favourite: Option<ReplicaId>,
+    /// Whether an equivocator also claims, in a view change, that null blocks are prepared.
+    claims: bool,
+    /// What a new-view would name its last view-change by, and the height of the checkpoint in it.
+    own_change: Option<(Digest, Height)>,
     /// How often it lied.
     pub lies: u64,
 }
 
 impl Idea {
     /// One of a liar's ideas.
-    pub fn new(config: &LiarConfig, behaviour: Behaviour, random: Random) -> Idea {
+    pub fn new(config: &LiarConfig, behaviour: Behaviour, mut random: Random) -> Idea {
         let me = config.me;
+        let favourite = (behaviour == Behaviour::Forget && random.per_mille(500))
+            .then(|| ReplicaId(random.index(config.replicas) as u16));
+        let claims = behaviour == Behaviour::Equivocate && random.per_mille(300);
         Idea {
             behaviour,
             random,
@@ -55,6 +67,9 @@ impl Idea {
             said: VecDeque::new(),
             memory: Memory::of(me),
             victim: config.victim,
+            favourite,
+            claims,
+            own_change: None,
             lies: 0,
         }
     }
@@ -167,7 +182,33 @@ impl Idea {
                 self.lies += 1;
                 return vec![Utterance { to, delay, frame }];
             }
-            (Behaviour::Forget, Message::ViewChange(change)) => change.prepared.clear(),
+            (Behaviour::Equivocate, Message::ViewChange(change)) if self.claims => {
+                claim_nulls(change, self.domain.epoch);
+            }
+            (Behaviour::Forget, Message::Prepare(_) | Message::Commit(_))
+                if self.favourite.is_some_and(|favourite| favourite != to) =>
+            {
+                self.lies += 1;
+                return Vec::new();
+            }
+            (Behaviour::Forget, Message::ViewChange(change)) => {
+                change.prepared.clear();
+                self.own_change = Some((change.digest(), change.stable.height()));
+            }
+            (Behaviour::Forget, Message::NewView(new_view)) if self.favourite.is_some() => {
+                // It names its own view-change alone, which hides everything, and proposes null blocks.
+                let Some((own, stable)) = self.own_change else {
+                    return vec![Utterance { to, delay, frame }];
+                };
+                new_view.sources = vec![(self.memory.me, own)];
+                let view = new_view.view;
+                let null = |height| Block::null(self.domain.epoch, height);
+                let proposals = (stable + 1..=stable + 4)
+                    .map(|height| Message::PrePrepare(PrePrepare { view, block: null(height) }));
+                self.lies += 1;
+                let messages = [message.clone()].into_iter().chain(proposals);
+                return messages.map(|message| Utterance { to, delay, frame: self.frame(message) }).collect();
+            }
             (Behaviour::Forget, Message::NewView(new_view)) => {
                 for (_, digest) in &mut new_view.sources {
                     digest.0[0] ^= 1;
@@ -178,6 +219,13 @@ impl Idea {
         self.lies += 1;
         *seal = self.seal(message.seal(&self.domain));
         vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }]
+    }
+
+    /// A frame with a message of its own, sealed.
+    fn frame(&self, message: Message) -> Bytes {
+        let seal = self.seal(message.seal(&self.domain));
+        let body = Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal });
+        codec::encode(&Envelope { epoch: self.domain.epoch, votes: Vec::new(), body }).into()
     }
 
     fn seal(&self, with: SealWith) -> Seal {
@@ -240,13 +288,15 @@ impl Idea {
             self.lies += 1;
             out.push(Utterance { to, delay: Duration::ZERO, frame: codec::encode(&envelope).into() });
         }
-        for _ in 0..self.random.between(1, 6) {
-            let message = mutate::flood(&self.domain, self.replicas, &self.memory, &mut self.random);
-            let seal = self.seal(message.seal(&self.domain));
-            let body = Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal });
-            let envelope = Envelope { epoch: self.domain.epoch, votes: Vec::new(), body };
+        let mut messages: Vec<Message> = (0..self.random.between(1, 6))
+            .map(|_| mutate::flood(&self.domain, self.replicas, &self.memory, &mut self.random))
+            .collect();
+        if self.random.per_mille(50) {
+            messages.extend(mutate::forged_view(self.replicas, &self.memory, &mut self.random));
+        }
+        for message in messages {
             self.lies += 1;
-            out.push(Utterance { to, delay: Duration::ZERO, frame: codec::encode(&envelope).into() });
+            out.push(Utterance { to, delay: Duration::ZERO, frame: self.frame(message) });
         }
         out
     }
@@ -255,16 +305,29 @@ impl Idea {
     fn poison(&mut self, body: &mut Body<AnyMessage>) -> bool {
         match body {
             Body::Chain(part) => {
-                if self.random.per_mille(500) || part.entries.is_empty() {
-                    *part = ChainPart { entries: Vec::new(), certificate: None, blocks: Vec::new() };
-                } else {
-                    part.entries[0].time += 1;
+                let last = part.entries.len().saturating_sub(1);
+                let certificate = part.certificate.as_mut().filter(|_| !part.entries.is_empty());
+                match (self.random.index(6), certificate) {
+                    // Linked up to a certificate that nobody made.
+                    (0, Some(certificate)) => {
+                        part.entries[last].time += 1;
+                        certificate.entry = part.entries[last];
+                    }
+                    (1, Some(_)) => {
+                        let height = part.entries[0].height;
+                        part.blocks.iter_mut().take(1).for_each(|block| {
+                            *block = Block::null(self.domain.epoch, height);
+                        });
+                    }
+                    (2 | 3, Some(_)) => part.entries[0].time += 1,
+                    _ => *part = ChainPart { entries: Vec::new(), certificate: None, blocks: Vec::new() },
                 }
             }
             Body::Blocks(blocks, missing) => missing.extend(blocks.drain(..).map(|block| block.digest())),
-            Body::State(StatePart::Offer(Some(offer))) => match self.random.index(3) {
+            Body::State(StatePart::Offer(Some(offer))) => match self.random.index(4) {
                 0 => *body = Body::State(StatePart::Offer(None)),
                 1 => offer.certificate.entry.state_root = Some(Digest([6; 32])),
+                2 => offer.certificate.entry.time += 1,
                 _ => (offer.bytes, offer.mean_block_bytes) = (0, u64::MAX),
             },
             Body::State(StatePart::Stretch { root, stretch, .. }) => {
@@ -286,8 +349,10 @@ impl Idea {
     /// The proposal that the second half gets to see.
     fn other_proposal(&mut self, proposal: &PrePrepare) -> PrePrepare {
         let header = proposal.block.header;
+        let far = self.random.per_mille(200);
         let other = self.other_face.entry((proposal.view, header.height)).or_insert_with(|| {
-            let time = Timestamp(header.time.0.saturating_sub(1));
+            let time = if far { header.time.0 + FAR_US } else { header.time.0.saturating_sub(1) };
+            let time = Timestamp(time);
             Block::new(&self.domain.chain, header.epoch, header.height, Payload::empty(), time, true)
                 .expect("an empty payload parses")
         });
@@ -299,6 +364,16 @@ impl Idea {
         flipped.0[0] ^= 1;
         self.other_face.get(&(vote.view, vote.height)).map_or(flipped, Block::digest)
     }
+}
+
+/// Claims that null blocks are prepared above the checkpoint, of as late a view as can be.
+fn claim_nulls(change: &mut ViewChange, epoch: u64) {
+    let low = change.stable.height();
+    let claim = |height| {
+        let vote = Vote { view: change.view - 1, height, block: Block::null(epoch, height).digest() };
+        Prepared { vote, certificate: Certificate::Threshold([7; 48]) }
+    };
+    change.prepared = (low + 1..=low + 2).map(claim).collect();
 }
 
 fn is_forward(frame: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use bft_core::envelope::{Body, Envelope, SealWith, StatePart, StateQuestion};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::transaction::Payload;
 use bft_core::types::{ReplicaId, Timestamp};
-use crypto::{Digest, Share, Statement, StatementKind};
+use crypto::{Digest, Share, Signature, Statement, StatementKind};
 use engines::AnyMessage;
 use pbft::{
     COMMIT, Message, NEW_VIEW, NewView, PREPARE, PrePrepare, Prepared, Relay, Status, VIEW_CHANGE,
@@ -293,8 +293,8 @@ pub(super) fn flood(
     let vote = Vote { view, height, block: orphan };
     match random.index(5) {
         0 => {
-            // Of a view that it will lead.
-            let view = view - view % n + me;
+            // Of a view that it will lead, or that another one does.
+            let view = if random.per_mille(700) { view - view % n + me } else { view };
             let time = Timestamp(random.bits() >> 14);
             let block = Block::new(&domain.chain, domain.epoch, height, Payload::empty(), time, true)
                 .expect("an empty payload parses");
@@ -314,4 +314,18 @@ pub(super) fn flood(
             Message::FetchViewChanges(view, sources)
         }
     }
+}
+
+/// A new view and the view-changes that it names, all passed on in the names of others: nothing is prepared, they say.
+pub(super) fn forged_view(replicas: usize, memory: &Memory, random: &mut Random) -> Vec<Message> {
+    let Some(stable) = memory.stable.back() else { return Vec::new() };
+    let view = memory.view + random.between(1, 2);
+    let change = ViewChange { view, stable: stable.clone(), prepared: Vec::new() };
+    let signature = Signature([8; 64]);
+    let quorum = (replicas + (replicas - 1) / 3) / 2 + 1;
+    let authors = || (0..quorum as u16).map(ReplicaId);
+    let sources = authors().map(|author| (author, change.digest())).collect();
+    let new_view = Relay::NewView(NewView { view, sources }, signature);
+    let changes = authors().map(|author| Relay::ViewChange(author, Box::new(change.clone()), signature));
+    [new_view].into_iter().chain(changes).map(Message::Relay).collect()
 }
