@@ -1,15 +1,16 @@
 //! `quorate evidence`: which replicas were caught lying, and how to show it to others.
 
 use super::network::{ask_each, chosen, on_runtime, patiently};
+use super::output::{self, Format};
+use super::print;
 use super::status::lines;
-use super::{output, print};
 use crate::evidence::{EvidenceDir, read};
 use crate::home::{Home, read_genesis};
 use anyhow::Context;
 use bft_core::committee::Trust;
 use bft_core::evidence::{Evidence, verify};
 use bft_core::genesis::Genesis;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use crypto::{Digest, ReplicaId};
 use engines::AnyMessage;
@@ -52,14 +53,6 @@ pub(super) struct Arguments {
     /// How to print.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 /// One verified lie.

@@ -98,3 +98,12 @@ pub(crate) fn proof_in_words(proven: &ProvenReceipt) -> String {
 pub(crate) fn short(digest: &Digest) -> String {
     super::hexadecimal::encode(&digest.0[..6])
 }
+
+/// How to print.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}

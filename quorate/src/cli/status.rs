@@ -1,11 +1,12 @@
 //! `quorate status`: what every replica says of itself.
 
 use super::network::{ask_each, chosen, on_runtime, patiently};
-use super::{output, print};
+use super::output::{self, Format};
+use super::print;
 use crate::home::read_genesis;
 use bft_core::genesis::Genesis;
 use bft_core::request::StatusReport;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use client::Client;
 use comfy_table::{ContentArrangement, Table, presets};
 use crypto::ReplicaId;
@@ -35,14 +36,6 @@ pub(super) struct Arguments {
     /// How to print.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 /// One replica.

@@ -370,7 +370,8 @@ impl Idea {
 fn claim_nulls(change: &mut ViewChange, epoch: u64) {
     let low = change.stable.height();
     let claim = |height| {
-        let vote = Vote { view: change.view - 1, height, block: Block::null(epoch, height).digest() };
+        let vote =
+            Vote { view: change.view.saturating_sub(1), height, block: Block::null(epoch, height).digest() };
         Prepared { vote, certificate: Certificate::Threshold([7; 48]) }
     };
     change.prepared = (low + 1..=low + 2).map(claim).collect();

@@ -8,7 +8,7 @@ use bench::consortium::{Consortium, ConsortiumConfig, replica_id};
 use bench::process::{ReplicaProcess, stop_all};
 use bft_core::genesis::Limits;
 use quorate::home::{Home, ReplicaConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -45,6 +45,8 @@ pub struct World {
     pub consortium: Consortium,
     processes: Vec<ReplicaProcess>,
     lives: Vec<Life>,
+    /// Who may have contradicted itself, and stops when it is shown that.
+    forgetful: BTreeSet<usize>,
     mesh: Mesh,
     weather: Conditions,
     /// Troubles of links: what a replica suffers, by the number of the strike.
@@ -99,6 +101,7 @@ impl World {
             processes,
             mesh,
             weather: Conditions::default(),
+            forgetful: BTreeSet::new(),
             links: BTreeMap::new(),
             twins: BTreeMap::new(),
             small_disk,
@@ -163,6 +166,7 @@ impl World {
                 self.restart(replica)?;
             }
             Fault::Twin => {
+                self.forgetful.insert(replica);
                 self.kill(replica)?;
                 let twin = self.consortium.dir.join(format!("twin-{strike}"));
                 copy_tree(&home, &twin)?;
@@ -192,6 +196,7 @@ impl World {
             }
             Fault::DiskFull { .. } => self.stops_for_want_of_room(replica).await?,
             Fault::Rollback => {
+                self.forgetful.insert(replica);
                 self.kill(replica)?;
                 let home = self.consortium.home(replica);
                 fs::remove_dir_all(home.join("data"))?;
@@ -200,9 +205,12 @@ impl World {
             }
             Fault::Twin => {
                 if let Some(mut twin) = self.twins.remove(&strike) {
-                    self.peak = self.peak.max(watch::inspect(&twin).map_err(anyhow::Error::msg)?);
-                    if let Some(status) = twin.ended() {
-                        bail!("the twin of r{replica} ended with {status}: {}", twin.last_words());
+                    match twin.ended() {
+                        None => self.peak = self.peak.max(watch::inspect(&twin).map_err(anyhow::Error::msg)?),
+                        Some(_) if contradicted_itself(&twin) => {}
+                        Some(status) => {
+                            bail!("the twin of r{replica} ended with {status}: {}", twin.last_words())
+                        }
                     }
                     twin.kill()?;
                 }
@@ -213,7 +221,7 @@ impl World {
     }
 
     fn kill(&mut self, replica: usize) -> anyhow::Result<()> {
-        self.inspect(replica)?;
+        self.check_one(replica)?;
         self.lives[replica] = Life::Ended;
         self.processes[replica].kill()
     }
@@ -264,26 +272,27 @@ impl World {
         Ok(())
     }
 
-    /// Whether all processes are as they should be. One that lost its port to another program is started again.
+    /// Whether all processes are as they should be. One that lost its port to another program is started again, and one that
+    /// stopped because it had contradicted itself on an empty directory.
     ///
     /// # Errors
     /// Which is not.
     pub fn check(&mut self) -> anyhow::Result<()> {
-        for replica in 0..self.processes.len() {
-            let process = &mut self.processes[replica];
-            if self.lives[replica] == Life::Runs
-                && let Some(status) = process.ended()
-            {
-                if process.lost_its_port() {
-                    process.kill()?;
-                    process.restart()?;
-                    continue;
-                }
-                bail!("r{replica} ended by itself ({status}): {}", process.last_words());
-            }
-            self.inspect(replica)?;
+        (0..self.processes.len()).try_for_each(|replica| self.check_one(replica))
+    }
+
+    fn check_one(&mut self, replica: usize) -> anyhow::Result<()> {
+        let process = &mut self.processes[replica];
+        let ended = process.ended().filter(|_| self.lives[replica] == Life::Runs);
+        let Some(status) = ended else { return self.inspect(replica) };
+        if self.forgetful.contains(&replica) && contradicted_itself(process) {
+            // What the message asks of its operator.
+            fs::remove_dir_all(self.consortium.home(replica).join("data"))?;
+        } else if !process.lost_its_port() {
+            bail!("r{replica} ended by itself ({status}): {}", process.last_words());
         }
-        Ok(())
+        process.kill()?;
+        process.restart()
     }
 
     /// Stops everybody, who must obey.
@@ -291,6 +300,7 @@ impl World {
     /// # Errors
     /// If one does not.
     pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.check()?;
         self.lives.fill(Life::Ended);
         stop_all(&mut self.processes, STOP_PATIENCE)
     }
@@ -416,4 +426,11 @@ impl Drop for SmallDisk {
         // Lazily: the process that uses it may just be ending. If it fails, the directory cannot be removed, and says so.
         let _ = Command::new("umount").arg("-l").arg(&self.0).output();
     }
+}
+
+/// Threats 22, 79: a replica that is shown evidence against itself stops, and says what to do.
+fn contradicted_itself(process: &ReplicaProcess) -> bool {
+    let said = process.last_words();
+    said.contains("this replica has signed two statements that contradict each other")
+        && said.contains("start on an empty one")
 }
