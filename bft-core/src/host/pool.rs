@@ -36,6 +36,8 @@ struct Entry {
     item: Item,
     organisation: Organisation,
     arrived: Time,
+    /// Since when it waits to be taken by the leader, or to be looked at again.
+    looked: Time,
     /// Whether a client gave it to this replica: then this replica forwards it.
     local: bool,
     /// Whether it stands in its queue. Invariant: `ready_bytes` is the sum over these.
@@ -66,7 +68,7 @@ pub struct Pool {
     /// Where the next payload starts taking turns.
     turn: Organisation,
     ready_bytes: usize,
-    /// Transactions that everybody will hear of unless they execute, in order of arrival.
+    /// Transactions that everybody will hear of unless they are taken or execute, and since when they wait for it.
     unspread: VecDeque<(Time, ItemKey)>,
     quota_bytes: usize,
     late: Duration,
@@ -119,7 +121,7 @@ impl Pool {
         queue.arrivals.push_back((now, key));
         self.unspread.push_back((now, key));
         self.ready_bytes += item.transaction.size();
-        self.entries.insert(key, Entry { item, organisation, arrived: now, local, ready: true });
+        self.entries.insert(key, Entry { item, organisation, arrived: now, looked: now, local, ready: true });
         Ok(())
     }
 
@@ -269,22 +271,28 @@ impl Pool {
         self.entries.values().filter(|entry| entry.local).map(|entry| entry.item.clone()).collect()
     }
 
-    /// Takes the transactions that have waited since `since` or longer, each once: the leader does not take them, so
-    /// everybody has to hear of them.
-    pub fn overdue(&mut self, since: Time) -> Vec<Item> {
+    /// Takes the transactions that have waited for `patience` or longer, each once: the leader does not take them, so everybody has
+    /// to hear of them. One that leads takes them itself, and looks again later, when it may not lead any more.
+    pub fn overdue(&mut self, now: Time, patience: Duration, leads: bool) -> Vec<Item> {
         let mut overdue = Vec::new();
-        while let Some((arrived, key)) = self.unspread.front().filter(|(arrived, _)| *arrived <= since) {
-            if let Some(entry) = self.entries.get(key).filter(|entry| entry.arrived == *arrived) {
+        while let Some((since, key)) = self.unspread.pop_front_if(|(since, _)| now.since(*since) >= patience)
+        {
+            let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.looked == since) else {
+                continue;
+            };
+            if leads {
+                entry.looked = now;
+                self.unspread.push_back((now, key));
+            } else {
                 overdue.push(entry.item.clone());
             }
-            self.unspread.pop_front();
         }
         overdue
     }
 
-    /// Arrival of the first transaction that [`Pool::overdue`] looks at.
+    /// Since when the first transaction waits that [`Pool::overdue`] looks at.
     pub fn next_overdue(&self) -> Option<Time> {
-        self.unspread.front().map(|(arrived, _)| *arrived)
+        self.unspread.front().map(|(since, _)| *since)
     }
 }
 
@@ -375,7 +383,25 @@ mod tests {
         pool.refresh(&[Digest([1; 32])]);
         assert_eq!(keys(&pool.take(9999)), [(1, 2), (1, 3)]);
         assert_eq!(pool.local(), vec![]);
-        assert_eq!(pool.overdue(Time(0)).len(), 3);
-        assert_eq!(pool.overdue(Time(0)).len(), 0);
+    }
+
+    #[test]
+    fn everybody_hears_once_of_what_the_leader_does_not_take() {
+        let mut pool = Pool::new(1 << 20, 1, LATE);
+        for sequence in 1..=3 {
+            pool.add(Time(sequence), item(1, sequence), 0, false).unwrap();
+        }
+        let patience = Duration::from_nanos(10);
+        assert_eq!(keys(&pool.overdue(Time(11), patience, false)), [(1, 1)]);
+        assert_eq!(keys(&pool.overdue(Time(12), patience, true)), []);
+        assert_eq!(keys(&pool.overdue(Time(13), patience, false)), [(1, 3)]);
+        // The second one was looked at by a leader, and is looked at again a while after that.
+        assert_eq!(pool.next_overdue(), Some(Time(12)));
+        assert_eq!(keys(&pool.overdue(Time(22), patience, false)), [(1, 2)]);
+        // What has executed is forgotten by a leader too.
+        pool.add(Time(30), item(1, 4), 0, false).unwrap();
+        pool.executed(1, [item(1, 4).key()].into_iter());
+        assert_eq!(keys(&pool.overdue(Time(40), patience, true)), []);
+        assert_eq!(pool.next_overdue(), None);
     }
 }

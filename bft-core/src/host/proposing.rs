@@ -90,7 +90,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.forward(&[leader], items, effects);
         }
         if self.spread_at().is_some_and(|at| at <= now) {
-            let overdue = self.pool.overdue(now - self.patience());
+            let overdue = self.pool.overdue(now, self.patience(), leader == self.config.me);
             let others: Vec<ReplicaId> = self.others().collect();
             self.forward(&others, overdue, effects);
         }
@@ -108,7 +108,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     pub(super) fn spread_at(&self) -> Option<Time> {
-        self.pool.next_overdue().map(|arrived| arrived + self.patience())
+        self.pool.next_overdue().map(|since| since + self.patience())
     }
 
     fn forward(&mut self, to: &[ReplicaId], items: Vec<Item>, effects: &mut Vec<Effect>) {
