@@ -25,6 +25,16 @@ sim SEED:
 swarm A B:
     cargo run --release -p sim -- --protocol pbft --seeds {{A}}..{{B}}
 
+# A night's work: seeds that nobody has run yet from A on, severe storms, real signatures, twins.
+night A:
+    cargo run --release -p sim -- --protocol pbft --seeds {{A}}..$(({{A}} + 100000))
+    cargo run --release -p sim -- --protocol pbft --severe --seeds {{A}}..$(({{A}} + 20000))
+    cargo run --release -p sim -- --protocol pbft --scheme threshold --seeds {{A}}..$(({{A}} + 1000))
+    cargo run --release -p sim -- --protocol pbft --scheme ed25519 --seeds {{A}}..$(({{A}} + 2000))
+    cargo run --release -p sim -- twins --rounds 3
+    cargo run --release -p sim -- twins --rounds 4 --replicas 7 --sample {{A}}..$(({{A}} + 500))
+    cargo run --release -p sim -- twins --rounds 4 --replicas 10 --sample {{A}}..$(({{A}} + 500))
+
 # Break rules on purpose, one at a time, and run seeds until one fails: names between commas, `all`, `ordinary` or `list`.
 mutants NAMES="ordinary":
     cargo run --release -p sim --features mutants -- --mutant {{NAMES}}

@@ -4,7 +4,7 @@
 mod hunt;
 
 use clap::{Parser, Subcommand};
-use crypto::{Digest, Domain, Hasher, ProtocolTag};
+use crypto::{Digest, Domain, Hasher, ProtocolTag, Scheme};
 use sim::twins::{self, Attack};
 use sim::{Faults, Outcome, Scenario, Tally, run};
 use std::collections::BTreeMap;
@@ -41,6 +41,9 @@ struct Arguments {
     /// and only evidence against an honest replica fails.
     #[arg(long)]
     liars: Option<usize>,
+    /// How certificates are made: `threshold` or `ed25519`. Keyed checksums, which are much faster, if not given.
+    #[arg(long)]
+    scheme: Option<Scheme>,
     /// Runs at once, each on a thread of its own; one for each core if not given, and one at a time with --trace.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
@@ -153,9 +156,10 @@ fn main() -> ExitCode {
     let mut failed = Vec::new();
     let mut audits = BTreeMap::new();
     let mut beyond: BTreeMap<String, u64> = BTreeMap::new();
-    let (replicas, liars, trace) = (arguments.replicas, arguments.liars, arguments.trace);
+    let Arguments { replicas, liars, scheme, trace, .. } = arguments;
     let faults = if arguments.severe { Faults::Severe } else { Faults::All };
-    let scenario = |seed| Scenario { protocol, replicas, liars, faults, trace, ..Scenario::of_seed(seed) };
+    let scenario =
+        |seed| Scenario { protocol, replicas, liars, faults, scheme, trace, ..Scenario::of_seed(seed) };
     #[cfg(feature = "mutants")]
     if let Some(mutant) = &arguments.mutant {
         let threads = threads(&arguments);
@@ -185,9 +189,10 @@ fn main() -> ExitCode {
             let replicas = arguments.replicas.map_or(String::new(), |n| format!(" --replicas {n}"));
             println!("seed {seed}: {why}");
             let liars = arguments.liars.map_or(String::new(), |k| format!(" --liars {k}"));
+            let scheme = scheme.map_or(String::new(), |scheme| format!(" --scheme {scheme}"));
             let severe = if arguments.severe { " --severe" } else { "" };
             println!(
-                "  again: cargo run --release -p sim -- --protocol {}{replicas}{liars}{severe} --seeds {seed} --trace",
+                "  again: cargo run --release -p sim -- --protocol {}{replicas}{liars}{scheme}{severe} --seeds {seed} --trace",
                 arguments.protocol
             );
             failed.push(seed);

@@ -128,13 +128,7 @@ impl Replica {
 
     /// Signs, as the holder of the keys.
     pub fn seal(&self, job: &SealJob) -> Seal {
-        match job.with {
-            SealWith::Nothing => Seal::None,
-            SealWith::Share(statement) => Seal::Share(self.signer.sign(&statement)),
-            SealWith::Signature(statement) => {
-                Seal::Signature(self.identity.sign_simulated(&statement.encode()))
-            }
-        }
+        seal(job.with, &self.signer, &self.identity)
     }
 
     /// Whether what it does counts for the checkers.
@@ -150,4 +144,16 @@ impl Replica {
 
 fn new_edge(config: &HostConfig) -> Edge {
     Edge::new(config.trust.clone(), config.genesis.limits, TransactionVerifier::Simulated)
+}
+
+/// Seals what is to be sealed; the simulated scheme has a stand-in for identities too.
+pub(crate) fn seal(with: SealWith, signer: &QuorumSigner, identity: &IdentitySecret) -> Seal {
+    match with {
+        SealWith::Nothing => Seal::None,
+        SealWith::Share(statement) => Seal::Share(signer.sign(&statement)),
+        SealWith::Signature(statement) => Seal::Signature(match signer {
+            QuorumSigner::Simulated(_) => identity.sign_simulated(&statement.encode()),
+            QuorumSigner::Threshold(_) | QuorumSigner::Ed25519(_) => identity.sign(&statement.encode()),
+        }),
+    }
 }

@@ -17,7 +17,7 @@ use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo}
 use bft_core::host::{HostConfig, LocalLimits, genesis_state};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Digest, ReplicaId, Time};
-use crypto::{ClientSecret, FaultModel, IdentitySecret, ProtocolTag, QuorumVerifier, Scheme};
+use crypto::{ClientSecret, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, Scheme};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub struct Scenario {
     pub liars: Option<usize>,
     /// What goes wrong besides.
     pub faults: Faults,
+    /// How certificates are made: with keyed checksums of the same size as threshold signatures, if not with a real scheme.
+    pub scheme: Option<Scheme>,
     /// A rule to break, to see that the checkers notice.
     pub canary: Option<Canary>,
     /// Print what happens.
@@ -60,6 +62,7 @@ impl Scenario {
             behaviour: None,
             liars: None,
             faults: Faults::All,
+            scheme: None,
             canary: None,
             trace: false,
         }
@@ -242,6 +245,29 @@ pub(crate) fn tally(world: &World) -> Tally {
     }
 }
 
+/// What verifies certificates, and what each replica signs with.
+fn keys(
+    scheme: Option<Scheme>,
+    seed: [u8; 32],
+    identities: &[IdentitySecret],
+    quorum: usize,
+) -> (QuorumVerifier, Vec<QuorumSigner>) {
+    let keys = "distinct keys, and a quorum that is not more than all";
+    match scheme {
+        None => QuorumVerifier::simulated(seed, identities.len(), quorum),
+        Some(Scheme::Threshold) => {
+            let (public, shares) = crypto::trusted_dealer(seed, identities.len(), quorum).expect(keys);
+            let signers = shares.into_iter().map(QuorumSigner::Threshold).collect();
+            (QuorumVerifier::threshold(public).expect(keys), signers)
+        }
+        Some(Scheme::Ed25519) => {
+            let public = identities.iter().map(IdentitySecret::public).collect();
+            let signers = identities.iter().cloned().map(QuorumSigner::Ed25519).collect();
+            (QuorumVerifier::ed25519(public, quorum).expect(keys), signers)
+        }
+    }
+}
+
 pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     let n = scenario.replicas.unwrap_or_else(|| [4, 4, 4, 4, 5, 7, 10][random.index(7)]);
     let secrets: Vec<ClientSecret> =
@@ -254,7 +280,7 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     }
     // A certificate of too few is no certificate: whoever makes one believes it.
     let quorum = Mutant::PrepareQuorum.lowers(committee.quorum());
-    let (verifier, signers) = QuorumVerifier::simulated(seed(random), n, quorum);
+    let (verifier, signers) = keys(scenario.scheme, seed(random), &identities, quorum);
     let trust = Trust { committee, ..genesis.trust_with(verifier) };
     let local = LocalLimits {
         pool_bytes: 1 << 20,

@@ -1,6 +1,6 @@
 //! Each kind of liar, a few seeds each: nothing is violated, and it did lie. `cargo run --release -p sim` runs thousands.
 
-use crypto::ProtocolTag;
+use crypto::{ProtocolTag, Scheme};
 use sim::adversary::Behaviour;
 use sim::twins::{self, Attack};
 use sim::{Canary, Faults, Mishap, Outcome, Scenario, Tally, run};
@@ -277,4 +277,14 @@ fn evidence_that_is_kept_back_is_noticed() {
 fn quorums_that_need_not_intersect_are_noticed() {
     let rule = sings(Canary::SmallQuorums, Behaviour::Equivocate, 5);
     assert_eq!(rule, Some("agreement"));
+}
+
+#[test]
+fn with_real_signatures_runs_go_as_well() {
+    for (scheme, seed) in [(Scheme::Threshold, 4), (Scheme::Ed25519, 7)] {
+        let scenario = Scenario { replicas: Some(4), scheme: Some(scheme), ..Scenario::of_seed(seed) };
+        let Outcome { tally, violation, .. } = run(&scenario);
+        assert_eq!(violation, None, "{scheme}");
+        assert!(tally.heights > 0 && tally.views > 0, "{scheme}: {tally:?}");
+    }
 }

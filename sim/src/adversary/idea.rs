@@ -3,6 +3,7 @@
 use super::memory::Memory;
 use super::{Behaviour, LiarConfig, Utterance, mutate};
 use crate::random::Random;
+use crate::replica::seal;
 use bft_core::block::Block;
 use bft_core::codec;
 use bft_core::committee::StatementDomain;
@@ -229,13 +230,7 @@ impl Idea {
     }
 
     fn seal(&self, with: SealWith) -> Seal {
-        match with {
-            SealWith::Nothing => Seal::None,
-            SealWith::Share(statement) => Seal::Share(self.signer.sign(&statement)),
-            SealWith::Signature(statement) => {
-                Seal::Signature(self.identity.sign_simulated(&statement.encode()))
-            }
-        }
+        seal(with, &self.signer, &self.identity)
     }
 
     fn mutate(&mut self, to: ReplicaId, frame: Bytes) -> Vec<Utterance> {
