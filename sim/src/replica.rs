@@ -37,6 +37,8 @@ pub struct Replica {
     pub shown: Height,
     /// A sync is under way.
     pub syncing: bool,
+    /// When the last state handed out is on disk.
+    pub flushed_by: Time,
     /// The tick that is scheduled.
     pub tick_at: Option<Time>,
     /// Its clocks.
@@ -72,6 +74,7 @@ impl Replica {
             life: 0,
             shown: 0,
             syncing: false,
+            flushed_by: Time(0),
             tick_at: None,
             clock,
             paused: None,

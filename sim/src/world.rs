@@ -480,6 +480,10 @@ impl World {
                     self.later(replica, Event::Flushed { height: batch.height });
                 }
                 let delay = self.random.span(Duration::from_millis(1), Duration::from_millis(20));
+                // One after the other, as the state store writes them.
+                let node = &mut self.replicas[replica.index()];
+                node.flushed_by = node.flushed_by.max(self.now + delay);
+                let delay = node.flushed_by.since(self.now);
                 self.at(delay, Action::Flushed { replica, life, batch: Box::new(batch) });
             }
             Effect::Stable { height } => self.replicas[replica.index()].edge.set_stable(height),
