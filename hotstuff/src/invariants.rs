@@ -1,0 +1,36 @@
+//! What no correct run breaks. Checked after every step in tests and in the simulator.
+
+use crate::engine::HotStuff;
+
+impl HotStuff {
+    pub(crate) fn check_invariants(&self) {
+        assert!(
+            self.stable <= self.executed && self.executed <= self.committed,
+            "stable ≤ executed ≤ committed"
+        );
+        assert!(self.high.node.view < self.view, "a certificate begins the next view");
+        assert!(self.safety.locked <= self.high.node.view, "the lock is certified, and so is its child");
+        assert!(self.tc.as_ref().is_none_or(|tc| tc.view < self.view), "a timeout certificate begins the next tenure");
+        let members = self.config.committee.replicas;
+        assert!(self.votes.len() <= members && self.timeouts.len() <= members, "one word a signer");
+        if let Some(ballot) = &self.ballot {
+            assert!(ballot.node.view <= self.safety.voted && ballot.node.view <= self.view);
+            assert!(ballot.locked <= self.safety.locked, "a lock only rises");
+        }
+        assert!(self.timeout.as_ref().is_none_or(|timeout| timeout.view <= self.safety.voted));
+        for (digest, known) in self.tree.iter() {
+            assert_eq!(*digest, known.node.digest());
+            assert!(self.is_in_reach(known.node.height), "{:?} is outside the window", known.node);
+            let body = known.body.is_some();
+            assert!(!body || known.node.height > self.committed, "bodies above the committed height only");
+            assert!(known.voted.is_none() || known.stored, "a vote implies a durable block");
+        }
+        let above = self.tree.iter().filter(|(_, known)| known.node.height > self.committed).count() as u64;
+        let most = self.config.limits.reach() + 2 * self.config.limits.tenure_views + 2;
+        assert!(above <= most, "{above} nodes above the committed height, of at most {most}");
+        for (height, digest) in &self.decided {
+            let known = self.tree.node(digest);
+            assert!(*height > self.committed && known.is_some_and(|node| node.height == *height));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What a replica must not forget.
+
+use crate::message::{Node, Qc, Tc, Timeout};
+use bft_core::committee::StatementDomain;
+use bft_core::types::{Height, View};
+use crypto::Statement;
+use serde::{Deserialize, Serialize};
+
+/// A vote, with what it rested on: enough to say it again, and as its leader to propose the node again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ballot {
+    /// What was voted for.
+    pub node: Node,
+    /// The certificate of its parent.
+    pub justify: Qc,
+    /// Why its view began, unless `justify` says it.
+    pub tc: Option<Tc>,
+    /// The view locked on when it was cast.
+    pub locked: View,
+}
+
+/// One durable promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// Voted for this node; will not vote in its view or an earlier one again.
+    Vote(Box<Ballot>),
+    /// Timed out in this view; will not vote in it or an earlier one again.
+    Timeout(Timeout),
+}
+
+impl bft_core::engine::Record for Record {
+    fn signed(&self, domain: &StatementDomain) -> Vec<Statement> {
+        match self {
+            Record::Vote(ballot) => vec![ballot.node.statement(domain)],
+            Record::Timeout(timeout) => vec![timeout.statement(domain)],
+        }
+    }
+
+    fn height(&self) -> Height {
+        match self {
+            Record::Vote(ballot) => ballot.node.height,
+            Record::Timeout(_) => 0,
+        }
+    }
+}

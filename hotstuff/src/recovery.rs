@@ -1,0 +1,123 @@
+//! From records to a running engine.
+
+use crate::engine::{HotStuff, Out, to_one};
+use crate::message::{Message, Node, Qc};
+use crate::record::{Ballot, Record};
+use crate::rules::{self, Safety};
+use crate::timing::Timing;
+use crate::tree::Tree;
+use bft_core::engine::{EngineConfig, Output, Recipients, Start};
+use bft_core::types::Time;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl HotStuff {
+    pub(crate) fn start(config: EngineConfig, start: Start<HotStuff>, now: Time, out: &mut Out) -> HotStuff {
+        let Start { tip, tip_header: _, stable, records, blocks } = start;
+        let mut engine = HotStuff {
+            config,
+            view: 1,
+            safety: Safety { voted: 0, locked: 0 },
+            high: Qc { node: Node::genesis(&config.genesis_entry), proof: None },
+            tc: None,
+            ballot: None,
+            timeout: None,
+            committed: tip.height,
+            executed: tip.height,
+            stable: stable.height(),
+            tree: Tree::default(),
+            decided: BTreeMap::new(),
+            held: None,
+            votes: BTreeMap::new(),
+            combining: None,
+            timeouts: BTreeMap::new(),
+            aggregating: None,
+            refused: BTreeSet::new(),
+            told: 0,
+            asked: false,
+            timing: Timing { entered: now, committed: now, ..Timing::default() },
+            wanted: None,
+            tokens: 0,
+        };
+        for record in records {
+            engine.restore(now, record);
+        }
+        for block in blocks {
+            for known in engine.tree.with_block(block.digest()) {
+                known.keep(block.clone());
+                known.stored = true;
+            }
+        }
+        engine.resume(now, out);
+        engine
+    }
+
+    fn restore(&mut self, now: Time, record: Record) {
+        match record {
+            Record::Vote(ballot) => {
+                let Ballot { node, justify, tc, locked } = (*ballot).clone();
+                self.safety.voted = self.safety.voted.max(node.view);
+                self.safety.locked = self.safety.locked.max(locked);
+                self.know(now, justify);
+                self.view = self.view.max(node.view);
+                if let Some(tc) = tc.filter(|tc| self.tc.as_ref().is_none_or(|held| held.view < tc.view)) {
+                    self.know(now, tc.high.clone());
+                    self.tc = Some(tc);
+                }
+                if self.is_in_reach(node.height) {
+                    self.tree.learn(now, node).voted = Some((*ballot).clone());
+                }
+                if self.ballot.as_ref().is_none_or(|last| last.node.view < node.view) {
+                    self.ballot = Some(*ballot);
+                }
+            }
+            Record::Timeout(timeout) => {
+                self.safety.voted = self.safety.voted.max(timeout.view);
+                self.know(now, timeout.high.clone());
+                if self.timeout.as_ref().is_none_or(|last| last.view < timeout.view) {
+                    self.timeout = Some(timeout);
+                }
+            }
+        }
+    }
+
+    /// A certificate from a record.
+    fn know(&mut self, now: Time, qc: Qc) {
+        self.safety.locked = rules::lock(self.safety.locked, &qc.node);
+        if self.is_in_reach(qc.node.height) {
+            self.tree.learn(now, qc.node);
+        }
+        self.view = self.view.max(qc.node.view + 1);
+        if qc.node.view > self.high.node.view {
+            self.high = qc;
+        }
+    }
+
+    /// Takes up the view where it was left, and says again what was promised.
+    fn resume(&mut self, now: Time, out: &mut Out) {
+        if let Some(ballot) = &self.ballot
+            && ballot.node.height > self.committed
+        {
+            let known = self.tree.get(&ballot.node.digest());
+            let durable = known.is_none_or(|known| known.body.is_some());
+            assert!(durable, "a vote implies a durable block, at height {}", ballot.node.height);
+        }
+        self.settle(now, self.config.me, out);
+        if let Some(timeout) = self.timeout.clone().filter(|_| self.has_left()) {
+            // Everybody may have waited for it meanwhile.
+            out.push(Output::Send { to: Recipients::All, message: Message::Timeout(timeout) });
+        }
+        // It comes back to this replica too, which counts its own vote in no other way.
+        if let Some(proposal) = self.own_proposal() {
+            out.push(Output::Send {
+                to: Recipients::All,
+                message: Message::Proposal(Box::new(proposal)),
+            });
+        } else if let Some(ballot) = self.ballot.as_ref().filter(|ballot| ballot.node.view == self.view) {
+            for collector in self.collectors(self.view) {
+                to_one(collector, Message::Vote(ballot.node), out);
+            }
+        }
+        self.want_payload(now, out);
+        self.set_timers(now, out);
+    }
+}

@@ -1,0 +1,100 @@
+//! Retransmission: asks again for what it lacks, and sends again what others lack.
+
+use crate::engine::{HotStuff, Out, to_all, to_one};
+use crate::message::{Message, Node, Proposal, Status};
+use bft_core::engine::Output;
+use bft_core::mutants::Mutant;
+use bft_core::types::{Height, Time};
+use crypto::{Digest, ReplicaId};
+
+impl HotStuff {
+    /// While something waits: as leader, says its proposal again to those who have not voted; else says to the leader how far it is,
+    /// and its vote again. One message each way, so that it stays linear.
+    pub(crate) fn on_resend(&mut self, now: Time, out: &mut Out) {
+        self.timing.resend = None;
+        if Mutant::NoRetransmission.is_on() {
+            return;
+        }
+        let leader = self.leader(self.view);
+        if leader == self.config.me {
+            if let Some(proposal) = self.own_proposal() {
+                let node = proposal.node();
+                let voted = |replica: &ReplicaId| self.votes.get(replica).is_some_and(|(v, _)| *v == node);
+                for replica in self.others().into_iter().filter(|replica| !voted(replica)) {
+                    to_one(replica, Message::Proposal(Box::new(proposal.clone())), out);
+                }
+            } else if self.told >= self.high.node.view {
+                // A certificate that ended the work here may have been lost to others.
+                to_all(Message::Certificate(self.high.clone()), out);
+            }
+        } else {
+            let (view, high, committed) = (self.view, self.high.node.view, self.committed);
+            to_one(leader, Message::Status(Status { view, high, committed }), out);
+        }
+        if let Some(node) = self.pending_vote().filter(|_| leader != self.config.me) {
+            for collector in self.collectors(node.view) {
+                to_one(collector, Message::Vote(node), out);
+            }
+        }
+        self.asked = false;
+        // Any of the others may have what is missing.
+        let others = self.others();
+        let turn = usize::try_from(now.0 / 1000).unwrap_or(0) % others.len().max(1);
+        if let Some(other) = others.get(turn) {
+            self.settle(now, *other, out);
+        }
+    }
+
+    /// Its vote in this view, which is not certified yet.
+    fn pending_vote(&self) -> Option<Node> {
+        self.ballot.as_ref().map(|ballot| ballot.node).filter(|node| node.view == self.view)
+    }
+
+    /// As leader: its proposal in this view, as it was.
+    pub(crate) fn own_proposal(&self) -> Option<Proposal> {
+        let ballot = self.ballot.as_ref().filter(|ballot| ballot.node.view == self.view && self.leads())?;
+        let block = self.tree.get(&ballot.node.digest())?.body.clone()?;
+        Some(Proposal { view: self.view, block, justify: ballot.justify.clone(), tc: ballot.tc.clone() })
+    }
+
+    pub(crate) fn on_status(&mut self, from: ReplicaId, status: Status, out: &mut Out) {
+        if status.committed < self.stable {
+            out.push(Output::Advise { to: from });
+        }
+        self.tell(from, status.high, status.view, out);
+    }
+
+    /// Gives the part of a branch that is known here.
+    pub(crate) fn on_fetch_nodes(&self, from: ReplicaId, tip: Digest, above: Height, out: &mut Out) {
+        let most = usize::try_from(self.config.limits.reach()).unwrap_or(usize::MAX);
+        let nodes: Vec<Node> = self.tree.branch(tip, above).take(most).map(|known| known.node).collect();
+        if nodes.is_empty() {
+            // What is stable is fetched by height.
+            out.push(Output::Advise { to: from });
+        } else {
+            to_one(from, Message::Nodes(nodes), out);
+        }
+    }
+
+    /// Nodes that were asked for: they hang on the certified branch by their digests, and anything else is dropped.
+    pub(crate) fn on_nodes(&mut self, now: Time, from: ReplicaId, nodes: &[Node], out: &mut Out) {
+        let mut wanted = self.lowest_known().parent;
+        for node in nodes {
+            if node.digest() != wanted || !self.is_in_reach(node.height) || node.height <= self.committed {
+                break;
+            }
+            self.tree.learn(now, *node);
+            wanted = node.parent;
+            self.asked = false;
+        }
+        self.settle(now, from, out);
+    }
+
+    /// The lowest node of the certified branch that is known without a gap.
+    fn lowest_known(&self) -> Node {
+        self.tree
+            .branch(self.high.node.digest(), self.committed)
+            .last()
+            .map_or(self.high.node, |known| known.node)
+    }
+}

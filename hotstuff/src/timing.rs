@@ -1,0 +1,108 @@
+//! When to lose patience.
+
+use crate::engine::{HotStuff, Out, Timer};
+use bft_core::engine::Output;
+use bft_core::types::Time;
+use std::time::Duration;
+
+/// Doublings of the timeout, at most: 2^6 times the base.
+const MOST_DOUBLINGS: u32 = 6;
+
+/// How many timeouts a tenure may take while something waits all the time: a leader that commits one block each timeout does not
+/// keep the others waiting for `tenure_views` of them.
+const TIMEOUTS_PER_TENURE: u32 = 4;
+
+/// The clock of a tenure.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Timing {
+    /// Since when the oldest pooled transaction waits.
+    pub work: Option<Time>,
+    /// When the current tenure began.
+    pub entered: Time,
+    /// When something was committed last.
+    pub committed: Time,
+    /// As leader: when it proposed transactions last.
+    pub proposed: Time,
+    /// Tenures that failed since then.
+    pub failed: u32,
+    /// When to say to everybody that it has left, first.
+    pub spread_at: Time,
+    /// Others that left too still say so.
+    pub others_wait: bool,
+    /// Settings of the timers, so that they are not set again in vain.
+    pub progress: Option<Time>,
+    pub spread: Option<Time>,
+    pub resend: Option<Time>,
+}
+
+impl Timing {
+    /// A tenure began.
+    pub fn enter(&mut self, now: Time) {
+        self.entered = now;
+        self.others_wait = false;
+    }
+
+    /// The tenure is given up. Others need half a timeout to do so too, and the next leader to bring the certificate.
+    pub fn leave(&mut self, now: Time, base: Duration) {
+        self.spread_at = now + base / 2;
+        self.spread = None;
+    }
+
+    /// A tenure ended by timeouts.
+    pub fn fail(&mut self) {
+        self.failed = self.failed.saturating_add(1);
+    }
+
+    /// Something was committed.
+    pub fn commit(&mut self, now: Time) {
+        self.committed = now;
+        self.failed = 0;
+    }
+
+    /// The timeout of the current tenure: doubles with every failed one.
+    pub fn timeout(&self, base: Duration) -> Duration {
+        base.saturating_mul(1 << self.failed.min(MOST_DOUBLINGS))
+    }
+
+    /// When a tenure ends in which something waits since `since`: a timeout after the last progress, and no later than a few.
+    fn patience_ends(&self, since: Time, base: Duration) -> Time {
+        let (timeout, begun) = (self.timeout(base), since.max(self.entered));
+        let last = begun + timeout.saturating_mul(TIMEOUTS_PER_TENURE);
+        (begun.max(self.committed) + timeout).min(last)
+    }
+}
+
+impl HotStuff {
+    /// Since when the oldest thing waits: a transaction in the pool, or a certified or proposed node.
+    fn waiting_since(&self) -> Option<Time> {
+        let certified = self.tree.branch(self.high.node.digest(), self.committed);
+        let proposed = self.ballot.iter().filter_map(|ballot| self.tree.get(&ballot.node.digest()));
+        let open = certified.chain(proposed.filter(|known| known.node.height > self.committed));
+        open.filter(|known| !known.idle).map(|known| known.since).chain(self.timing.work).min()
+    }
+
+    /// Sets the timers that follow from the state, where they differ from their settings.
+    pub(crate) fn set_timers(&mut self, now: Time, out: &mut Out) {
+        let waiting = self.waiting_since();
+        let base = self.config.limits.view_timeout();
+        let left = self.has_left();
+        let progress = waiting.filter(|_| !left).map(|since| self.timing.patience_ends(since, base));
+        let spread = (left && (waiting.is_some() || self.timing.others_wait))
+            .then(|| self.timing.spread.unwrap_or(self.timing.spread_at.max(now)));
+        let resend = waiting.map(|_| self.timing.resend.unwrap_or(now + base / 4));
+        set(Timer::Progress, &mut self.timing.progress, progress, out);
+        set(Timer::Spread, &mut self.timing.spread, spread, out);
+        set(Timer::Resend, &mut self.timing.resend, resend, out);
+    }
+}
+
+fn set(timer: Timer, setting: &mut Option<Time>, at: Option<Time>, out: &mut Out) {
+    if *setting == at {
+        return;
+    }
+    *setting = at;
+    out.push(match at {
+        Some(at) => Output::SetTimer { timer, at },
+        None => Output::CancelTimer(timer),
+    });
+}
