@@ -1,18 +1,16 @@
 //! The world: a queue of things to happen, and what happens.
 
-use crate::adversary::Utterance;
 use crate::app;
 use crate::checker::{Checker, Violation};
 use crate::client::{Client, Outgoing, Submission};
-use crate::drive::Drive;
 use crate::fault::Fault;
+use crate::frames::describe;
 use crate::linear::{self, History};
 use crate::mutants;
 use crate::network::Network;
 use crate::random::Random;
 use crate::replica::{Replica, SimHost};
-use bft_core::codec;
-use bft_core::envelope::{Body, Envelope, Sealed};
+use bft_core::envelope::Body;
 use bft_core::evidence::Evidence;
 use bft_core::host::{CombineJob, Effect, Event, SealJob};
 use bft_core::log::StateBatch;
@@ -20,8 +18,7 @@ use bft_core::mutants::Mutant;
 use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
 use crypto::{CombineError, Digest, Domain, Hasher};
-use engines::{AnyEngine, AnyMessage};
-use pbft::Message;
+use engines::AnyEngine;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -102,7 +99,7 @@ pub struct World {
     pub accused: BTreeMap<ReplicaId, u64>,
     /// Sick disks are taken for sound ones: a canary.
     pub trusts_disks: bool,
-    sync_time: (Duration, Duration),
+    pub(crate) sync_time: (Duration, Duration),
 }
 
 impl World {
@@ -283,7 +280,7 @@ impl World {
     }
 
     /// A liar does not stop when it is found out; nor do two copies of one replica, which nobody looks after.
-    fn ignores(&self, replica: ReplicaId, evidence: &Evidence) -> bool {
+    pub(crate) fn ignores(&self, replica: ReplicaId, evidence: &Evidence) -> bool {
         let node = &self.replicas[replica.index()];
         (node.liar.is_some() || node.twin) && evidence.accused == node.config.me
     }
@@ -382,204 +379,9 @@ impl World {
         self.settle(replica, effects)
     }
 
-    pub(crate) fn settle(&mut self, replica: ReplicaId, effects: Vec<Effect>) -> Result<(), Violation> {
-        self.look_at(replica)?;
-        for effect in effects {
-            self.carry_out(replica, effect)?;
-        }
-        let node = &mut self.replicas[replica.index()];
-        let deadline = node.host.as_ref().and_then(bft_core::host::Host::deadline);
-        if let Some(at) = deadline
-            && let at = node.clock.when(at).max(self.now)
-            && node.tick_at.is_none_or(|tick| at < tick || tick < self.now)
-        {
-            node.tick_at = Some(at);
-            let life = node.life;
-            self.at(at.since(self.now), Action::Tick { replica, life });
-        }
-        Ok(())
-    }
-
-    /// Shows the checker what an honest replica has executed.
-    fn look_at(&mut self, replica: ReplicaId) -> Result<(), Violation> {
-        let node = &mut self.replicas[replica.index()];
-        let Some(host) = node.host.as_ref() else { return Ok(()) };
-        if !node.is_honest() {
-            return Ok(());
-        }
-        self.checker.view(replica, host.engine_view())?;
-        while node.shown < host.executed() {
-            let height = node.shown + 1;
-            let entry = host.entry_from(height).expect("the tip's entry is kept");
-            if entry.height == height {
-                self.checker.executed(replica, entry)?;
-            } else {
-                self.installed += 1;
-                self.checker.installed(replica, entry)?;
-            }
-            node.shown = entry.height;
-        }
-        let trace = std::mem::take(&mut *node.trace.lock().expect("one thread"));
-        for (height, client, sequence) in trace {
-            self.checker.applied(replica, height, client, sequence)?;
-        }
-        Ok(())
-    }
-
-    fn carry_out(&mut self, replica: ReplicaId, effect: Effect) -> Result<(), Violation> {
-        let life = self.replicas[replica.index()].life;
-        match effect {
-            Effect::Append(mut batch) => {
-                mutants::append(&mut batch);
-                if Mutant::PromiseBeforeDurable.is_on() {
-                    self.later(replica, Event::Durable { sequence: batch.sequence });
-                }
-                if self.trace {
-                    let items: Vec<_> =
-                        batch.items.iter().map(|item| (item.kind, item.height, item.digest)).collect();
-                    println!(
-                        "             {replica} appends {}{} {items:?}",
-                        batch.sequence,
-                        if batch.new_segment { " (new segment)" } else { "" }
-                    );
-                }
-                self.replicas[replica.index()].drive.append(batch);
-                self.begin_sync(replica);
-            }
-            Effect::Seal(job) => {
-                let delay = self.random.span(Duration::from_micros(50), Duration::from_micros(300));
-                self.at(delay, Action::Sealed { replica, life, job });
-            }
-            Effect::Combine(job) => {
-                let delay = self.random.span(Duration::from_micros(500), Duration::from_millis(2));
-                self.at(delay, Action::Combined { replica, life, job });
-            }
-            Effect::Send { to, class: _, frame } => self.send(replica, to, frame)?,
-            Effect::Reply { client, frame } => {
-                let delay = self.network.delay();
-                let client = usize::try_from(client).expect("clients are indexed");
-                self.at(delay, Action::Reply { client, frame });
-            }
-            Effect::ReadChain { to, from, max_bytes, max_entries } => {
-                match self.replicas[replica.index()].drive.chain(from, max_bytes, max_entries) {
-                    Ok(chain) => self.later(replica, Event::ChainRead { to, chain }),
-                    Err(error) => self.stopped_by_disk(replica, &error)?,
-                }
-            }
-            Effect::ReadBlocks { to, blocks } => {
-                let drive = &self.replicas[replica.index()].drive;
-                let read = |digest| Ok((digest, drive.block(&digest)?));
-                match blocks.into_iter().map(read).collect() {
-                    Ok(blocks) => self.later(replica, Event::BlocksRead { to, blocks }),
-                    Err(error) => self.stopped_by_disk(replica, &error)?,
-                }
-            }
-            Effect::Flush(mut batch) => {
-                batch.replace &= !Mutant::StateMerged.is_on();
-                if Mutant::FlushedEarly.is_on() {
-                    self.later(replica, Event::Flushed { height: batch.height });
-                }
-                let delay = self.random.span(Duration::from_millis(1), Duration::from_millis(20));
-                // One after the other, as the state store writes them.
-                let node = &mut self.replicas[replica.index()];
-                node.flushed_by = node.flushed_by.max(self.now + delay);
-                let delay = node.flushed_by.since(self.now);
-                self.at(delay, Action::Flushed { replica, life, batch: Box::new(batch) });
-            }
-            Effect::Stable { height } => self.replicas[replica.index()].edge.set_stable(height),
-            Effect::Release { below } => self.replicas[replica.index()].drive.release(below),
-            Effect::Examine(suspicion) if self.ignores(replica, &suspicion) => {}
-            Effect::Examine(suspicion) => {
-                let proven = self.replicas[replica.index()].edge.evidence::<AnyMessage>(*suspicion);
-                if let Ok(evidence) = proven {
-                    self.later(replica, Event::Proven { evidence: Box::new(evidence) });
-                }
-            }
-            Effect::Report(evidence) => {
-                let accused = evidence.accused;
-                self.replicas[replica.index()].drive.account.evidence.push((*evidence).clone());
-                *self.accused.entry(accused).or_default() += 1;
-                if self.replicas[accused.index()].is_honest() {
-                    let what = format!("{replica} accuses {accused}: {evidence:?}");
-                    return Err(Violation { rule: "no evidence names an honest replica", what });
-                }
-            }
-            Effect::Halt { reason } if self.replicas[replica.index()].is_honest() => {
-                return Err(Violation {
-                    rule: "honest replicas go on",
-                    what: format!("{replica}: {reason}"),
-                });
-            }
-            Effect::Halt { .. } => {
-                let node = &mut self.replicas[replica.index()];
-                node.host = None;
-                if node.amnesiac {
-                    // Its operator does what the message says: an empty disk, without a vote.
-                    node.drive = Drive::new(&node.config);
-                    node.config.may_vote = false;
-                    *self.mishaps.entry("amnesiac replicas stopped by evidence").or_default() += 1;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn later(&mut self, replica: ReplicaId, event: Event<AnyEngine>) {
-        let life = self.replicas[replica.index()].life;
-        let delay = self.random.span(Duration::from_micros(50), Duration::from_millis(1));
-        self.at(delay, Action::Event { replica, life, event: Box::new(event) });
-    }
-
-    fn send(&mut self, from: ReplicaId, to: ReplicaId, frame: Bytes) -> Result<(), Violation> {
-        let node = &mut self.replicas[from.index()];
-        let utterances = match &mut node.liar {
-            Some(liar) => liar.says(to, frame),
-            None => vec![Utterance { to, delay: Duration::ZERO, frame }],
-        };
-        if node.is_honest() {
-            for utterance in &utterances {
-                self.checker.sent(from, &utterance.frame)?;
-            }
-        }
-        let me = self.member(from);
-        for Utterance { to, delay, frame } in utterances.into_iter().filter(|utterance| utterance.to != me) {
-            let held_back = (self.only_view_changes && !changes_views(&frame))
-                || (self.evidence_is_kept_back && is_evidence(&frame));
-            if held_back {
-                continue;
-            }
-            // A member that there are two of is at its own place and at one behind the committee's.
-            let second = self.replicas[to.index()].twin.then(|| self.second_place(to)).flatten();
-            for to in [to].into_iter().chain(second) {
-                for wait in self.network.send(from, to) {
-                    self.at(delay + wait, Action::Frame { from, to, frame: frame.clone() });
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The member of the committee at a place: its own number, or that of which it is a second copy.
     pub(crate) fn member(&self, place: ReplicaId) -> ReplicaId {
         self.replicas[place.index()].config.me
-    }
-
-    fn second_place(&self, member: ReplicaId) -> Option<ReplicaId> {
-        let place = self.replicas.iter().rposition(|replica| replica.config.me == member)?;
-        Some(ReplicaId(place as u16)).filter(|place| *place != member)
-    }
-
-    /// One sync at a time; it covers what was appended when it began.
-    pub(crate) fn begin_sync(&mut self, replica: ReplicaId) {
-        let node = &mut self.replicas[replica.index()];
-        if node.syncing {
-            return;
-        }
-        let Some(sequence) = node.drive.take_group() else { return };
-        node.syncing = true;
-        let life = node.life;
-        let delay = self.random.span(self.sync_time.0, self.sync_time.1);
-        self.at(delay, Action::Synced { replica, life, sequence });
     }
 
     /// Forgets the faults that were to come.
@@ -632,34 +434,4 @@ fn fold(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let hash = words.iter().fold(bytes.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
     rest.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)))
-}
-
-/// Whether a frame is about which view to be in.
-fn changes_views(frame: &[u8]) -> bool {
-    let envelope = codec::decode::<Envelope<AnyMessage>>(frame, usize::MAX);
-    envelope.is_ok_and(|envelope| match envelope.body {
-        Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) => match message {
-            Message::ViewChange(_)
-            | Message::NewView(_)
-            | Message::Status(_)
-            | Message::FetchViewChanges(..)
-            | Message::Relay(_) => true,
-            Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_) => false,
-        },
-        // Transactions too: whoever has none does not lose patience.
-        Body::Forward(_) => true,
-        _ => false,
-    })
-}
-
-fn is_evidence(frame: &[u8]) -> bool {
-    let envelope = codec::decode::<Envelope<AnyMessage>>(frame, usize::MAX);
-    envelope.is_ok_and(|envelope| matches!(envelope.body, Body::Evidence(_)))
-}
-
-fn describe(body: &Body<AnyMessage>) -> String {
-    match body {
-        Body::Engine(sealed) => format!("{:?}", sealed.message),
-        other => other.kind().to_owned(),
-    }
 }

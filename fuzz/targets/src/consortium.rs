@@ -10,25 +10,25 @@ use crypto::{
     StatementKind, TransactionVerifier,
 };
 
+use crate::past::Past;
 use bft_core::codec;
 use bft_core::edge::Edge;
-use bft_core::envelope::{Body, Envelope, Seal, SealWith, Sealed};
+use bft_core::envelope::{Envelope, Seal, SealWith};
 use bft_core::evidence::Evidence;
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, Recovered, SealJob, genesis_state};
 use bft_core::ledger::LedgerEntry;
 use bft_core::receipt::ProvenReceipt;
 use bft_core::request::{Answer, Call, ProvenAnswer, Reply, Request};
-use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
+use bft_core::transaction::{Item, Kind, Transaction};
 use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
 use crypto::ClientSecret;
 use engines::{AnyEngine, AnyMessage};
-use pbft::{Message, NEW_VIEW, PREPARE, VIEW_CHANGE};
+use pbft::{NEW_VIEW, VIEW_CHANGE};
 use sim::app::Registers;
 use sim::disk::Disk;
-use sim::random::Random;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -187,7 +187,7 @@ impl Consortium {
         self.sign(who, sequence, Kind::Application, body)
     }
 
-    fn sign(&self, who: u8, sequence: u64, kind: Kind, body: Vec<u8>) -> Item {
+    pub(crate) fn sign(&self, who: u8, sequence: u64, kind: Kind, body: Vec<u8>) -> Item {
         let (secret, chain) = (client(who), self.genesis.chain());
         let sign = match self.transactions {
             TransactionVerifier::Zip215 => Transaction::sign,
@@ -295,272 +295,16 @@ pub fn carry_out(
     })
 }
 
-struct Node {
-    host: AnyHost,
-    edge: Edge,
-    disk: Disk,
-}
-
-/// The past while it happens.
-struct Past {
-    consortium: Consortium,
-    nodes: Vec<Node>,
-    elapsed: Duration,
-    queue: VecDeque<Sent>,
-    /// Commits are lost: blocks get prepared and no further.
-    no_commits: bool,
-}
-
-impl Past {
-    fn of(consortium: Consortium) -> Consortium {
-        let mut past = Past {
-            consortium,
-            nodes: Vec::new(),
-            elapsed: Duration::ZERO,
-            queue: VecDeque::new(),
-            no_commits: false,
-        };
-        past.start();
-        past.load();
-        past.finish()
-    }
-
-    fn start(&mut self) {
-        let mut begun = Vec::new();
-        for me in self.consortium.config.trust.committee.members() {
-            let config = HostConfig { me, ..self.consortium.config.clone() };
-            let mut effects = Vec::new();
-            let host = AnyHost::recover(
-                config,
-                Registers::default(),
-                Recovered::default(),
-                clock(self.elapsed),
-                &mut effects,
-            )
-            .expect("the genesis is valid");
-            self.nodes.push(Node { host, edge: self.consortium.edge(), disk: Disk::default() });
-            begun.push((me, effects));
-        }
-        for (me, effects) in begun {
-            self.carry_out(me, effects);
-        }
-        let talking = || self.consortium.config.trust.committee.members().filter(|id| *id != SILENT);
-        let pairs: Vec<_> = talking().flat_map(|me| talking().map(move |peer| (me, peer))).collect();
-        for (me, peer) in pairs.into_iter().filter(|(me, peer)| me != peer) {
-            self.step(me, Event::Connected { peer });
-        }
-    }
-
-    fn load(&mut self) {
-        let submit = |past: &mut Past, to: u16, who: u8, sequence: u64| {
-            let item = past.consortium.transaction(who, sequence, 7 * who + sequence as u8);
-            past.submit(ReplicaId(to), item);
-        };
-        for sequence in 1..=4 {
-            for who in [11, 12, 21] {
-                submit(self, 0, who, sequence);
-            }
-            self.pass(Duration::from_millis(60));
-        }
-        let enrol = codec::encode(&SystemAction::Enroll { client: client(13).public() });
-        let enrol = self.consortium.sign(10, 1, Kind::System, enrol);
-        self.submit(ReplicaId(1), enrol);
-        self.pass(Duration::from_millis(100));
-        // The leader's blocks are prepared, nobody hears of a commit, and the view changes.
-        self.no_commits = true;
-        submit(self, 0, 11, 5);
-        submit(self, 1, 12, 5);
-        self.pass(Duration::from_millis(800));
-        self.no_commits = false;
-        self.pass(Duration::from_secs(2));
-        submit(self, 3, 21, 5);
-        // Two keys of one body: a register that is refused, and a sequence that was used.
-        let refused = self.consortium.transaction(11, 6, 250);
-        self.submit(ReplicaId(1), refused);
-        self.pass(Duration::from_secs(1));
-        for question in [b"\x54".as_slice(), b"\xf0", b""] {
-            self.ask(ReplicaId(0), Call::Query(Bytes::from_static(question)));
-        }
-        self.ask(ReplicaId(0), Call::Receipt { client: client(11).public(), sequence: 2 });
-        self.ask(ReplicaId(1), Call::Receipt { client: client(11).public(), sequence: 99 });
-        self.ask(ReplicaId(0), Call::Session(client(12).public()));
-        self.ask(ReplicaId(0), Call::Status);
-        // Whoever was cut off asks for what it missed, and is told of the checkpoint, which it would have been anyway.
-        for (height, peer) in [(1, ReplicaId(0)), (4, ReplicaId(1))] {
-            let ask = Envelope::<AnyMessage> { epoch: 1, votes: Vec::new(), body: Body::FetchChain(height) };
-            self.deliver(&Sent { from: SILENT, to: peer, bytes: codec::encode(&ask).into() });
-            self.step(peer, Event::Connected { peer: SILENT });
-        }
-        self.pass(Duration::from_secs(1));
-    }
-
-    fn submit(&mut self, to: ReplicaId, item: Item) {
-        self.consortium.items.push(item.clone());
-        self.ask(to, Call::Submit(Payload::of(vec![item])));
-    }
-
-    fn ask(&mut self, to: ReplicaId, call: Call) {
-        let request = Request { id: self.consortium.requests.len() as u64, call };
-        let bytes = Bytes::from(codec::encode(&request));
-        self.consortium.requests.push(request);
-        let verdict = self.nodes[to.index()].edge.client_frames(&[bytes]).pop().expect("one verdict a frame");
-        let request = verdict.expect("a client's own request passes");
-        self.step(to, Event::Request { client: 1, request });
-        self.settle();
-    }
-
-    /// Time passes, timer by timer.
-    fn pass(&mut self, span: Duration) {
-        let until = self.elapsed + span;
-        self.settle();
-        loop {
-            let next = self.nodes.iter().filter_map(|node| node.host.deadline()).min();
-            let next =
-                next.map_or(until, |at| at.since(Time(0))).max(self.elapsed + Duration::from_micros(100));
-            if next >= until {
-                break;
-            }
-            self.elapsed = next;
-            self.settle();
-        }
-        self.elapsed = until;
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        loop {
-            for me in self.consortium.config.trust.committee.members() {
-                let mut effects = Vec::new();
-                self.nodes[me.index()].host.flush(clock(self.elapsed), &mut effects);
-                self.carry_out(me, effects);
-            }
-            if self.queue.is_empty() {
-                break;
-            }
-            while let Some(sent) = self.queue.pop_front() {
-                self.deliver(&sent);
-            }
-        }
-    }
-
-    fn deliver(&mut self, sent: &Sent) {
-        if sent.to == SILENT {
-            return;
-        }
-        let Sent { from, to, bytes } = sent;
-        let frame = [(*from, bytes.clone())];
-        let verdict = self.nodes[to.index()].edge.replica_frames(&frame).pop().expect("one verdict a frame");
-        if let Ok(envelope) = verdict {
-            self.step(*to, Event::Frame { from: *from, bytes: bytes.len(), envelope });
-        }
-    }
-
-    fn step(&mut self, me: ReplicaId, event: Event<AnyEngine>) {
-        let mut effects = Vec::new();
-        self.nodes[me.index()].host.step(clock(self.elapsed), event, &mut effects);
-        self.carry_out(me, effects);
-    }
-
-    fn carry_out(&mut self, me: ReplicaId, effects: Vec<Effect>) {
-        for effect in effects {
-            match carry_out(&self.consortium, me, &mut self.nodes[me.index()].disk, effect) {
-                Ok(event) => self.step(me, event),
-                Err(Effect::Send { to, class: _, frame }) if me != SILENT => {
-                    let sent = Sent { from: me, to, bytes: frame };
-                    let is_commit = matches!(
-                        message(&sent.bytes).body,
-                        Body::Engine(Sealed { message: AnyMessage::Pbft(Message::Commit(_)), .. })
-                    );
-                    self.consortium.frames.push(sent.clone());
-                    if !(is_commit && self.no_commits) {
-                        self.queue.push_back(sent);
-                    }
-                }
-                Err(Effect::Reply { client: _, frame }) => {
-                    let reply = codec::decode(&frame, 1 << 20).expect("a replica's own reply");
-                    self.consortium.replies.push(reply);
-                }
-                Err(Effect::Stable { height }) => self.nodes[me.index()].edge.set_stable(height),
-                Err(Effect::Halt { reason }) => panic!("{me} halts: {reason}"),
-                Err(Effect::Report(evidence)) => panic!("{me} accuses {evidence:?}"),
-                Err(_) => {}
-            }
-        }
-    }
-
-    fn finish(mut self) -> Consortium {
-        let node = &mut self.nodes[0];
-        for height in 1..=node.host.executed() {
-            let entry = node.host.entry(height).expect("receipts of recent heights are kept");
-            self.consortium.entries.insert(height, *entry);
-        }
-        self.consortium.recovered = node.disk.crash(&mut Random::new(0));
-        self.consortium.samples = samples(&self.consortium.frames);
-        let body = Body::Evidence(Box::new(self.consortium.lie(LIAR, PREPARE)));
-        self.consortium.samples.push((ReplicaId(0), Envelope { epoch: 1, votes: Vec::new(), body }));
-        self.consortium
-    }
-}
-
 /// Reads a frame of the past.
 pub fn message(bytes: &[u8]) -> Envelope<AnyMessage> {
     codec::decode(bytes, 1 << 20).expect("a replica's own frame")
 }
 
-/// The first and the last of each kind, and of kinds that this past does not have, one made of its parts.
-fn samples(frames: &[Sent]) -> Vec<(ReplicaId, Envelope<AnyMessage>)> {
-    let mut kinds: BTreeMap<&'static str, Vec<(ReplicaId, Envelope<AnyMessage>)>> = BTreeMap::new();
-    let mut add = |from: ReplicaId, envelope: Envelope<AnyMessage>| {
-        let list = kinds.entry(envelope.body.kind()).or_default();
-        list.truncate(1);
-        list.push((from, envelope));
-    };
-    for Sent { from, bytes, .. } in frames {
-        let envelope = message(bytes);
-        let (host, engine) = relatives(*from, &envelope.body);
-        add(*from, envelope);
-        for body in host {
-            add(*from, Envelope { epoch: 1, votes: Vec::new(), body });
-        }
-        for message in engine {
-            let body = Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal: Seal::None });
-            add(*from, Envelope { epoch: 1, votes: Vec::new(), body });
-        }
-    }
-    kinds.into_values().flatten().collect()
-}
-
-/// Questions and answers that go with a message.
-fn relatives(from: ReplicaId, body: &Body<AnyMessage>) -> (Vec<Body<AnyMessage>>, Vec<Message>) {
-    let (message, seal) = match body {
-        Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => (message, seal),
-        Body::Certificate(certificate) => return (vec![Body::FetchChain(certificate.height())], Vec::new()),
-        _ => return Default::default(),
-    };
-    match (message, seal) {
-        (Message::PrePrepare(proposal), _) => {
-            let block = &proposal.block;
-            let host = vec![
-                Body::FetchBlocks(vec![block.digest()]),
-                Body::Blocks(vec![block.clone()], vec![Digest::ZERO]),
-            ];
-            (host, Vec::new())
-        }
-        (Message::ViewChange(change), Seal::Signature(signature)) => {
-            let relay = pbft::Relay::ViewChange(from, Box::new(change.clone()), *signature);
-            (Vec::new(), vec![Message::Relay(relay)])
-        }
-        (Message::NewView(new_view), Seal::Signature(signature)) => {
-            let relay = Message::Relay(pbft::Relay::NewView(new_view.clone(), *signature));
-            (Vec::new(), vec![relay, Message::FetchViewChanges(new_view.view, new_view.sources.clone())])
-        }
-        _ => Default::default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bft_core::envelope::{Body, Sealed};
+    use pbft::Message;
     use std::collections::BTreeSet;
 
     #[test]

@@ -18,6 +18,7 @@ pub mod input;
 pub mod keys;
 pub mod log;
 pub mod memory_disk;
+mod past;
 pub mod proofs;
 pub mod recovery;
 pub mod transport;
