@@ -114,6 +114,12 @@ impl Trust {
 
     /// What an engine of replica `me` is told.
     pub fn engine_config(&self, me: ReplicaId, genesis: &Genesis) -> EngineConfig {
-        EngineConfig { me, committee: self.committee, domain: self.domain, limits: genesis.limits }
+        EngineConfig {
+            me,
+            committee: self.committee,
+            domain: self.domain,
+            limits: genesis.limits,
+            genesis_entry: self.genesis_entry,
+        }
     }
 }

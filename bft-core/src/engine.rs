@@ -40,8 +40,8 @@ pub trait Engine: Sized {
     fn step(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>);
     /// Every promise still in force: written at the head of each new log segment.
     fn records(&self) -> Vec<Self::Record>;
-    /// The view it is in, or wants to enter, and that view's leader.
-    fn led_by(&self) -> (View, ReplicaId);
+    /// Who leads now, and who next.
+    fn led_by(&self) -> Lead;
     /// What it is doing and what it waits for.
     fn status(&self) -> Status;
     /// Panics if a state is reached that no correct run reaches.
@@ -124,6 +124,20 @@ pub struct EngineConfig {
     pub domain: StatementDomain,
     /// Window, timeouts and sizes.
     pub limits: Limits,
+    /// The entry of height 0.
+    pub genesis_entry: LedgerEntry,
+}
+
+/// Who leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// The first view that the leader leads, of those that it leads one after the other: the view it is in, or wants to enter,
+    /// where a leader leads one.
+    pub view: View,
+    /// The leader.
+    pub leader: ReplicaId,
+    /// Who leads after that, where leaders take turns although nothing fails.
+    pub next: Option<ReplicaId>,
 }
 
 /// What was durable when the replica stopped.
@@ -238,8 +252,8 @@ impl<E: Engine> Output<E> {
             Output::Persist { record: inner, block } => Output::Persist { record: inner.map(record), block },
             Output::Send { to, message: inner } => Output::Send { to, message: message(inner) },
             Output::Combine { statement, shares } => Output::Combine { statement, shares },
-            Output::NeedPayload { token, uncommitted, deadline } => {
-                Output::NeedPayload { token, uncommitted, deadline }
+            Output::NeedPayload { token, uncommitted, deadline, flush } => {
+                Output::NeedPayload { token, uncommitted, deadline, flush }
             }
             Output::FetchBlocks { from, blocks, patience } => Output::FetchBlocks { from, blocks, patience },
             Output::Lagging { checkpoint } => Output::Lagging { checkpoint },
@@ -304,6 +318,8 @@ pub enum Output<E: Engine> {
         uncommitted: Vec<Digest>,
         /// Wait no longer than this for a full block once there is something to propose.
         deadline: Time,
+        /// Propose an empty block at once if there is nothing to propose: what is uncommitted waits for it.
+        flush: bool,
     },
     /// Get bodies from others.
     FetchBlocks {

@@ -9,6 +9,7 @@ use crypto::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 /// The first epoch.
@@ -105,6 +106,29 @@ pub struct Limits {
     pub receipt_heights: u64,
     /// How far a proposer's clock may be ahead of a voter's.
     pub clock_skew_ms: u64,
+    /// HotStuff: how many views in a row a leader leads.
+    pub tenure_views: u64,
+    /// HotStuff: how many certified nodes of consecutive views commit the first of them.
+    pub chain: Chain,
+}
+
+/// The commit rule of chained HotStuff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Chain {
+    /// Two: Jolteon, HotStuff-2. One message delay less each way to commit.
+    Two,
+    /// Three: chained HotStuff as published. A new leader needs no proof that its certificate is the highest.
+    Three,
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Chain::Two => "two",
+            Chain::Three => "three",
+        })
+    }
 }
 
 impl Default for Limits {
@@ -120,6 +144,8 @@ impl Default for Limits {
             session_window: 1024,
             receipt_heights: 256,
             clock_skew_ms: 5000,
+            tenure_views: 8,
+            chain: Chain::Three,
         }
     }
 }
@@ -227,6 +253,17 @@ impl Genesis {
             format!(
                 "checkpoint_interval is {checkpoint_interval}; it must be between 1 and the window, {window}, or the log could not be cut before the window is full"
             ),
+        )?;
+        let tenure_views = self.limits.tenure_views;
+        check(
+            (4..=100_000).contains(&tenure_views),
+            format!(
+                "tenure_views is {tenure_views}; between 4, so that each honest leader commits by itself, and 100000 is possible"
+            ),
+        )?;
+        check(
+            self.protocol != ProtocolTag::HOTSTUFF || window >= 8,
+            format!("window is {window}; hotstuff has several heights in agreement at once, and needs 8"),
         )?;
         check(
             self.limits.receipt_heights >= 4 * window,

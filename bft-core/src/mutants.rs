@@ -59,6 +59,17 @@ mutants! {
     SecondNewView, "second-new-view", "A view that is entered already is entered again.";
     NoRetransmission, "no-retransmission", "Nothing is said again.";
 
+    VoteQuorum, "vote-quorum", "One vote fewer than a quorum certifies a node.";
+    VotesOfAnyNode, "votes-of-any-node", "Votes for different nodes of a view are counted together.";
+    TimeoutQuorum, "timeout-quorum", "One timeout fewer than a quorum ends a tenure.";
+    LockIgnored, "lock-ignored", "Three-chain: nodes below the lock are voted for.";
+    NeverLocked, "never-locked", "Three-chain: nothing is ever locked.";
+    TwoOfThree, "two-of-three", "Three-chain: two consecutive views commit.";
+    ReportsIgnored, "reports-ignored", "Two-chain: nodes below what a timeout certificate reports are voted for.";
+    ViewsNeedNotFollow, "views-need-not-follow", "Chains of views that are not consecutive commit.";
+    AnyCertificateIsHigh, "any-certificate-is-high", "The last certificate seen counts as the highest.";
+    VoteAfterTimeout, "vote-after-timeout", "Votes are cast in a tenure that was given up.";
+
     CheckpointUnexecuted, "checkpoint-unexecuted", "A checkpoint is adopted before its height is executed.";
     OneCollector, "one-collector", "Only the first collector of a checkpoint is ever tried.";
     FutureTime, "future-time", "Proposals may be of any time in the future.";

@@ -5,7 +5,7 @@ use bft_core::codec;
 use bft_core::committee::StatementDomain;
 use bft_core::edge::Edge;
 use bft_core::engine::{
-    CheckContext, Class, Draft, Engine, EngineConfig, Input, Message, Outbox, Output, Record, Start, Status,
+    CheckContext, Class, Draft, Engine, EngineConfig, Input, Lead, Message, Outbox, Output, Record, Start, Status,
 };
 use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
@@ -77,7 +77,8 @@ impl Record for Nothing {
 
 impl Alone {
     fn ask(&self, out: &mut Outbox<Alone>) {
-        out.push(Output::NeedPayload { token: self.next, uncommitted: Vec::new(), deadline: Time(0) });
+        let (uncommitted, deadline) = (Vec::new(), Time(0));
+        out.push(Output::NeedPayload { token: self.next, uncommitted, deadline, flush: false });
     }
 }
 
@@ -109,8 +110,8 @@ impl Engine for Alone {
         Vec::new()
     }
 
-    fn led_by(&self) -> (u64, ReplicaId) {
-        (0, ReplicaId(0))
+    fn led_by(&self) -> Lead {
+        Lead { view: 0, leader: ReplicaId(0), next: None }
     }
 
     fn status(&self) -> Status {

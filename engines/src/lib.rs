@@ -6,11 +6,12 @@
 use bft_core::block::Block;
 use bft_core::committee::StatementDomain;
 use bft_core::engine::{
-    CheckContext, Class, Engine, EngineConfig, Input, Message, Outbox, Record, Start, Status,
+    CheckContext, Class, Engine, EngineConfig, Input, Lead, Message, Outbox, Record, Start, Status,
 };
 use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
-use bft_core::types::{Height, Time, View};
+use bft_core::types::{Height, Time};
 use crypto::{ProtocolTag, ReplicaId, Statement};
+use hotstuff::HotStuff;
 use pbft::Pbft;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 pub enum AnyEngine {
     /// Practical Byzantine Fault Tolerance.
     Pbft(Box<Pbft>),
+    /// Chained HotStuff.
+    HotStuff(Box<HotStuff>),
 }
 
 /// A message of one of the protocols.
@@ -26,6 +29,8 @@ pub enum AnyEngine {
 pub enum AnyMessage {
     /// Of PBFT.
     Pbft(pbft::Message),
+    /// Of HotStuff.
+    HotStuff(hotstuff::Message),
 }
 
 /// A record of one of the protocols.
@@ -33,6 +38,8 @@ pub enum AnyMessage {
 pub enum AnyRecord {
     /// Of PBFT.
     Pbft(pbft::Record),
+    /// Of HotStuff.
+    HotStuff(hotstuff::Record),
 }
 
 /// A timer of one of the protocols.
@@ -40,22 +47,67 @@ pub enum AnyRecord {
 pub enum AnyTimer {
     /// Of PBFT.
     Pbft(pbft::Timer),
+    /// Of HotStuff.
+    HotStuff(hotstuff::Timer),
 }
+
+/// The protocols that there are engines for.
+pub const PROTOCOLS: [ProtocolTag; 2] = [ProtocolTag::PBFT, ProtocolTag::HOTSTUFF];
 
 /// Whether there is an engine for `protocol`.
 pub fn is_known(protocol: ProtocolTag) -> bool {
-    protocol == ProtocolTag::PBFT
+    PROTOCOLS.contains(&protocol)
 }
 
-impl AnyEngine {
-    fn with_pbft<T>(out: &mut Outbox<AnyEngine>, act: impl FnOnce(&mut Outbox<Pbft>) -> T) -> T {
-        let mut inner = Outbox::default();
-        let result = act(&mut inner);
-        for output in inner.take() {
-            out.push(output.widen(AnyMessage::Pbft, AnyRecord::Pbft, AnyTimer::Pbft));
+/// What one of the protocols says of `$any`.
+macro_rules! each {
+    ($any:expr, $kind:ident, $inner:ident => $then:expr) => {
+        match $any {
+            $kind::Pbft($inner) => $then,
+            $kind::HotStuff($inner) => $then,
         }
+    };
+}
+
+/// Starts, or steps, the engine of one protocol: inputs lose the protocol's tag, outputs get it.
+macro_rules! with {
+    ($protocol:ident, $out:expr, $inner:ident => $act:expr) => {{
+        let mut $inner = Outbox::default();
+        let result = $act;
+        let outputs = $inner.take().into_iter();
+        $out.extend(outputs.map(|output| {
+            output.widen(AnyMessage::$protocol, AnyRecord::$protocol, AnyTimer::$protocol)
+        }));
         result
-    }
+    }};
+}
+
+/// The part of a start that concerns one protocol.
+macro_rules! narrow_start {
+    ($protocol:ident, $start:expr) => {{
+        let Start { tip, tip_header, stable, records, blocks } = $start;
+        let own = |record| match record {
+            AnyRecord::$protocol(record) => Some(record),
+            _ => None,
+        };
+        Start { tip, tip_header, stable, records: records.into_iter().filter_map(own).collect(), blocks }
+    }};
+}
+
+/// The input for one protocol's engine, if it is one.
+macro_rules! narrow {
+    ($protocol:ident, $input:expr) => {
+        $input.narrow(
+            |message| match message {
+                AnyMessage::$protocol(message) => Some(message),
+                _ => None,
+            },
+            |timer| match timer {
+                AnyTimer::$protocol(timer) => Some(timer),
+                _ => None,
+            },
+        )
+    };
 }
 
 impl Engine for AnyEngine {
@@ -69,23 +121,28 @@ impl Engine for AnyEngine {
         now: Time,
         out: &mut Outbox<AnyEngine>,
     ) -> AnyEngine {
-        assert!(
-            is_known(config.domain.protocol),
-            "the genesis was checked to name a protocol that has an engine"
-        );
-        let Start { tip, tip_header, stable, records, blocks } = start;
-        let records = records.into_iter().map(|AnyRecord::Pbft(record)| record).collect();
-        let start = Start { tip, tip_header, stable, records, blocks };
-        AnyEngine::with_pbft(out, |out| AnyEngine::Pbft(Box::new(Pbft::recover(config, start, now, out))))
+        match config.domain.protocol {
+            ProtocolTag::PBFT => with!(Pbft, out, inner => {
+                AnyEngine::Pbft(Box::new(Pbft::recover(config, narrow_start!(Pbft, start), now, &mut inner)))
+            }),
+            ProtocolTag::HOTSTUFF => with!(HotStuff, out, inner => {
+                let start = narrow_start!(HotStuff, start);
+                AnyEngine::HotStuff(Box::new(HotStuff::recover(config, start, now, &mut inner)))
+            }),
+            other => panic!("the genesis was checked to name a protocol that has an engine, not {other}"),
+        }
     }
 
     fn step(&mut self, now: Time, input: Input<AnyEngine>, out: &mut Outbox<AnyEngine>) {
         match self {
             AnyEngine::Pbft(engine) => {
-                let input = input
-                    .narrow(|AnyMessage::Pbft(message)| Some(message), |AnyTimer::Pbft(timer)| Some(timer));
-                if let Some(input) = input {
-                    AnyEngine::with_pbft(out, |out| engine.step(now, input, out));
+                if let Some(input) = narrow!(Pbft, input) {
+                    with!(Pbft, out, inner => engine.step(now, input, &mut inner));
+                }
+            }
+            AnyEngine::HotStuff(engine) => {
+                if let Some(input) = narrow!(HotStuff, input) {
+                    with!(HotStuff, out, inner => engine.step(now, input, &mut inner));
                 }
             }
         }
@@ -94,80 +151,73 @@ impl Engine for AnyEngine {
     fn records(&self) -> Vec<AnyRecord> {
         match self {
             AnyEngine::Pbft(engine) => engine.records().into_iter().map(AnyRecord::Pbft).collect(),
+            AnyEngine::HotStuff(engine) => engine.records().into_iter().map(AnyRecord::HotStuff).collect(),
         }
     }
 
-    fn led_by(&self) -> (View, ReplicaId) {
-        match self {
-            AnyEngine::Pbft(engine) => engine.led_by(),
-        }
+    fn led_by(&self) -> Lead {
+        each!(self, AnyEngine, engine => engine.led_by())
     }
 
     fn status(&self) -> Status {
-        match self {
-            AnyEngine::Pbft(engine) => engine.status(),
-        }
+        each!(self, AnyEngine, engine => engine.status())
     }
 
     fn invariants(&self) {
+        each!(self, AnyEngine, engine => engine.invariants());
+    }
+}
+
+impl AnyMessage {
+    /// The protocol it is of.
+    fn protocol(&self) -> ProtocolTag {
         match self {
-            AnyEngine::Pbft(engine) => engine.invariants(),
+            AnyMessage::Pbft(_) => ProtocolTag::PBFT,
+            AnyMessage::HotStuff(_) => ProtocolTag::HOTSTUFF,
         }
     }
 }
 
 impl Message for AnyMessage {
     fn kind(&self) -> &'static str {
-        match self {
-            AnyMessage::Pbft(message) => message.kind(),
-        }
+        each!(self, AnyMessage, message => message.kind())
     }
 
     fn class(&self) -> Class {
-        match self {
-            AnyMessage::Pbft(message) => message.class(),
-        }
+        each!(self, AnyMessage, message => message.class())
     }
 
     fn is_promise(&self) -> bool {
-        match self {
-            AnyMessage::Pbft(message) => message.is_promise(),
-        }
+        each!(self, AnyMessage, message => message.is_promise())
     }
 
     fn seal(&self, domain: &StatementDomain) -> SealWith {
-        match self {
-            AnyMessage::Pbft(message) => message.seal(domain),
-        }
+        each!(self, AnyMessage, message => message.seal(domain))
     }
 
     fn height(&self) -> Option<Height> {
-        match self {
-            AnyMessage::Pbft(message) => message.height(),
-        }
+        each!(self, AnyMessage, message => message.height())
     }
 
     fn fresh_block(&self) -> Option<&Block> {
-        match self {
-            AnyMessage::Pbft(message) => message.fresh_block(),
-        }
+        each!(self, AnyMessage, message => message.fresh_block())
     }
 
     fn check(&self, from: ReplicaId, seal: &Seal, context: &CheckContext) -> Result<Obligations, Rejection> {
-        match self {
-            AnyMessage::Pbft(message) => message.check(from, seal, context),
+        if self.protocol() != context.domain.protocol {
+            return Err(Rejection::Invalid("a message of another protocol than this epoch's"));
         }
+        each!(self, AnyMessage, message => message.check(from, seal, context))
     }
 
     fn authenticators(&self) -> usize {
-        match self {
-            AnyMessage::Pbft(message) => message.authenticators(),
-        }
+        each!(self, AnyMessage, message => message.authenticators())
     }
 
     fn contradiction(first: &Statement, second: &Statement) -> Option<&'static str> {
         match first.protocol {
             ProtocolTag::PBFT => pbft::Message::contradiction(first, second),
+            ProtocolTag::HOTSTUFF => hotstuff::Message::contradiction(first, second),
             _ => None,
         }
     }
@@ -175,14 +225,10 @@ impl Message for AnyMessage {
 
 impl Record for AnyRecord {
     fn signed(&self, domain: &StatementDomain) -> Vec<Statement> {
-        match self {
-            AnyRecord::Pbft(record) => record.signed(domain),
-        }
+        each!(self, AnyRecord, record => record.signed(domain))
     }
 
     fn height(&self) -> Height {
-        match self {
-            AnyRecord::Pbft(record) => record.height(),
-        }
+        each!(self, AnyRecord, record => record.height())
     }
 }

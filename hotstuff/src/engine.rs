@@ -119,7 +119,7 @@ impl Engine for HotStuff {
                 self.on_stable(now, checkpoint.height(), out);
             }
             Input::Timeout(Timer::Progress) => self.on_progress_timeout(now, out),
-            Input::Timeout(Timer::Spread) => self.on_spread(out),
+            Input::Timeout(Timer::Spread) => self.on_spread(now, out),
             Input::Timeout(Timer::Resend) => self.on_resend(now, out),
         }
         self.want_payload(now, out);

@@ -37,7 +37,9 @@ impl HotStuff {
 
     /// Gives up the tenure that ends with `view`: says so to the leader of the next one.
     fn leave(&mut self, now: Time, view: View, out: &mut Out) {
-        self.safety.voted = self.safety.voted.max(view);
+        if !Mutant::VoteAfterTimeout.is_on() {
+            self.safety.voted = self.safety.voted.max(view);
+        }
         let timeout = Timeout { view, high: self.high.clone() };
         self.timeout = Some(timeout.clone());
         self.wanted = None;
@@ -56,9 +58,8 @@ impl HotStuff {
     }
 
     /// The next leader did not bring a timeout certificate: everybody gets a chance to.
-    pub(crate) fn on_spread(&mut self, out: &mut Out) {
-        self.timing.spread = None;
-        self.timing.others_wait = false;
+    pub(crate) fn on_spread(&mut self, now: Time, out: &mut Out) {
+        self.timing.spread_again(now, self.config.limits.view_timeout());
         if let Some(timeout) = self.timeout.clone().filter(|_| self.has_left()) {
             to_all(Message::Timeout(timeout), out);
         }
@@ -75,7 +76,7 @@ impl HotStuff {
         let view = timeout.view;
         self.on_qc(now, from, timeout.high.clone(), out);
         if from != self.config.me {
-            self.tell(from, timeout.high.node.view, view.saturating_add(1), out);
+            self.tell(from, timeout.high.node.view, view, out);
             self.timing.others_wait |= self.timeout.as_ref().is_some_and(|own| own.view == view);
         }
         if view < self.view {
@@ -178,7 +179,7 @@ impl HotStuff {
         }
     }
 
-    /// Tells a replica whose highest certificate is of view `high`, and whose view is at most `view`, what it lacks.
+    /// Tells a replica in `view` or before, whose highest certificate is of view `high`, what it lacks.
     pub(crate) fn tell(&self, to: ReplicaId, high: View, view: View, out: &mut Out) {
         if high < self.high.node.view {
             to_one(to, Message::Certificate(Qc::clone(&self.high)), out);

@@ -1,6 +1,6 @@
 //! Retransmission: asks again for what it lacks, and sends again what others lack.
 
-use crate::engine::{HotStuff, Out, to_all, to_one};
+use crate::engine::{HotStuff, Out, to_one};
 use crate::message::{Message, Node, Proposal, Status};
 use bft_core::engine::Output;
 use bft_core::mutants::Mutant;
@@ -23,9 +23,6 @@ impl HotStuff {
                 for replica in self.others().into_iter().filter(|replica| !voted(replica)) {
                     to_one(replica, Message::Proposal(Box::new(proposal.clone())), out);
                 }
-            } else if self.told >= self.high.node.view {
-                // A certificate that ended the work here may have been lost to others.
-                to_all(Message::Certificate(self.high.clone()), out);
             }
         } else {
             let (view, high, committed) = (self.view, self.high.node.view, self.committed);

@@ -25,7 +25,7 @@ pub(crate) struct Timing {
     pub proposed: Time,
     /// Tenures that failed since then.
     pub failed: u32,
-    /// When to say to everybody that it has left, first.
+    /// When to say to everybody that it has left.
     pub spread_at: Time,
     /// Others that left too still say so.
     pub others_wait: bool,
@@ -46,6 +46,12 @@ impl Timing {
     pub fn leave(&mut self, now: Time, base: Duration) {
         self.spread_at = now + base / 2;
         self.spread = None;
+    }
+
+    /// It said so to everybody, and will again.
+    pub fn spread_again(&mut self, now: Time, base: Duration) {
+        self.spread_at = now + self.timeout(base);
+        (self.spread, self.others_wait) = (None, false);
     }
 
     /// A tenure ended by timeouts.

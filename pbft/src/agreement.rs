@@ -41,6 +41,7 @@ impl Pbft {
             token: self.tokens,
             uncommitted: uncommitted.collect(),
             deadline: now + wait,
+            flush: false,
         });
     }
 

@@ -5,7 +5,7 @@ use crate::record::{NewViewProof, Record, SignedViewChange};
 use crate::rules;
 use crate::slot::Slot;
 use crate::timing::Timing;
-use bft_core::engine::{Engine, EngineConfig, Input, Outbox, Output, Recipients, Start, Status, WaitsFor};
+use bft_core::engine::{Engine, EngineConfig, Input, Lead, Outbox, Output, Recipients, Start, Status, WaitsFor};
 use bft_core::envelope::{Seal, Sealed};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::{Height, Time, View};
@@ -115,8 +115,8 @@ impl Engine for Pbft {
         entered.chain(left).chain(begun).chain(votes).chain(prepared).collect()
     }
 
-    fn led_by(&self) -> (View, ReplicaId) {
-        (self.view, self.leader())
+    fn led_by(&self) -> Lead {
+        Lead { view: self.view, leader: self.leader(), next: None }
     }
 
     fn status(&self) -> Status {

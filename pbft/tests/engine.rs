@@ -3,7 +3,7 @@
 use bft_core::block::Block;
 use bft_core::committee::{Committee, StatementDomain};
 use bft_core::engine::{
-    CheckContext, Draft, Engine, EngineConfig, Input, Message as _, Outbox, Output, Recipients, Start,
+    CheckContext, Draft, Engine, EngineConfig, Input, Lead, Message as _, Outbox, Output, Recipients, Start,
 };
 use bft_core::envelope::{Rejection, Seal, SealWith, Sealed};
 use bft_core::evidence::Evidence;
@@ -144,7 +144,7 @@ impl Engine for Plain {
     fn records(&self) -> Vec<Record> {
         match *self {}
     }
-    fn led_by(&self) -> (View, ReplicaId) {
+    fn led_by(&self) -> Lead {
         match *self {}
     }
     fn status(&self) -> bft_core::engine::Status {
@@ -169,7 +169,13 @@ impl Replica {
 
     fn recover(me: u16, start: Start<Pbft>) -> (Replica, Vec<Said>) {
         let config =
-            EngineConfig { me: ReplicaId(me), committee: COMMITTEE, domain: DOMAIN, limits: limits() };
+            EngineConfig {
+            me: ReplicaId(me),
+            committee: COMMITTEE,
+            domain: DOMAIN,
+            limits: limits(),
+            genesis_entry: entry(0, Digest::ZERO),
+        };
         let mut out = Outbox::default();
         let engine = Pbft::recover(config, start, Time(0), &mut out);
         engine.invariants();
@@ -703,7 +709,7 @@ fn a_late_new_view_may_plan_what_a_later_view_decided_otherwise() {
     let (with, without) = (change(1, 0, &[prepared(0, &a)]), change(1, 0, &[]));
     let said = replica.enter(&[signed(0, &without), signed(1, &with), signed(2, &without)]);
     assert_eq!(said.len(), 1, "it enters, and says nothing: {said:?}");
-    assert_eq!(replica.engine.led_by(), (1, ReplicaId(1)));
+    assert_eq!(replica.engine.led_by(), Lead { view: 1, leader: ReplicaId(1), next: None });
 }
 
 // threat 10
@@ -893,7 +899,7 @@ fn a_view_that_was_left_stays_left() {
     let records = vec![Record::Prepare(vote(0, &block(1, "a"))), Record::ViewChange(left.clone())];
     let (mut replica, said) = Replica::recover(1, Start { records, blocks: vec![block(1, "a")], ..start() });
     assert_eq!(said, [to_all(Message::ViewChange(left))]);
-    assert_eq!(replica.engine.led_by().0, 3);
+    assert_eq!(replica.engine.led_by().view, 3);
     assert!(!replica.engine.status().active);
     assert_eq!(replica.propose(2, 2, &block(2, "b")), []);
 }

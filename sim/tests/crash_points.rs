@@ -17,7 +17,7 @@ fn world() -> World<Pbft> {
 
 /// Whether a replica has seen the first view fail.
 fn has_moved_on(world: &World<Pbft>) -> bool {
-    world.members.iter().flat_map(|member| &member.engine).any(|engine| engine.led_by().0 > 0)
+    world.members.iter().flat_map(|member| &member.engine).any(|engine| engine.led_by().view > 0)
 }
 
 /// Proposes, delivers and lets time pass until every replica has committed `HEIGHTS`. In the first view no commit arrives, so

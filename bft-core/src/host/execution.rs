@@ -44,6 +44,10 @@ pub struct Ledger<A> {
     unflushed_from: Height,
     /// The state on disk has nothing to do with this one.
     replaced: bool,
+    /// See [`Ledger::owes`].
+    owes: Height,
+    /// The highest executed height that is to be certified.
+    checkpoint: Height,
 }
 
 /// What a block left, as it is kept and stored.
@@ -137,6 +141,8 @@ impl<A: StateMachine> Ledger<A> {
             certified: Some((stable, None, tree)),
             unflushed_from: 1,
             replaced: false,
+            owes: 0,
+            checkpoint: 0,
         })
     }
 
@@ -181,6 +187,7 @@ impl<A: StateMachine> Ledger<A> {
         }
         self.tip = meta.tip;
         self.tip_header = meta.tip_header;
+        (self.owes, self.checkpoint) = (meta.tip.height, meta.tip.height);
         self.unflushed_from = meta.stable.height() + 1;
         self.trees.insert(meta.tip.height, (meta.tip_header, self.state.tree().clone()));
         self.certified = None;
@@ -196,6 +203,17 @@ impl<A: StateMachine> Ledger<A> {
     /// Its block's header.
     pub fn tip_header(&self) -> Option<Header> {
         self.tip_header
+    }
+
+    /// The highest executed height that wants a certificate at or above it: it holds transactions, or is to be certified. Empty
+    /// blocks that only flush what is below them do not.
+    pub fn owes(&self) -> Height {
+        self.owes
+    }
+
+    /// Whether transactions were executed that nothing executed is to certify.
+    pub fn is_open(&self) -> bool {
+        self.owes > self.checkpoint
     }
 
     /// The application.
@@ -237,6 +255,12 @@ impl<A: StateMachine> Ledger<A> {
         };
         if state_root.is_some() {
             self.trees.insert(height, (Some(block.header), self.state.tree().clone()));
+        }
+        if state_root.is_some() {
+            self.checkpoint = height;
+        }
+        if state_root.is_some() || !receipts.is_empty() {
+            self.owes = height;
         }
         self.keep_receipts(height, BlockReceipts { entry, receipts });
         self.tip = entry;
@@ -419,6 +443,7 @@ impl<A: StateMachine> Ledger<A> {
         self.trees.clear();
         self.certified = Some((certificate.clone(), header, self.state.tree().clone()));
         (self.tip, self.tip_header) = (entry, header);
+        (self.owes, self.checkpoint) = (entry.height, entry.height);
         self.unflushed_from = entry.height;
         self.replaced = true;
         Ok(())

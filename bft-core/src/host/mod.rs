@@ -34,7 +34,7 @@ pub use recovery::{RecoverError, Recovered};
 
 use crate::block::Block;
 use crate::committee::Trust;
-use crate::engine::{Class, Engine, Input, Outbox};
+use crate::engine::{Class, Engine, Input, Lead, Outbox};
 use crate::envelope::{Envelope, Seal, Sealed};
 use crate::evidence::Evidence;
 use crate::genesis::Genesis;
@@ -43,7 +43,7 @@ use crate::log::{LogBatch, LogItem, LogKind, StateBatch};
 use crate::machine::StateMachine;
 use crate::request::Request;
 use crate::transaction::Item;
-use crate::types::{Height, Now, Time, View};
+use crate::types::{Height, Now, Time};
 use crate::verified::Verified;
 use accounting::Accounting;
 use accusations::Accusations;
@@ -298,7 +298,7 @@ pub struct Host<E: Engine, A> {
     connected: BTreeSet<ReplicaId>,
     /// Transactions to forward at the next flush.
     to_leader: Vec<Item>,
-    led_by: (View, ReplicaId),
+    led_by: Lead,
     /// Whether the pool has to sort out what open proposals hold before this replica proposes.
     refresh_pool: bool,
     /// When this replica last proposed a block that asks for a certificate.

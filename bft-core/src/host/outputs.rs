@@ -26,9 +26,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 Output::Combine { statement, shares } => {
                     effects.push(Effect::Combine(CombineJob { statement, shares }));
                 }
-                Output::NeedPayload { token, uncommitted, deadline } => {
+                Output::NeedPayload { token, uncommitted, deadline, flush } => {
                     // Nobody would hear the proposal of a replica that does not vote, itself included: the next one has to lead.
-                    self.wanted = self.config.may_vote.then_some(Wanted { token, uncommitted, deadline });
+                    let wanted = Wanted { token, uncommitted, deadline, flush };
+                    self.wanted = self.config.may_vote.then_some(wanted);
                 }
                 Output::FetchBlocks { from, blocks, patience } => {
                     self.fetch_blocks(now, &from, &blocks, patience, effects);

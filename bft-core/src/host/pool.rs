@@ -5,8 +5,8 @@
 
 use crate::transaction::{Item, ItemKey};
 use crate::types::{Height, Time};
-use crypto::Digest;
-use std::collections::{BTreeMap, VecDeque};
+use crypto::{Digest, ReplicaId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// An organisation, by its place in the genesis.
@@ -40,6 +40,8 @@ struct Entry {
     looked: Time,
     /// Whether a client gave it to this replica: then this replica forwards it.
     local: bool,
+    /// To whom it was forwarded: a bit for each replica.
+    told: u128,
     /// Whether it stands in its queue. Invariant: `ready_bytes` is the sum over these.
     ready: bool,
 }
@@ -121,7 +123,7 @@ impl Pool {
         queue.arrivals.push_back((now, key));
         self.unspread.push_back((now, key));
         self.ready_bytes += item.transaction.size();
-        self.entries.insert(key, Entry { item, organisation, arrived: now, looked: now, local, ready: true });
+        self.entries.insert(key, Entry { item, organisation, arrived: now, looked: now, local, told: 0, ready: true });
         Ok(())
     }
 
@@ -208,7 +210,7 @@ impl Pool {
     }
 
     /// Everything in the proposals `uncommitted`.
-    fn parked_in(&self, uncommitted: &[Digest]) -> std::collections::BTreeSet<ItemKey> {
+    fn parked_in(&self, uncommitted: &[Digest]) -> BTreeSet<ItemKey> {
         let parked = self.parked.values().flatten();
         parked.filter(|p| uncommitted.contains(&p.block)).flat_map(|p| p.keys.iter().copied()).collect()
     }
@@ -266,9 +268,30 @@ impl Pool {
         gone
     }
 
-    /// Clones of the transactions that clients gave to this replica.
-    pub fn local(&self) -> Vec<Item> {
-        self.entries.values().filter(|entry| entry.local).map(|entry| entry.item.clone()).collect()
+    /// Clones of the transactions that clients gave to this replica and that a new leader may have to hear of. Where its turn has
+    /// come `in_turn`, those that are in no proposal; where the one before failed, all, whoever was told before.
+    pub fn local(&mut self, in_turn: bool) -> Vec<Item> {
+        let parked: BTreeSet<ItemKey> = if in_turn {
+            self.parked.values().flatten().flat_map(|parked| parked.keys.iter().copied()).collect()
+        } else {
+            self.entries.values_mut().for_each(|entry| entry.told = 0);
+            BTreeSet::new()
+        };
+        let local = self.entries.iter().filter(|(key, entry)| entry.local && !parked.contains(key));
+        local.map(|(_, entry)| entry.item.clone()).collect()
+    }
+
+    /// Those of `items` that `to` was not told of yet; now it is.
+    pub fn tell(&mut self, to: ReplicaId, items: &[Item]) -> Vec<Item> {
+        let bit = 1 << to.0;
+        let mut untold = Vec::new();
+        for item in items {
+            if let Some(entry) = self.entries.get_mut(&item.key()).filter(|entry| entry.told & bit == 0) {
+                entry.told |= bit;
+                untold.push(item.clone());
+            }
+        }
+        untold
     }
 
     /// Takes the transactions that have waited for `patience` or longer, each once: the leader does not take them, so everybody has

@@ -106,7 +106,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let oldest = height.saturating_sub(self.config.genesis.limits.receipt_heights);
         self.certificates = self.certificates.split_off(&oldest);
         self.checkpoints.stable(height);
-        self.promises.forget(height, self.engine.led_by().0);
+        self.promises.forget(height, self.engine.led_by().view);
         self.ledger.certified(certificate);
         self.keep_snapshot(now);
         self.clients.certified(certificate, &self.ledger, effects);

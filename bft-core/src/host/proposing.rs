@@ -1,7 +1,7 @@
 //! From the pool to a payload, and from a replica's clients to the leader.
 
 use super::{Effect, Host};
-use crate::engine::{Draft, Engine, Input};
+use crate::engine::{Draft, Engine, Input, Lead};
 use crate::envelope::Body;
 use crate::machine::StateMachine;
 use crate::transaction::{Item, Payload};
@@ -18,6 +18,7 @@ pub(super) struct Wanted {
     pub token: u64,
     pub uncommitted: Vec<Digest>,
     pub deadline: Time,
+    pub flush: bool,
 }
 
 impl<E: Engine, A: StateMachine> Host<E, A> {
@@ -27,14 +28,18 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             let limits = &self.config.genesis.limits;
             let ready = self.pool.ready_bytes();
             let full = ready >= limits.block_bytes as usize;
-            let something = ready > 0 || (wanted.uncommitted.is_empty() && self.tip_is_open());
-            if !something || (!full && now.time < wanted.deadline) {
+            // An empty block that only flushes has nothing to wait for.
+            let flushes = ready == 0 && wanted.flush;
+            let certifies = self.would_certify(&wanted.uncommitted);
+            let something = ready > 0 || certifies || flushes;
+            if !something || (!full && !flushes && now.time < wanted.deadline) {
                 self.wanted = Some(wanted);
                 return;
             }
             let items = self.pool.take(limits.block_bytes as usize - 1);
             let overdue = now.time.since(self.flagged_at) >= Duration::from_millis(limits.checkpoint_ms);
-            let checkpoint = self.pool.ready_bytes() == 0 || overdue;
+            let checkpoint =
+                if items.is_empty() { certifies } else { self.pool.ready_bytes() == 0 || overdue };
             if checkpoint {
                 self.flagged_at = now.time;
             }
@@ -53,20 +58,28 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     /// When [`Host::propose`] has something to do.
     pub(super) fn proposing_deadline(&self) -> Option<Time> {
         let wanted = self.wanted.as_ref()?;
-        let something = self.pool.ready_bytes() > 0 || (wanted.uncommitted.is_empty() && self.tip_is_open());
+        if self.pool.ready_bytes() == 0 && wanted.flush {
+            return Some(Time(0));
+        }
+        let something = self.pool.ready_bytes() > 0 || self.would_certify(&wanted.uncommitted);
         something.then_some(wanted.deadline)
     }
 
-    /// Whether the last executed height asks for another one to certify it.
-    pub(super) fn tip_is_open(&self) -> bool {
-        self.ledger.tip_header().is_some_and(|header| !self.ledger.is_checkpoint(&header))
+    /// Whether an empty block on top of these would be the first to certify what is executed: transactions ask for it, and nothing
+    /// that is on its way does.
+    fn would_certify(&self, uncommitted: &[Digest]) -> bool {
+        let idle = |digest: &Digest| {
+            let header = self.bodies.get(digest).map(|block| (block.payload.is_empty(), block.header));
+            header.is_some_and(|(empty, header)| empty && !self.ledger.is_checkpoint(&header))
+        };
+        self.ledger.is_open() && uncommitted.iter().all(idle)
     }
 
     /// Tells the engine since when something waits to be ordered, if that changed.
     pub(super) fn update_work(&mut self, now: Time, effects: &mut Vec<Effect>) {
         // An executed tip without a certificate is work too: where too few replicas have executed it to certify it, those that
         // have must not rest, or nobody would help the others to it.
-        let uncertified = self.ledger.tip().height > self.stable.height();
+        let uncertified = self.ledger.owes() > self.stable.height();
         let oldest = self.pool.oldest().into_iter().chain(uncertified.then_some(self.executed_at)).min();
         if oldest != self.work {
             self.work = oldest;
@@ -75,19 +88,21 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
-    /// Forwards what clients gave to this replica: new transactions to the leader, everything to a new leader, and what
-    /// the leader does not take to everybody.
+    /// Forwards what clients gave to this replica: new transactions to the leader and whoever leads next, everything to a new leader
+    /// that was not told, and what the leader does not take to everybody.
     pub(super) fn follow_leader(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let led_by = self.engine.led_by();
-        let (_, leader) = led_by;
-        if self.led_by != led_by {
-            self.led_by = led_by;
-            self.to_leader = self.pool.local();
+        let lead = self.engine.led_by();
+        let Lead { leader, next, .. } = lead;
+        if self.led_by != lead {
+            let in_turn = self.led_by.next == Some(leader);
+            self.led_by = lead;
+            self.to_leader = self.pool.local(in_turn);
             self.refresh_pool = true;
         }
         let items = std::mem::take(&mut self.to_leader);
-        if leader != self.config.me {
-            self.forward(&[leader], items, effects);
+        for to in [leader].into_iter().chain(next).filter(|to| *to != self.config.me) {
+            let untold = self.pool.tell(to, &items);
+            self.forward(&[to], untold, effects);
         }
         if self.spread_at().is_some_and(|at| at <= now) {
             let overdue = self.pool.overdue(now, self.patience(), leader == self.config.me);

@@ -67,7 +67,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// The engine's view.
     pub fn engine_view(&self) -> View {
-        self.engine.led_by().0
+        self.engine.status().view
     }
 
     /// Highest height executed.

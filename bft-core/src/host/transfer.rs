@@ -382,7 +382,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.stable = certificate.clone();
         self.certificates = BTreeMap::from([(height, certificate.clone())]);
         self.checkpoints.stable(height);
-        self.promises.forget(height, self.engine.led_by().0);
+        self.promises.forget(height, self.engine.led_by().view);
         self.chain_sync.installed();
         self.flush.waiting = Some(self.ledger.batch(&self.stable, &self.certificates, self.log.covering()));
         self.flush.installed = Some(certificate);

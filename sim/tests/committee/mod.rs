@@ -160,6 +160,7 @@ impl<E: Engine> World<E> {
             committee: self.context.committee,
             domain: self.context.domain,
             limits,
+            genesis_entry: self.context.genesis_entry,
         };
         let member = &self.members[replica.index()];
         let tip = *member.chain.last().expect("there is a genesis");
