@@ -100,7 +100,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.refresh_pool = true;
         }
         let items = std::mem::take(&mut self.to_leader);
-        for to in [leader].into_iter().chain(next).filter(|to| *to != self.config.me) {
+        let me = self.config.me;
+        for to in [leader].into_iter().chain(next).filter(|to| *to != me) {
             let untold = self.pool.tell(to, &items);
             self.forward(&[to], untold, effects);
         }
