@@ -12,9 +12,9 @@
 //! e(Σ aᵢ·sᵢ, g) = Π over the distinct statements m of e(H(m), Σ over the signers i of m of aᵢ·kᵢ)
 //! ```
 //!
-//! Let fewer than a quorum have signed m, and let words in the names of others be added. What can be made of the shares
-//! there are is, of all combinations of the shares of those others, a proper subspace; and whether their weights lie in it is
-//! decided only after the words are: with probability 2⁻¹²⁸ for each choice of words.
+//! Let fewer than a quorum have signed m, and let words in the names of others be added. Of all combinations of the shares of
+//! those others, the ones that can be made of the shares there are form a proper subspace. Whether their weights lie in it is
+//! decided only once the words are: with probability 2⁻¹²⁸ for each choice of words.
 //!
 //! Where a quorum *has* signed m, anybody can compute the share of every other replica for m, as in any threshold scheme. So
 //! an aggregate proves that every statement in it was signed by the signers named, or by a quorum. It accuses nobody.

@@ -7,8 +7,8 @@
 //! # Rogue keys
 //! A sum of keys invites whoever may choose its key last to choose it so that the others cancel (Ristenpart and Yilek, *The
 //! Power of Proofs-of-Possession*, 2007). Here nobody chooses a key. The key of a replica's share is the value of the
-//! group's polynomial at the replica's index, [`ThresholdPublic`](crate::ThresholdPublic) is not made of keys that are not,
-//! and any quorum of the others determines it. What the polynomial costs, and why each share has a weight (Boneh, Drijvers
+//! group's polynomial at the replica's index ([`ThresholdPublic`](crate::ThresholdPublic) refuses other keys), and those of
+//! any quorum of the others determine it; the replica knows its secret, and got it without a choice. What the polynomial costs, and why each share has a weight (Boneh, Drijvers
 //! and Neven, 2018), stands in `bls/aggregate.rs`.
 
 #[cfg(test)]

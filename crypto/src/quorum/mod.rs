@@ -172,16 +172,6 @@ pub enum CombineError {
     Culprits(Vec<ReplicaId>),
 }
 
-impl CombineError {
-    /// The signers to blame: none where the shares were given wrongly.
-    pub fn culprits(self) -> Vec<ReplicaId> {
-        match self {
-            CombineError::Culprits(signers) => signers,
-            CombineError::TooFew { .. } | CombineError::Order(_) => Vec::new(),
-        }
-    }
-}
-
 /// What signs a replica's shares.
 #[derive(Clone, Debug)]
 pub enum QuorumSigner {

@@ -6,8 +6,8 @@
 //! honest network does, and replica 3 may be the one that lies.
 
 use crypto::{
-    CombineError, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, Scheme,
-    StatementKind, TransactionVerifier,
+    Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, Scheme, StatementKind,
+    TransactionVerifier,
 };
 
 use crate::past::Past;
@@ -267,12 +267,12 @@ pub fn carry_out(
         }
         Effect::Seal(SealJob { ticket, with }) => Event::Sealed { ticket, seal: consortium.seal(me, with) },
         Effect::Combine(job) => {
-            let result = consortium.config.trust.quorum.combine(&job.statement, &job.shares);
-            let result = result.map_err(|error| match error {
-                CombineError::Culprits(culprits) => culprits,
-                CombineError::TooFew { .. } => unreachable!("hosts combine quorums"),
-            });
+            let result = job.result(&consortium.config.trust.quorum);
             Event::Combined { statement: job.statement, result }
+        }
+        Effect::Aggregate(job) => {
+            let result = job.result(&consortium.config.trust.quorum);
+            Event::Aggregated { view: job.view, result }
         }
         Effect::ReadChain { to, from, max_bytes, max_entries } => {
             Event::ChainRead { to, chain: disk.chain(from, max_bytes, max_entries) }
