@@ -5,7 +5,8 @@ use bft_core::codec;
 use bft_core::committee::StatementDomain;
 use bft_core::edge::Edge;
 use bft_core::engine::{
-    CheckContext, Class, Draft, Engine, EngineConfig, Input, Lead, Message, Outbox, Output, Record, Start, Status,
+    CheckContext, Class, Draft, Engine, EngineConfig, Input, Lead, Message, Outbox, Output, Record, Start,
+    Status,
 };
 use bft_core::envelope::{Body, Envelope, Obligations, Rejection, Seal, SealWith, Sealed};
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};

@@ -75,9 +75,10 @@ macro_rules! with {
         let mut $inner = Outbox::default();
         let result = $act;
         let outputs = $inner.take().into_iter();
-        $out.extend(outputs.map(|output| {
-            output.widen(AnyMessage::$protocol, AnyRecord::$protocol, AnyTimer::$protocol)
-        }));
+        $out.extend(
+            outputs
+                .map(|output| output.widen(AnyMessage::$protocol, AnyRecord::$protocol, AnyTimer::$protocol)),
+        );
         result
     }};
 }

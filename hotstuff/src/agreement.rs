@@ -62,7 +62,12 @@ impl HotStuff {
         // With a block on its way the next one may fill meanwhile.
         let pause = if open { Duration::from_millis(self.config.limits.batch_ms) } else { Duration::ZERO };
         let deadline = now.max(self.timing.proposed + pause);
-        out.push(Output::NeedPayload { token: self.tokens, uncommitted: self.uncommitted(), deadline, flush });
+        out.push(Output::NeedPayload {
+            token: self.tokens,
+            uncommitted: self.uncommitted(),
+            deadline,
+            flush,
+        });
     }
 
     /// As leader: proposes a node on top of the highest certified one (the paper's `createLeaf` and `onPropose`).

@@ -5,7 +5,9 @@ use crate::record::{Ballot, Record};
 use crate::rules::{self, Safety};
 use crate::timing::Timing;
 use crate::tree::Tree;
-use bft_core::engine::{Engine, EngineConfig, Input, Lead, Outbox, Output, Recipients, Start, Status, WaitsFor};
+use bft_core::engine::{
+    Engine, EngineConfig, Input, Lead, Outbox, Output, Recipients, Start, Status, WaitsFor,
+};
 use bft_core::envelope::{Seal, Sealed};
 use bft_core::types::{Height, Time, View};
 use crypto::{Digest, ReplicaId, Share};

@@ -10,7 +10,10 @@ impl HotStuff {
         );
         assert!(self.high.node.view < self.view, "a certificate begins the next view");
         assert!(self.safety.locked <= self.high.node.view, "the lock is certified, and so is its child");
-        assert!(self.tc.as_ref().is_none_or(|tc| tc.view < self.view), "a timeout certificate begins the next tenure");
+        assert!(
+            self.tc.as_ref().is_none_or(|tc| tc.view < self.view),
+            "a timeout certificate begins the next tenure"
+        );
         let members = self.config.committee.replicas;
         assert!(self.votes.len() <= members && self.timeouts.len() <= members, "one word a signer");
         if let Some(ballot) = &self.ballot {

@@ -201,9 +201,8 @@ fn check_tc(tc: &Tc, context: &CheckContext, due: &mut Obligations) -> Result<()
         return invalid("a timeout certificate does not carry the highest certificate that it reports");
     }
     check_left(tc.view, &tc.high, context)?;
-    let word = |(signer, high): &(ReplicaId, View)| {
-        (*signer, timeout_statement(tc.view, *high, &context.domain))
-    };
+    let word =
+        |(signer, high): &(ReplicaId, View)| (*signer, timeout_statement(tc.view, *high, &context.domain));
     due.aggregates.push((tc.reports.iter().map(word).collect(), tc.proof.clone()));
     due.certificates.extend(tc.high.obligation(context)?);
     Ok(())

@@ -29,7 +29,8 @@ impl HotStuff {
 
     /// Forgets the branches that were given up, but for its own last vote. Should one be certified after all, it is fetched.
     fn prune_branches(&mut self) {
-        let branch = self.tree.branch(self.high.node.digest(), self.committed).map(|known| known.node.digest());
+        let branch =
+            self.tree.branch(self.high.node.digest(), self.committed).map(|known| known.node.digest());
         let voted = self.ballot.iter().map(|ballot| ballot.node.digest());
         let keep: BTreeSet<_> = branch.chain(voted).chain(self.decided.values().copied()).collect();
         self.tree.retain(self.committed, &keep);

@@ -108,10 +108,7 @@ impl HotStuff {
         }
         // It comes back to this replica too, which counts its own vote in no other way.
         if let Some(proposal) = self.own_proposal() {
-            out.push(Output::Send {
-                to: Recipients::All,
-                message: Message::Proposal(Box::new(proposal)),
-            });
+            out.push(Output::Send { to: Recipients::All, message: Message::Proposal(Box::new(proposal)) });
         } else if let Some(ballot) = self.ballot.as_ref().filter(|ballot| ballot.node.view == self.view) {
             for collector in self.collectors(self.view) {
                 to_one(collector, Message::Vote(ballot.node), out);

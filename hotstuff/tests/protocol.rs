@@ -45,7 +45,11 @@ fn messages_of_a_block_are_a_proposal_and_a_vote_for_each_other_replica() {
             network.members.iter().flatten().map(|member| member.sent.get(kind).copied().unwrap_or(0)).sum()
         };
         let views = if chain == Chain::Two { 2 } else { 3 };
-        assert_eq!((sent("proposal"), sent("vote"), sent("certificate")), (6 * views, 6 * views, 6), "{chain}");
+        assert_eq!(
+            (sent("proposal"), sent("vote"), sent("certificate")),
+            (6 * views, 6 * views, 6),
+            "{chain}"
+        );
     }
 }
 
@@ -136,13 +140,14 @@ fn threat_24_views_meet_after_a_hundred_seconds_in_which_every_message_is_lost_a
 fn threat_28_a_replica_that_missed_every_proposal_fetches_what_was_certified() {
     for chain in BOTH {
         let mut network = Network::new(4, chain);
-        for round in 0..5 {
+        // Fewer heights than a checkpoint covers: from there on it is block sync.
+        for round in 0..2 {
             network.submit(&format!("a{round}"));
             network.settle(|letter| letter.to.0 == 3 && letter.is("proposal"));
         }
         network.submit("last");
         network.run(TIMEOUT, never);
-        assert_eq!(network.transactions(3), 6, "{chain}");
+        assert_eq!(network.transactions(3), 3, "{chain}");
         network.agreed();
     }
 }

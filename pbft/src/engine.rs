@@ -5,7 +5,9 @@ use crate::record::{NewViewProof, Record, SignedViewChange};
 use crate::rules;
 use crate::slot::Slot;
 use crate::timing::Timing;
-use bft_core::engine::{Engine, EngineConfig, Input, Lead, Outbox, Output, Recipients, Start, Status, WaitsFor};
+use bft_core::engine::{
+    Engine, EngineConfig, Input, Lead, Outbox, Output, Recipients, Start, Status, WaitsFor,
+};
 use bft_core::envelope::{Seal, Sealed};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::{Height, Time, View};

@@ -168,8 +168,7 @@ impl Replica {
     }
 
     fn recover(me: u16, start: Start<Pbft>) -> (Replica, Vec<Said>) {
-        let config =
-            EngineConfig {
+        let config = EngineConfig {
             me: ReplicaId(me),
             committee: COMMITTEE,
             domain: DOMAIN,

@@ -123,7 +123,10 @@ impl Pool {
         queue.arrivals.push_back((now, key));
         self.unspread.push_back((now, key));
         self.ready_bytes += item.transaction.size();
-        self.entries.insert(key, Entry { item, organisation, arrived: now, looked: now, local, told: 0, ready: true });
+        self.entries.insert(
+            key,
+            Entry { item, organisation, arrived: now, looked: now, local, told: 0, ready: true },
+        );
         Ok(())
     }
 

@@ -121,8 +121,7 @@ impl Network {
         let config = EngineConfig { me: ReplicaId(replica as u16), ..self.config };
         let tip = entry(0, Digest::ZERO);
         let stable = CheckpointCertificate { entry: tip, proof: None };
-        let start =
-            Start { tip, tip_header: None, stable, records: records.clone(), blocks: blocks.clone() };
+        let start = Start { tip, tip_header: None, stable, records: records.clone(), blocks: blocks.clone() };
         let mut out = Outbox::default();
         let engine = HotStuff::recover(config, start, self.now, &mut out);
         self.members[replica] = Some(Member {
@@ -201,7 +200,11 @@ impl Network {
                     *member.sent.entry(message.kind()).or_default() +=
                         to.iter().filter(|to| **to != me).count();
                     let sealed = Sealed { seal: self.seal(replica, &message), message };
-                    self.letters.extend(to.into_iter().map(|to| Letter { from: me, to, sealed: sealed.clone() }));
+                    self.letters.extend(to.into_iter().map(|to| Letter {
+                        from: me,
+                        to,
+                        sealed: sealed.clone(),
+                    }));
                 }
                 Output::Combine { statement, shares } => {
                     let result = self.quorum.combine(&statement, &shares).map_err(culprits);
