@@ -5,12 +5,14 @@ use crate::engine::{Held, HotStuff, Out, Wanted, to_all, to_one};
 use crate::message::{Message, Node, Proposal, Qc, Tc, VOTE};
 use crate::record::{Ballot, Record};
 use crate::rules;
+use crate::tree::is_idle;
 use bft_core::block::Block;
 use bft_core::engine::{Draft, Output};
 use bft_core::envelope::Seal;
 use bft_core::evidence::Evidence;
 use bft_core::mutants::Mutant;
-use bft_core::types::{Height, Time};
+use bft_core::transaction::Payload;
+use bft_core::types::{Height, Time, Timestamp};
 use crypto::{Certificate, Digest, ReplicaId, Share, Statement};
 use std::time::Duration;
 
@@ -46,12 +48,19 @@ impl HotStuff {
         let open = self.must_flush();
         let flush = open || high.view.checked_add(1) != Some(view);
         let possible = high.height < self.limit();
-        if (!flush || !possible) && self.told < high.view {
+        if !flush && self.told < high.view {
             self.told = high.view;
             to_all(Message::Certificate(self.high.clone()), out);
         }
         if !possible {
             self.wanted = None;
+            if flush {
+                self.propose(
+                    now,
+                    Draft { payload: Payload::empty(), time: Timestamp(0), checkpoint: false },
+                    out,
+                );
+            }
             return;
         }
         if self.wanted.is_some_and(|wanted| wanted.view == view && wanted.flush == flush) {
@@ -70,11 +79,15 @@ impl HotStuff {
         });
     }
 
-    /// As leader: proposes a node on top of the highest certified one (the paper's `createLeaf` and `onPropose`).
+    /// As leader: proposes a node on top of the highest certified one (the paper's `createLeaf` and `onPropose`), if this is still
+    /// the view in which it asked for a payload.
     pub(crate) fn on_payload(&mut self, now: Time, token: u64, draft: Draft, out: &mut Out) {
-        if self.wanted.take_if(|wanted| wanted.token == token).is_none() {
-            return;
+        if self.wanted.take_if(|wanted| wanted.token == token).is_some() {
+            self.propose(now, draft, out);
         }
+    }
+
+    fn propose(&mut self, now: Time, draft: Draft, out: &mut Out) {
         let (view, justify) = (self.view, self.high.clone());
         let height = justify.node.height + 1;
         let tc = self.tc.clone().filter(|_| justify.node.view + 1 != view);
@@ -88,9 +101,7 @@ impl HotStuff {
         let proposal = Proposal { view, block: block.clone(), justify, tc };
         let node = proposal.node();
         let leave = proposal.tc.as_ref().map(Tc::leave);
-        if !rules::may_vote(self.config.limits.chain, self.safety, view, node.parent_view, leave)
-            || !self.is_in_reach(height)
-        {
+        if !rules::may_vote(self.config.limits.chain, self.safety, view, node.parent_view, leave) {
             return;
         }
         self.tree.learn(now, node).keep(block);
@@ -127,11 +138,12 @@ impl HotStuff {
         self.compare_proposal(&node, &share, out);
         self.cast(from, node, share.clone(), out);
         let digest = node.digest();
-        // Of a leader that proposes twice the first counts, and the one that is certified.
-        let first = self.tree.proposed_in(view).is_none()
-            || self.tree.get(&digest).is_some()
-            || Mutant::SecondVote.is_on();
-        if node.height <= self.committed || !self.is_in_reach(node.height) || !first {
+        // Of a leader that proposes twice the first counts, and the one that is certified. Of views that are over, the latter.
+        let first =
+            view == self.view && (self.tree.proposed_in(view).is_none() || Mutant::SecondVote.is_on());
+        let wanted = first || self.tree.get(&digest).is_some();
+        let bounded = node.height <= self.stable + self.config.limits.reach() || is_idle(&block);
+        if node.height <= self.committed || !bounded || !wanted {
             return;
         }
         let known = self.tree.learn(now, node);
@@ -147,13 +159,17 @@ impl HotStuff {
     }
 
     /// Votes for this view's proposal, once it is within the window.
+    ///
+    /// What is certified in views that do not follow each other commits nothing, so that bad luck may fill the window. Beyond it
+    /// empty blocks are voted for, as long as they are needed to commit what is below them.
     pub(crate) fn try_vote(&mut self, out: &mut Out) {
         let (view, limit, committed) = (self.view, self.limit(), self.committed);
         let Some(held) = &self.held else { return };
         let Some(known) = self.tree.get(&held.node) else { return };
         let node = known.node;
         let leave = held.tc.as_ref().map(Tc::leave);
-        if node.view != view || node.height > limit || node.height <= committed || known.body.is_none() {
+        let within = node.height <= limit || (known.idle && self.must_flush());
+        if node.view != view || !within || node.height <= committed || known.body.is_none() {
             return;
         }
         if !rules::may_vote(self.config.limits.chain, self.safety, view, node.parent_view, leave) {
@@ -237,7 +253,7 @@ impl HotStuff {
         if node.view >= self.view {
             self.enter(now, node.view + 1);
         }
-        if self.is_in_reach(node.height) {
+        if node.height > self.stable {
             self.tree.learn(now, node);
             self.settle(now, from, out);
         }
@@ -351,11 +367,6 @@ impl HotStuff {
         }
         self.commit_ready(now, out);
         self.try_vote(out);
-    }
-
-    /// Whether a node of this height is worth remembering.
-    pub(crate) fn is_in_reach(&self, height: Height) -> bool {
-        height > self.stable && height <= self.stable.saturating_add(self.config.limits.reach())
     }
 
     /// Reports the leader of a view if it proposed another node here than this.

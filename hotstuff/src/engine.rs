@@ -44,7 +44,7 @@ pub struct HotStuff {
     pub(crate) committed: Height,
     pub(crate) executed: Height,
     pub(crate) stable: Height,
-    /// Nodes above the stable height. Invariant: within `reach`; bodies only above the committed height.
+    /// Nodes above the stable height: the certified branch, and few others. Invariant: bodies only above the committed height.
     pub(crate) tree: Tree,
     /// Committed nodes whose turn, or whose block, has not come.
     pub(crate) decided: BTreeMap<Height, Digest>,

@@ -23,14 +23,19 @@ impl HotStuff {
         assert!(self.timeout.as_ref().is_none_or(|timeout| timeout.view <= self.safety.voted));
         for (digest, known) in self.tree.iter() {
             assert_eq!(*digest, known.node.digest());
-            assert!(self.is_in_reach(known.node.height), "{:?} is outside the window", known.node);
+            let height = known.node.height;
+            assert!(height > self.stable, "{:?} is stable", known.node);
+            let within = height <= self.stable + self.config.limits.reach();
+            assert!(within || known.idle || known.body.is_none(), "the window bounds blocks");
             let body = known.body.is_some();
-            assert!(!body || known.node.height > self.committed, "bodies above the committed height only");
+            assert!(!body || height > self.committed, "bodies above the committed height only");
             assert!(known.voted.is_none() || known.stored, "a vote implies a durable block");
         }
-        let above = self.tree.iter().filter(|(_, known)| known.node.height > self.committed).count() as u64;
-        let most = self.config.limits.reach() + 2 * self.config.limits.tenure_views + 2;
-        assert!(above <= most, "{above} nodes above the committed height, of at most {most}");
+        let lowest = self.lowest_known();
+        let certified = self.tree.branch(self.high.node.digest(), self.committed).count();
+        let open = self.tree.iter().filter(|(_, known)| known.node.height >= lowest.height).count();
+        let most = certified + self.decided.len() + 3;
+        assert!(open <= most, "{open} nodes from height {} on, of at most {most}", lowest.height);
         for (height, digest) in &self.decided {
             let known = self.tree.node(digest);
             assert!(*height > self.committed && known.is_some_and(|node| node.height == *height));

@@ -1,6 +1,7 @@
 //! What replicas say to each other.
 
 use crate::rules::{self, Leave};
+use crate::tree::is_idle;
 use bft_core::block::Block;
 use bft_core::codec;
 use bft_core::committee::StatementDomain;
@@ -304,6 +305,8 @@ impl bft_core::engine::Message for Message {
 
     fn height(&self) -> Option<Height> {
         match self {
+            // The window does not bound what only flushes: see `agreement`.
+            Message::Proposal(proposal) if is_idle(&proposal.block) => None,
             Message::Proposal(proposal) => Some(proposal.block.header.height),
             // A vote for what is stable may still end its view, and a certificate names the view to go on in.
             Message::Vote(_)

@@ -27,13 +27,14 @@ impl HotStuff {
         self.prune_branches();
     }
 
-    /// Forgets the branches that were given up, but for its own last vote. Should one be certified after all, it is fetched.
-    fn prune_branches(&mut self) {
+    /// Forgets the branches that were given up, but for its own last vote. Should one be certified after all, it is fetched. Below a
+    /// gap of the certified branch nobody knows yet what was given up.
+    pub(crate) fn prune_branches(&mut self) {
         let branch =
             self.tree.branch(self.high.node.digest(), self.committed).map(|known| known.node.digest());
         let voted = self.ballot.iter().map(|ballot| ballot.node.digest());
         let keep: BTreeSet<_> = branch.chain(voted).chain(self.decided.values().copied()).collect();
-        self.tree.retain(self.committed, &keep);
+        self.tree.retain(self.lowest_known().height.max(self.committed + 1), &keep);
     }
 
     /// Gives up the tenure that ends with `view`: says so to the leader of the next one.

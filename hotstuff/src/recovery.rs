@@ -47,6 +47,7 @@ impl HotStuff {
                 known.stored = true;
             }
         }
+        engine.prune_branches();
         engine.resume(now, out);
         engine
     }
@@ -63,8 +64,9 @@ impl HotStuff {
                     self.know(now, tc.high.clone());
                     self.tc = Some(tc);
                 }
-                if self.is_in_reach(node.height) {
-                    self.tree.learn(now, node).voted = Some((*ballot).clone());
+                if node.height > self.stable {
+                    let known = self.tree.learn(now, node);
+                    (known.voted, known.stored) = (Some((*ballot).clone()), true);
                 }
                 if self.ballot.as_ref().is_none_or(|last| last.node.view < node.view) {
                     self.ballot = Some(*ballot);
@@ -83,7 +85,7 @@ impl HotStuff {
     /// A certificate from a record.
     fn know(&mut self, now: Time, qc: Qc) {
         self.safety.locked = rules::lock(self.safety.locked, &qc.node);
-        if self.is_in_reach(qc.node.height) {
+        if qc.node.height > self.stable {
             self.tree.learn(now, qc.node);
         }
         self.view = self.view.max(qc.node.view + 1);

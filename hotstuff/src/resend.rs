@@ -77,7 +77,7 @@ impl HotStuff {
     pub(crate) fn on_nodes(&mut self, now: Time, from: ReplicaId, nodes: &[Node], out: &mut Out) {
         let mut wanted = self.lowest_known().parent;
         for node in nodes {
-            if node.digest() != wanted || !self.is_in_reach(node.height) || node.height <= self.committed {
+            if node.digest() != wanted || node.height <= self.committed {
                 break;
             }
             self.tree.learn(now, *node);
@@ -88,7 +88,7 @@ impl HotStuff {
     }
 
     /// The lowest node of the certified branch that is known without a gap.
-    fn lowest_known(&self) -> Node {
+    pub(crate) fn lowest_known(&self) -> Node {
         self.tree
             .branch(self.high.node.digest(), self.committed)
             .last()

@@ -25,10 +25,15 @@ pub(crate) struct Known {
     pub since: Time,
 }
 
+/// Whether a block only flushes what is below it.
+pub(crate) fn is_idle(block: &Block) -> bool {
+    block.payload.is_empty() && !block.header.checkpoint
+}
+
 impl Known {
     /// Its block is here.
     pub fn keep(&mut self, block: Block) {
-        self.idle = block.payload.is_empty() && !block.header.checkpoint;
+        self.idle = is_idle(&block);
         self.body = Some(block);
     }
 }
@@ -77,9 +82,9 @@ impl Tree {
         self.0.iter()
     }
 
-    /// Forgets the nodes above `committed` that are not among `keep`.
-    pub fn retain(&mut self, committed: Height, keep: &BTreeSet<Digest>) {
-        self.0.retain(|digest, known| known.node.height <= committed || keep.contains(digest));
+    /// Forgets the nodes from height `lowest` on that are not among `keep`.
+    pub fn retain(&mut self, lowest: Height, keep: &BTreeSet<Digest>) {
+        self.0.retain(|digest, known| known.node.height < lowest || keep.contains(digest));
     }
 
     /// Forgets what is not above `stable`.

@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::replica::Replica;
 use crate::world::World;
 use bft_core::committee::Trust;
-use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
+use bft_core::genesis::{Application, Chain, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{HostConfig, LocalLimits, genesis_state};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Digest, ReplicaId, Time};
@@ -375,17 +375,21 @@ fn genesis(
     random: &mut Random,
 ) -> Genesis {
     let window = random.between(2, 10);
+    let block_bytes = random.between(600, 3000) as u32;
+    let checkpoint_interval = random.between(1, window);
     let limits = Limits {
         transaction_bytes: 256,
-        block_bytes: random.between(600, 3000) as u32,
-        window,
-        checkpoint_interval: random.between(1, window),
+        block_bytes,
+        window: if protocol == ProtocolTag::HOTSTUFF { window.max(8) } else { window },
+        checkpoint_interval,
         checkpoint_ms: 50,
         view_timeout_ms: 500,
         batch_ms: 5,
         session_window: SESSION_WINDOW,
         receipt_heights: 200,
         clock_skew_ms: 5000,
+        tenure_views: 4 + u64::from(block_bytes / 2) % 9,
+        chain: if block_bytes % 2 == 0 { Chain::Two } else { Chain::Three },
     };
     let organisation = |index: usize| format!("organisation-{index}");
     let replicas = identities.iter().enumerate().map(|(index, identity)| ReplicaInfo {

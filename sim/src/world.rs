@@ -425,9 +425,13 @@ impl World {
     /// Whether all live honest replicas are at the same certified height with nothing left to do.
     pub fn is_settled(&self) -> bool {
         let honest = self.replicas.iter().filter(|replica| replica.is_honest());
-        let reports: Vec<_> = honest.filter_map(|replica| Some(replica.host.as_ref()?.report())).collect();
-        reports.windows(2).all(|pair| pair[0].stable == pair[1].stable)
-            && reports.iter().all(|report| report.stable == report.executed && report.pooled == 0)
+        let hosts: Vec<_> = honest.filter_map(|replica| replica.host.as_ref()).collect();
+        let reports: Vec<_> = hosts.iter().map(|host| host.report()).collect();
+        reports
+            .windows(2)
+            .all(|pair| (pair[0].stable, pair[0].executed) == (pair[1].stable, pair[1].executed))
+            && hosts.iter().all(|host| host.is_certified())
+            && reports.iter().all(|report| report.pooled == 0)
     }
 }
 

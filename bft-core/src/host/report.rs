@@ -75,6 +75,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.ledger.tip().height
     }
 
+    /// Whether nothing executed waits for a certificate.
+    pub fn is_certified(&self) -> bool {
+        self.ledger.owes() <= self.stable.height()
+    }
+
     /// The entry of a recent height.
     pub fn entry(&self, height: Height) -> Option<&crate::ledger::LedgerEntry> {
         self.ledger.entry(height)
