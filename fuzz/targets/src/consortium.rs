@@ -11,6 +11,7 @@ use crypto::{
 };
 
 use crate::past::Past;
+use crate::pbft;
 use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Envelope, Seal, SealWith};
@@ -25,7 +26,6 @@ use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
 use crypto::ClientSecret;
 use engines::{AnyEngine, AnyMessage};
-use pbft::{NEW_VIEW, VIEW_CHANGE};
 use sim::app::Registers;
 use sim::disk::Disk;
 use std::collections::BTreeMap;
@@ -213,7 +213,7 @@ impl Consortium {
 
     /// Two statements of `accused` that contradict each other, in a view that this past does not reach.
     pub fn lie(&self, accused: ReplicaId, kind: StatementKind) -> Evidence {
-        let height = if [VIEW_CHANGE, NEW_VIEW].contains(&kind) { 0 } else { 3 };
+        let height = if pbft::is_of_a_view(kind) { 0 } else { 3 };
         let sealed = |digest| {
             let statement = self.config.trust.domain.statement(kind, 9, height, Digest([digest; 32]));
             let with = if height == 0 { SealWith::Signature(statement) } else { SealWith::Share(statement) };
@@ -304,7 +304,6 @@ pub fn message(bytes: &[u8]) -> Envelope<AnyMessage> {
 mod tests {
     use super::*;
     use bft_core::envelope::{Body, Sealed};
-    use pbft::Message;
     use std::collections::BTreeSet;
 
     #[test]
@@ -333,8 +332,8 @@ mod tests {
         assert!(REAL.receipts().len() > 12 && REAL.answers().len() == 3);
         assert!(REAL.recovered.state.is_some(), "the state was flushed");
         let with_plan = REAL.samples.iter().any(|(_, envelope)| {
-            matches!(&envelope.body, Body::Engine(Sealed { message: AnyMessage::Pbft(Message::ViewChange(change)), .. })
-                if !change.prepared.is_empty())
+            matches!(&envelope.body, Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. })
+                if pbft::shows_prepared(message))
         });
         assert!(with_plan, "a view-change carries prepared blocks");
     }
