@@ -68,6 +68,12 @@ mutants! {
     ReportsIgnored, "reports-ignored", "Two-chain: nodes below what a timeout certificate reports are voted for.";
     ViewsNeedNotFollow, "views-need-not-follow", "Chains of views that are not consecutive commit.";
     AnyCertificateIsHigh, "any-certificate-is-high", "The last certificate seen counts as the highest.";
+    VoteUnlogged, "vote-unlogged", "Votes are not logged.";
+    TimeoutUnlogged, "timeout-unlogged", "Timeouts are not logged.";
+    StartWithoutVotes, "start-without-votes", "A start passes over the votes in the log.";
+    StartWithoutTimeouts, "start-without-timeouts", "A start passes over the timeouts in the log.";
+    JustifyUnproven, "justify-unproven", "The certificates that a proposal rests on need not verify.";
+    HighUnproven, "high-unproven", "The certificate in a timeout need not verify.";
     VoteAfterTimeout, "vote-after-timeout", "Votes are cast in a tenure that was given up.";
 
     CheckpointUnexecuted, "checkpoint-unexecuted", "A checkpoint is adopted before its height is executed.";

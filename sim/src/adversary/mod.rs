@@ -1,5 +1,6 @@
 //! Byzantine replicas: the production host with its real keys, and somebody who rewrites what it sends.
 
+mod hotstuff;
 mod idea;
 mod memory;
 mod mutate;
@@ -136,6 +137,7 @@ enum Lie {
 fn lies_of(config: &LiarConfig, behaviour: Behaviour, random: &mut Random) -> Box<dyn Lies> {
     match config.domain.protocol {
         ProtocolTag::PBFT => Box::new(pbft::PbftLies::new(config, behaviour, random)),
+        ProtocolTag::HOTSTUFF => Box::new(hotstuff::HotStuffLies::new(config, behaviour, random)),
         other => unreachable!("worlds are made of protocols that are simulated, and {other} is not"),
     }
 }

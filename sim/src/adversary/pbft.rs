@@ -95,7 +95,7 @@ impl PbftLies {
 
 impl Lies for PbftLies {
     fn see(&mut self, message: AnyMessage, memory: &mut Memory) {
-        let AnyMessage::Pbft(message) = message;
+        let AnyMessage::Pbft(message) = message else { return };
         match &message {
             Message::PrePrepare(proposal) => {
                 memory.at(proposal.view, proposal.block.header.height);
@@ -113,7 +113,7 @@ impl Lies for PbftLies {
     }
 
     fn rewrite(&mut self, to: ReplicaId, message: &mut AnyMessage, random: &mut Random) -> Lie {
-        let AnyMessage::Pbft(message) = message;
+        let AnyMessage::Pbft(message) = message else { return Lie::None };
         let half = to.0.is_multiple_of(2);
         match (self.behaviour, &mut *message) {
             (Behaviour::Equivocate, Message::PrePrepare(proposal)) if half => {
@@ -163,8 +163,9 @@ impl Lies for PbftLies {
     }
 
     fn mutate(&self, message: &mut AnyMessage, memory: &Memory, random: &mut Random) {
-        let AnyMessage::Pbft(message) = message;
-        change(message, &self.seen, memory, random);
+        if let AnyMessage::Pbft(message) = message {
+            change(message, &self.seen, memory, random);
+        }
     }
 
     fn flood(&self, memory: &Memory, random: &mut Random) -> AnyMessage {

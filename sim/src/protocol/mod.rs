@@ -3,6 +3,7 @@
 //!
 //! A new protocol adds both files, and an arm to each `match` of this file and to [`crate::adversary`]'s choice of lies.
 
+mod hotstuff;
 mod pbft;
 
 use crate::checker::Violation;
@@ -62,6 +63,7 @@ pub trait Record {
 pub fn message(message: &AnyMessage) -> &dyn Message {
     match message {
         AnyMessage::Pbft(message) => message,
+        AnyMessage::HotStuff(message) => message,
     }
 }
 
@@ -69,11 +71,12 @@ pub fn message(message: &AnyMessage) -> &dyn Message {
 pub fn record(record: &AnyRecord) -> &dyn Record {
     match record {
         AnyRecord::Pbft(record) => record,
+        AnyRecord::HotStuff(record) => record,
     }
 }
 
 /// The protocols that can be simulated, by name.
-const NAMED: &[(&str, ProtocolTag)] = &[("pbft", ProtocolTag::PBFT)];
+const NAMED: &[(&str, ProtocolTag)] = &[("pbft", ProtocolTag::PBFT), ("hotstuff", ProtocolTag::HOTSTUFF)];
 
 /// The protocol of this name.
 ///
@@ -91,6 +94,7 @@ pub fn named(name: &str) -> Result<ProtocolTag, String> {
 fn own_mutants(protocol: ProtocolTag) -> &'static [Mutant] {
     match protocol {
         ProtocolTag::PBFT => pbft::MUTANTS,
+        ProtocolTag::HOTSTUFF => hotstuff::MUTANTS,
         _ => &[],
     }
 }
@@ -112,7 +116,7 @@ mod tests {
             assert_eq!(named(name), Ok(*tag));
             assert!(engines::is_known(*tag), "{name} has an engine");
         }
-        assert_eq!(named("paxos").unwrap_err(), "there is no protocol \"paxos\" here; use pbft");
+        assert_eq!(named("paxos").unwrap_err(), "there is no protocol \"paxos\" here; use pbft or hotstuff");
     }
 
     #[test]
