@@ -94,8 +94,9 @@ impl PbftLies {
 }
 
 impl Lies for PbftLies {
+    #[expect(irrefutable_let_patterns, reason = "there is one protocol yet")]
     fn see(&mut self, message: AnyMessage, memory: &mut Memory) {
-        let AnyMessage::Pbft(message) = message;
+        let AnyMessage::Pbft(message) = message else { return };
         match &message {
             Message::PrePrepare(proposal) => {
                 memory.at(proposal.view, proposal.block.header.height);
@@ -112,8 +113,9 @@ impl Lies for PbftLies {
         keep(&mut self.seen.messages, message);
     }
 
+    #[expect(irrefutable_let_patterns, reason = "there is one protocol yet")]
     fn rewrite(&mut self, to: ReplicaId, message: &mut AnyMessage, random: &mut Random) -> Lie {
-        let AnyMessage::Pbft(message) = message;
+        let AnyMessage::Pbft(message) = message else { return Lie::None };
         let half = to.0.is_multiple_of(2);
         match (self.behaviour, &mut *message) {
             (Behaviour::Equivocate, Message::PrePrepare(proposal)) if half => {
@@ -162,8 +164,9 @@ impl Lies for PbftLies {
         Lie::Changed
     }
 
+    #[expect(irrefutable_let_patterns, reason = "there is one protocol yet")]
     fn mutate(&self, message: &mut AnyMessage, memory: &Memory, random: &mut Random) {
-        let AnyMessage::Pbft(message) = message;
+        let AnyMessage::Pbft(message) = message else { return };
         change(message, &self.seen, memory, random);
     }
 

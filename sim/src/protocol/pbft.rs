@@ -146,8 +146,9 @@ struct Said {
 impl History for Said {
     /// Who has left a view takes no part in it any more, and who has sent commit says so in every later view change: on this
     /// stands that a new view's plan has every block that may be decided (Castro and Liskov, section 4.4).
+    #[expect(irrefutable_let_patterns, reason = "there is one protocol yet")]
     fn says(&mut self, replica: ReplicaId, message: &AnyMessage) -> Verdict {
-        let AnyMessage::Pbft(message) = message;
+        let AnyMessage::Pbft(message) = message else { return Ok(()) };
         let view = match message {
             pbft::Message::PrePrepare(proposal) => proposal.view,
             pbft::Message::Prepare(vote) => vote.view,
