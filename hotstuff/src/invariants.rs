@@ -31,11 +31,11 @@ impl HotStuff {
             assert!(!body || height > self.committed, "bodies above the committed height only");
             assert!(known.voted.is_none() || known.stored, "a vote implies a durable block");
         }
-        let lowest = self.lowest_known();
+        let lowest = self.lowest_known().height.max(self.committed + 1);
         let certified = self.tree.branch(self.high.node.digest(), self.committed).count();
-        let open = self.tree.iter().filter(|(_, known)| known.node.height >= lowest.height).count();
+        let open = self.tree.iter().filter(|(_, known)| known.node.height >= lowest).count();
         let most = certified + self.decided.len() + 3;
-        assert!(open <= most, "{open} nodes from height {} on, of at most {most}", lowest.height);
+        assert!(open <= most, "{open} nodes from height {lowest} on, of at most {most}");
         for (height, digest) in &self.decided {
             let known = self.tree.node(digest);
             assert!(*height > self.committed && known.is_some_and(|node| node.height == *height));

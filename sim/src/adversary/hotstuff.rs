@@ -69,9 +69,8 @@ impl HotStuffLies {
 
     /// Hangs a proposal on an older certificate than the leader knows: a fork.
     fn fork(&self, proposal: &mut Proposal, random: &mut Random) -> bool {
-        let older: Vec<&Qc> = (self.seen.certificates.iter())
-            .filter(|qc| qc.node.view < proposal.justify.node.view)
-            .collect();
+        let older: Vec<&Qc> =
+            (self.seen.certificates.iter()).filter(|qc| qc.node.view < proposal.justify.node.view).collect();
         let Some(qc) = older.get(random.index(older.len().max(1))) else { return false };
         proposal.justify = Qc::clone(qc);
         proposal.block.header.height = qc.node.height + 1;

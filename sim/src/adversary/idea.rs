@@ -65,7 +65,7 @@ impl Idea {
 
     /// Whether it lets its host hear of a frame.
     pub fn hears(&mut self, frame: &[u8]) -> bool {
-        if matches!(self.behaviour, Behaviour::Mutate | Behaviour::Flood) {
+        if matches!(self.behaviour, Behaviour::Mutate | Behaviour::Flood | Behaviour::Forget) {
             self.see(frame);
         }
         if self.behaviour != Behaviour::Censor {

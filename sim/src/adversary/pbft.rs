@@ -163,9 +163,8 @@ impl Lies for PbftLies {
     }
 
     fn mutate(&self, message: &mut AnyMessage, memory: &Memory, random: &mut Random) {
-        if let AnyMessage::Pbft(message) = message {
-            change(message, &self.seen, memory, random);
-        }
+        let AnyMessage::Pbft(message) = message else { return };
+        change(message, &self.seen, memory, random);
     }
 
     fn flood(&self, memory: &Memory, random: &mut Random) -> AnyMessage {

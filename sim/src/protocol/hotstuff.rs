@@ -74,9 +74,9 @@ impl Message for hotstuff::Message {
             | hotstuff::Message::Status(_)
             | hotstuff::Message::FetchNodes(..)
             | hotstuff::Message::Nodes(_) => true,
-            hotstuff::Message::Proposal(_)
-            | hotstuff::Message::Vote(_)
-            | hotstuff::Message::Proposed(..) => false,
+            hotstuff::Message::Proposal(_) | hotstuff::Message::Vote(_) | hotstuff::Message::Proposed(..) => {
+                false
+            }
         }
     }
 
@@ -175,7 +175,10 @@ impl History for Said {
                 if timeout.high.node.view < self.knew && !later {
                     return broken(
                         "a timeout hides nothing",
-                        format!("{replica} voted on a certificate of view {} and sent {timeout:?}", self.knew),
+                        format!(
+                            "{replica} voted on a certificate of view {} and sent {timeout:?}",
+                            self.knew
+                        ),
                     );
                 }
                 Ok(())
