@@ -1,7 +1,7 @@
 //! The engine: its state, and which part handles which input.
 
 use crate::message::{Message, Node, Qc, Tc, Timeout};
-use crate::record::{Ballot, Record};
+use crate::record::{Ballot, Left, Record};
 use crate::rules::{self, Safety};
 use crate::timing::Timing;
 use crate::tree::Tree;
@@ -39,7 +39,7 @@ pub struct HotStuff {
     /// Its last vote.
     pub(crate) ballot: Option<Ballot>,
     /// Its last timeout. Said again as it was said, whatever happens afterwards.
-    pub(crate) timeout: Option<Timeout>,
+    pub(crate) left: Option<Left>,
     /// Highest height committed, with all below it.
     pub(crate) committed: Height,
     pub(crate) executed: Height,
@@ -134,7 +134,8 @@ impl Engine for HotStuff {
             self.tree.iter().filter_map(|(_, known)| known.voted.as_ref()).chain(last).collect();
         ballots.sort_unstable_by_key(|ballot| ballot.node.view);
         let votes = ballots.into_iter().cloned().map(|ballot| Record::Vote(Box::new(ballot)));
-        votes.chain(self.timeout.iter().cloned().map(Record::Timeout)).collect()
+        let left = self.left.iter().cloned().map(Box::new).map(Record::Timeout);
+        votes.chain(left).collect()
     }
 
     fn led_by(&self) -> Lead {
@@ -197,7 +198,7 @@ impl HotStuff {
 
     /// Whether it has timed out in the tenure it is in.
     pub(crate) fn has_left(&self) -> bool {
-        self.timeout.as_ref().is_some_and(|timeout| timeout.view >= self.view)
+        self.left.as_ref().is_some_and(|left| left.timeout.view >= self.view)
     }
 
     pub(crate) fn quorum(&self) -> usize {

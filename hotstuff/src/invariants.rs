@@ -20,7 +20,7 @@ impl HotStuff {
             assert!(ballot.node.view <= self.safety.voted && ballot.node.view <= self.view);
             assert!(ballot.locked <= self.safety.locked, "a lock only rises");
         }
-        assert!(self.timeout.as_ref().is_none_or(|timeout| timeout.view <= self.safety.voted));
+        assert!(self.left.as_ref().is_none_or(|left| left.timeout.view <= self.safety.voted));
         for (digest, known) in self.tree.iter() {
             assert_eq!(*digest, known.node.digest());
             let height = known.node.height;

@@ -66,4 +66,4 @@ mod tree;
 
 pub use engine::{HotStuff, Timer};
 pub use message::{Message, Node, Proposal, Qc, Status, TIMEOUT, Tc, Timeout, VOTE};
-pub use record::{Ballot, Record};
+pub use record::{Ballot, Left, Record};

@@ -2,7 +2,7 @@
 
 use crate::engine::{Aggregating, HotStuff, Out, to_all, to_one};
 use crate::message::{Message, Qc, Tc, Timeout};
-use crate::record::Record;
+use crate::record::{Left, Record};
 use crate::rules;
 use bft_core::engine::Output;
 use bft_core::envelope::Seal;
@@ -43,10 +43,12 @@ impl HotStuff {
             self.safety.voted = self.safety.voted.max(view);
         }
         let timeout = Timeout { view, high: self.high.clone() };
-        self.timeout = Some(timeout.clone());
+        let tc = self.tc.clone().filter(|tc| tc.view > self.high.node.view);
+        let left = Left { timeout: timeout.clone(), tc };
+        self.left = Some(left.clone());
         self.wanted = None;
         self.timing.leave(now, self.config.limits.view_timeout());
-        out.push(Output::Persist { record: Some(Record::Timeout(timeout.clone())), block: None });
+        out.push(Output::Persist { record: Some(Record::Timeout(Box::new(left))), block: None });
         let next = self.leader(view.saturating_add(1));
         to_one(next, Message::Timeout(timeout), out);
     }
@@ -62,8 +64,8 @@ impl HotStuff {
     /// The next leader did not bring a timeout certificate: everybody gets a chance to.
     pub(crate) fn on_spread(&mut self, now: Time, out: &mut Out) {
         self.timing.spread_again(now, self.config.limits.view_timeout());
-        if let Some(timeout) = self.timeout.clone().filter(|_| self.has_left()) {
-            to_all(Message::Timeout(timeout), out);
+        if let Some(left) = self.left.clone().filter(|_| self.has_left()) {
+            to_all(Message::Timeout(left.timeout), out);
         }
     }
 
@@ -79,7 +81,7 @@ impl HotStuff {
         self.on_qc(now, from, timeout.high.clone(), out);
         if from != self.config.me {
             self.tell(from, timeout.high.node.view, view, out);
-            self.timing.others_wait |= self.timeout.as_ref().is_some_and(|own| own.view == view);
+            self.timing.others_wait |= self.left.as_ref().is_some_and(|own| own.timeout.view == view);
         }
         if view < self.view {
             return;
@@ -115,7 +117,7 @@ impl HotStuff {
         let me = self.config.me;
         let others = self.timeouts.iter().filter(|(from, _)| **from != me);
         let views = others.map(|(from, (timeout, _))| (*from, timeout.view)).collect();
-        let least = self.timeout.as_ref().map_or(0, |own| own.view.saturating_add(1)).max(self.view);
+        let least = self.left.as_ref().map_or(0, |own| own.timeout.view.saturating_add(1)).max(self.view);
         let believable = if Mutant::JoinOne.is_on() { 1 } else { self.config.committee.believable() };
         if let Some(view) = rules::view_to_join(&views, least, believable) {
             self.leave(now, view, out);

@@ -19,20 +19,29 @@ pub struct Ballot {
     pub locked: View,
 }
 
+/// A timeout, with what it rested on: nobody else may be able to say why the tenure had begun that is given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// What was said.
+    pub timeout: Timeout,
+    /// Why the tenure had begun, unless the timeout's certificate says it.
+    pub tc: Option<Tc>,
+}
+
 /// One durable promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// Voted for this node; will not vote in its view or an earlier one again.
     Vote(Box<Ballot>),
     /// Timed out in this view; will not vote in it or an earlier one again.
-    Timeout(Timeout),
+    Timeout(Box<Left>),
 }
 
 impl bft_core::engine::Record for Record {
     fn signed(&self, domain: &StatementDomain) -> Vec<Statement> {
         match self {
             Record::Vote(ballot) => vec![ballot.node.statement(domain)],
-            Record::Timeout(timeout) => vec![timeout.statement(domain)],
+            Record::Timeout(left) => vec![left.timeout.statement(domain)],
         }
     }
 

@@ -1,7 +1,7 @@
 //! From records to a running engine.
 
 use crate::engine::{HotStuff, Out, to_one};
-use crate::message::{Message, Node, Qc};
+use crate::message::{Message, Node, Qc, Tc};
 use crate::record::{Ballot, Record};
 use crate::rules::{self, Safety};
 use crate::timing::Timing;
@@ -20,7 +20,7 @@ impl HotStuff {
             high: Qc { node: Node::genesis(&config.genesis_entry), proof: None },
             tc: None,
             ballot: None,
-            timeout: None,
+            left: None,
             committed: tip.height,
             executed: tip.height,
             stable: stable.height(),
@@ -60,10 +60,7 @@ impl HotStuff {
                 self.safety.locked = self.safety.locked.max(locked);
                 self.know(now, justify);
                 self.view = self.view.max(node.view);
-                if let Some(tc) = tc.filter(|tc| self.tc.as_ref().is_none_or(|held| held.view < tc.view)) {
-                    self.know(now, tc.high.clone());
-                    self.tc = Some(tc);
-                }
+                self.know_tc(now, tc);
                 if node.height > self.stable {
                     let known = self.tree.learn(now, node);
                     (known.voted, known.stored) = (Some((*ballot).clone()), true);
@@ -72,11 +69,13 @@ impl HotStuff {
                     self.ballot = Some(*ballot);
                 }
             }
-            Record::Timeout(timeout) => {
-                self.safety.voted = self.safety.voted.max(timeout.view);
-                self.know(now, timeout.high.clone());
-                if self.timeout.as_ref().is_none_or(|last| last.view < timeout.view) {
-                    self.timeout = Some(timeout);
+            Record::Timeout(left) => {
+                let view = left.timeout.view;
+                self.safety.voted = self.safety.voted.max(view);
+                self.know(now, left.timeout.high.clone());
+                self.know_tc(now, left.tc.clone());
+                if self.left.as_ref().is_none_or(|last| last.timeout.view < view) {
+                    self.left = Some(*left);
                 }
             }
         }
@@ -94,6 +93,15 @@ impl HotStuff {
         }
     }
 
+    /// Why a tenure had begun, from a record.
+    fn know_tc(&mut self, now: Time, tc: Option<Tc>) {
+        if let Some(tc) = tc.filter(|tc| self.tc.as_ref().is_none_or(|held| held.view < tc.view)) {
+            self.know(now, tc.high.clone());
+            self.view = self.view.max(tc.view + 1);
+            self.tc = Some(tc);
+        }
+    }
+
     /// Takes up the view where it was left, and says again what was promised.
     fn resume(&mut self, now: Time, out: &mut Out) {
         if let Some(ballot) = &self.ballot
@@ -104,9 +112,9 @@ impl HotStuff {
             assert!(durable, "a vote implies a durable block, at height {}", ballot.node.height);
         }
         self.settle(now, self.config.me, out);
-        if let Some(timeout) = self.timeout.clone().filter(|_| self.has_left()) {
+        if let Some(left) = self.left.clone().filter(|_| self.has_left()) {
             // Everybody may have waited for it meanwhile.
-            out.push(Output::Send { to: Recipients::All, message: Message::Timeout(timeout) });
+            out.push(Output::Send { to: Recipients::All, message: Message::Timeout(left.timeout) });
         }
         // It comes back to this replica too, which counts its own vote in no other way.
         if let Some(proposal) = self.own_proposal() {

@@ -99,7 +99,7 @@ impl Record for hotstuff::Record {
     fn word(&self) -> Option<Word> {
         Some(match self {
             hotstuff::Record::Vote(ballot) => vote_word(&ballot.node),
-            hotstuff::Record::Timeout(timeout) => timeout_word(timeout),
+            hotstuff::Record::Timeout(left) => timeout_word(&left.timeout),
         })
     }
 
