@@ -17,6 +17,7 @@ pub mod disk;
 pub mod disk_fault;
 pub mod drive;
 mod effects;
+pub mod endurance;
 pub mod fault;
 mod frames;
 pub mod linear;
