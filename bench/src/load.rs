@@ -5,7 +5,7 @@
 
 use crate::consortium::{Consortium, ConsortiumConfig, fresh_seed, replica_id};
 use crate::process::{ReplicaProcess, stop_all};
-use crate::reading::{Reading, disk_mib, resident_mib};
+use crate::reading::{DiskUse, Reading, resident_mib};
 use anyhow::{Context, bail, ensure};
 use app_examples::ledger::Operation;
 use bft_core::genesis::Limits;
@@ -34,6 +34,9 @@ pub struct LoadArguments {
     /// Blocks below the stable height that replicas keep, if not their default.
     #[arg(long, value_name = "BLOCKS")]
     pub retain_blocks: Option<u64>,
+    /// Bytes of a log segment, if not the replicas' default.
+    #[arg(long, value_name = "BYTES")]
+    pub segment_bytes: Option<u64>,
     /// Replicas.
     #[arg(long, default_value_t = 4)]
     pub replicas: usize,
@@ -85,15 +88,16 @@ pub struct Figures {
     pub resident_half_way_mib: f64,
     /// The same at the end.
     pub resident_at_end_mib: f64,
-    /// Largest data directory of a replica half-way, in MiB.
-    pub disk_half_way_mib: f64,
-    /// The same at the end.
-    pub disk_at_end_mib: f64,
+    /// What the data directories took up, at equal times until the end.
+    pub disk: Vec<DiskUse>,
     /// Heights per second at which a restarted replica caught up.
     pub catch_up_per_second: f64,
     /// That, per live heights per second meanwhile.
     pub catch_up_ratio: f64,
 }
+
+/// Looks at the disk within the measured stretch.
+const DISK_LOOKS: u32 = 12;
 
 /// Runs the benchmark with the program `executable` and prints the figures.
 ///
@@ -140,8 +144,10 @@ fn on_network<T>(
         limits,
         seed: fresh_seed()?,
     })?;
-    if let Some(blocks) = arguments.retain_blocks {
-        consortium.retain_blocks(blocks)?;
+    for (name, value) in
+        [("retain_blocks", arguments.retain_blocks), ("segment_bytes", arguments.segment_bytes)]
+    {
+        value.map_or(Ok(()), |value| consortium.choose(name, value))?;
     }
     let mut processes = consortium.start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -175,8 +181,8 @@ fn print(arguments: &LoadArguments, figures: &Figures) {
         ("all bytes between replicas per (n-1) payload", figures.sent_bytes_per_payload, "≤ 1.32"),
         ("resident memory half-way, MiB", figures.resident_half_way_mib, "≤ 300"),
         ("resident memory at the end, MiB", figures.resident_at_end_mib, "≤ 300, flat"),
-        ("data directory half-way, MiB", figures.disk_half_way_mib, ""),
-        ("data directory at the end, MiB", figures.disk_at_end_mib, ""),
+        ("data directory half-way, MiB", figures.disk[figures.disk.len() / 2 - 1].sum_mib(), ""),
+        ("data directory at the end, MiB", figures.disk[figures.disk.len() - 1].sum_mib(), ""),
         ("catch-up, heights per second", figures.catch_up_per_second, ""),
         ("catch-up per live rate", figures.catch_up_ratio, "≥ 3"),
     ];
@@ -186,6 +192,12 @@ fn print(arguments: &LoadArguments, figures: &Figures) {
     let by_kind = figures.sent_bytes_by_kind.iter().filter(|(_, share)| **share >= 0.001);
     let by_kind: Vec<String> = by_kind.map(|(kind, share)| format!("{kind} {share:.3}")).collect();
     println!("  of all bytes: {}", by_kind.join(", "));
+    let row = |of: fn(&DiskUse) -> f64| -> String {
+        figures.disk.iter().map(|disk| format!("{:>6.0}", of(disk))).collect()
+    };
+    println!("  after seconds             {}", row(|disk| disk.seconds));
+    println!("  log, MiB on disk          {}", row(|disk| disk.log_mib));
+    println!("  state, MiB on disk        {}", row(|disk| disk.state_mib));
 }
 
 /// Clients that submit as fast as their transactions are acknowledged.
@@ -354,13 +366,16 @@ async fn measure(
     let loaded = Loaded::start(arguments, consortium, processes).await?;
     let stretch = Duration::from_secs(if arguments.quick { 20 } else { arguments.seconds });
     let first = Reading::take(&loaded.watch, processes).await?;
-    pause(stretch / 2).await;
-    let resident_half_way_mib = resident_mib(processes);
-    let disk_half_way_mib = disk_mib(consortium)?;
-    pause(stretch / 2).await;
+    let (mut disk, mut resident_half_way_mib) = (Vec::new(), 0.0);
+    for look in 1..=DISK_LOOKS {
+        pause((first.at + stretch * look / DISK_LOOKS).saturating_duration_since(Instant::now())).await;
+        if look == DISK_LOOKS / 2 {
+            resident_half_way_mib = resident_mib(processes);
+        }
+        disk.push(DiskUse::take(consortium, first.at.elapsed())?);
+    }
     let last = Reading::take(&loaded.watch, processes).await?;
     let resident_at_end_mib = resident_mib(processes);
-    let disk_at_end_mib = disk_mib(consortium)?;
     let catch_up = catch_up(&loaded.watch, &loaded.load, processes).await?;
     let latencies = loaded.stop().await?;
     let percentile =
@@ -395,8 +410,7 @@ async fn measure(
             .collect(),
         resident_half_way_mib,
         resident_at_end_mib,
-        disk_half_way_mib,
-        disk_at_end_mib,
+        disk,
         catch_up_per_second: catch_up.0,
         catch_up_ratio: catch_up.1,
     })
