@@ -39,6 +39,13 @@ fn interval(limits: &Limits) -> u64 {
     8 * limits.checkpoint_interval
 }
 
+/// Whether a state may take the place of the blocks between two heights, if it is less. Blocks bring receipts, a state has none:
+/// were one fetched while receipts of the tip are still promised, replicas that are away one after the other would leave nobody
+/// who can prove what clients were told a moment ago.
+fn may_skip(limits: &Limits, tip: Height, goal: Height) -> bool {
+    goal.saturating_sub(tip) >= interval(limits).max(limits.receipt_heights)
+}
+
 /// A certified state that this replica serves.
 #[derive(Debug)]
 struct Snapshot {
@@ -311,8 +318,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let goal = self.chain_sync.target(tip).map(CheckpointCertificate::height);
         // Blocks are as good, and simpler, unless they are gone or far more than the state.
         let hopeless = self.chain_sync.lacking() > self.config.trust.committee.faulty();
-        let far = interval(&self.config.genesis.limits);
-        let Some(goal) = goal.filter(|goal| hopeless || goal - tip >= far) else {
+        let limits = &self.config.genesis.limits;
+        let Some(goal) = goal.filter(|goal| hopeless || may_skip(limits, tip, *goal)) else {
             if self.state_sync.wanted {
                 self.state_sync = StateSync::default();
             }
@@ -403,5 +410,26 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             transfer.offer.bytes >> 10,
             transfer.sources.len()
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_takes_the_place_of_blocks_only_where_it_lacks_no_promised_receipt() {
+        let limits = |checkpoint_interval, receipt_heights| Limits {
+            checkpoint_interval,
+            receipt_heights,
+            ..Limits::default()
+        };
+        // Interval, heights of receipts, the gap at which it may.
+        for (interval, receipts, gap) in [(16, 256, 256), (16, 1 << 20, 1 << 20), (40, 256, 320)] {
+            let limits = limits(interval, receipts);
+            assert!(!may_skip(&limits, 1000, 1000 + gap - 1));
+            assert!(may_skip(&limits, 1000, 1000 + gap));
+            assert!(!may_skip(&limits, 1000, 10), "nothing is missing");
+        }
     }
 }
