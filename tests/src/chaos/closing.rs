@@ -4,14 +4,14 @@ use super::audit::{self, Books};
 use super::load::{Load, Outcome};
 use super::watch::{self, Watch};
 use super::world::World;
-use super::{Figures, LOOK_EVERY, SETTLE_PATIENCE, SILENCE};
+use super::{Figures, LOOK_EVERY, SETTLE_PATIENCE, SILENCE, connect};
 use crate::dice::Dice;
 use anyhow::{Context, bail, ensure};
 use app_examples::ledger::{Answer, Ledger, Query};
 use bft_core::receipt::ProvenReceipt;
 use bft_core::request::StatusReport;
 use client::{Client, ClientError};
-use crypto::ReplicaId;
+use crypto::{ClientSecret, ReplicaId};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::task::JoinSet;
@@ -40,7 +40,7 @@ pub(super) async fn close(
     let sample = Dice::new(seed, 1).some(outcomes.iter().collect(), ASKED_AGAIN);
     are_still_there(clients, &sample).await?;
     let end = agreed(world, watch, ended).await?;
-    let (found, not_kept) = all_keep(clients, world, &outcomes).await?;
+    let (found, not_kept) = all_keep(world, &outcomes).await?;
     ask_the_ledger(&clients[0], world, &books).await?;
     Ok(Figures {
         acknowledged: outcomes.len(),
@@ -87,18 +87,17 @@ async fn are_still_there(clients: &[Client], outcomes: &[&Outcome]) -> anyhow::R
 
 /// Every replica shows the receipt of everything that was acknowledged, with a proof. One that has fetched the state of others
 /// may have none of before, and says so. Gives how many were shown, and how many were not kept.
-async fn all_keep(
-    clients: &[Client],
-    world: &World,
-    outcomes: &Arc<Vec<Outcome>>,
-) -> anyhow::Result<(usize, usize)> {
+async fn all_keep(world: &mut World, outcomes: &Arc<Vec<Outcome>>) -> anyhow::Result<(usize, usize)> {
     /// At once, of each replica.
     const TOGETHER: usize = 16;
     let mut asked = JoinSet::new();
     for replica in world.consortium.genesis.committee().members() {
         let may_lack = world.has_fetched_state(replica.index());
+        // Nobody is paused any more: a late answer is a busy machine's, and asking again would keep it busy.
+        let client =
+            connect(world, ClientSecret::generate()?, Some(replica.index()), SETTLE_PATIENCE / 3).await?;
         for lane in 0..TOGETHER {
-            let client = clients[replica.index() % clients.len()].clone();
+            let client = client.clone();
             let outcomes = Arc::clone(outcomes);
             asked.spawn(async move {
                 let mut found = 0;
@@ -138,8 +137,11 @@ async fn keeps(
                 ensure!(same(&kept), "{operation} has another receipt at {replica}: {:?}", kept.receipt);
                 return Ok(true);
             }
-            // It is busy, or the connection was lost.
+            // The connection was lost, perhaps.
             Err(ClientError::NoAnswer { .. }) if Instant::now() < until => {}
+            Err(error @ ClientError::NoAnswer { .. }) => {
+                bail!("{replica} does not say what became of {operation}: {error}")
+            }
             Err(ClientError::Refused { sentence, .. }) if may_lack && sentence.contains(NOT_KEPT) => {
                 return Ok(false);
             }

@@ -40,6 +40,9 @@ pub const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long nobody may be served, while at most f replicas are impaired.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
+/// A replica that is silent for so long is left for another one: some are paused.
+const LEFT_AFTER: Duration = Duration::from_secs(2);
+
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -130,11 +133,11 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Figures> {
 }
 
 async fn with(plan: &Plan, world: &mut World) -> anyhow::Result<Figures> {
-    let observer = connect(world, ClientSecret::generate()?, None).await?;
+    let observer = connect(world, ClientSecret::generate()?, None, LEFT_AFTER).await?;
     let members: Vec<_> = world.consortium.genesis.committee().members().collect();
     let mut clients = Vec::new();
     for (number, secret) in world.consortium.clients.clone().into_iter().enumerate() {
-        clients.push(connect(world, secret, Some(number % members.len())).await?);
+        clients.push(connect(world, secret, Some(number % members.len()), LEFT_AFTER).await?);
     }
     let mut run = Run {
         watch: Watch::start(&observer, members.into_iter()),
@@ -292,11 +295,16 @@ fn is_connected(report: &StatusReport) -> bool {
     report.peers.iter().all(|peer| peer.connected)
 }
 
-async fn connect(world: &mut World, secret: ClientSecret, first: Option<usize>) -> anyhow::Result<Client> {
+/// `patience` is how long one replica has for an answer.
+async fn connect(
+    world: &mut World,
+    secret: ClientSecret,
+    first: Option<usize>,
+    patience: Duration,
+) -> anyhow::Result<Client> {
     let mut config = ClientConfig::new(world.consortium.genesis.clone(), secret);
     config.first_replica = first.map(replica_id);
-    // A replica that is paused is left soon.
-    config.answer_timeout = Duration::from_secs(2);
+    config.answer_timeout = patience;
     let until = Instant::now() + SETTLE_PATIENCE;
     loop {
         world.check()?;
