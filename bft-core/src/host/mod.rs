@@ -15,6 +15,7 @@ mod clients;
 mod directory;
 mod execution;
 mod frames;
+mod log_tail;
 mod outputs;
 mod pool;
 mod progress;
@@ -39,7 +40,7 @@ use crate::envelope::{Envelope, Seal, Sealed};
 use crate::evidence::Evidence;
 use crate::genesis::Genesis;
 use crate::ledger::CheckpointCertificate;
-use crate::log::{LogBatch, LogItem, LogKind, StateBatch};
+use crate::log::{LogBatch, StateBatch};
 use crate::machine::StateMachine;
 use crate::request::Request;
 use crate::transaction::Item;
@@ -52,13 +53,13 @@ use checkpoint::Checkpoints;
 use clients::Clients;
 use crypto::{Certificate, Digest, ReplicaId, Statement};
 use execution::Ledger;
+use log_tail::{Flushing, LogTail};
 use pool::Pool;
 use promises::Promises;
 use proposing::Wanted;
 use serving::Serving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 use sync::{BlockFetch, ChainSync};
 use transfer::{Snapshots, StateSync};
 
@@ -322,63 +323,6 @@ pub struct Totals {
     pub payload_bytes: u64,
 }
 
-/// Items waiting for the next batch, and where the log stands.
-#[derive(Debug, Default)]
-struct LogTail {
-    items: Vec<LogItem>,
-    /// Whether a promise or a body is among them; entries and certificates can wait for the next of these.
-    urgent: bool,
-    /// When items that are not urgent have waited long enough.
-    lazy_until: Option<Time>,
-    /// Sequence of the last batch handed out.
-    sequence: u64,
-    durable: u64,
-    segment_bytes: usize,
-}
-
-/// How long entries and certificates wait for something urgent to be written with, so that they cost no sync of their own.
-const LAZY_WAIT: Duration = Duration::from_millis(50);
-
-impl LogTail {
-    fn push(&mut self, item: LogItem) {
-        self.urgent |= match item.kind {
-            LogKind::Record | LogKind::Block | LogKind::Mark => true,
-            LogKind::Entry | LogKind::Certificate => false,
-        };
-        self.items.push(item);
-    }
-
-    /// The sequence that covers every promise and body so far.
-    fn covering_promises(&self) -> u64 {
-        if self.urgent { self.sequence + 1 } else { self.sequence }
-    }
-
-    /// The sequence that covers everything so far.
-    fn covering(&self) -> u64 {
-        if self.items.is_empty() { self.sequence } else { self.sequence + 1 }
-    }
-}
-
-/// State on its way to disk.
-#[derive(Debug, Default)]
-struct Flushing {
-    /// Waits for a certificate and for the log.
-    waiting: Option<StateBatch>,
-    /// How many are at the state store.
-    handed_out: usize,
-    /// On disk.
-    height: Height,
-    /// The checkpoint of a fetched state that is on its way. Until it is on disk the engine does not hear of it: a crash would
-    /// bring back the older state, under promises beyond its reach.
-    installed: Option<CheckpointCertificate>,
-}
-
-impl Flushing {
-    fn is_busy(&self) -> bool {
-        self.waiting.is_some() || self.handed_out > 0
-    }
-}
-
 impl<E: Engine, A: StateMachine> Host<E, A> {
     /// Takes one event.
     pub fn step(&mut self, now: Now, event: Event<E>, effects: &mut Vec<Effect>) {
@@ -476,30 +420,5 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     fn others(&self) -> impl Iterator<Item = ReplicaId> + use<E, A> {
         let me = self.config.me;
         self.config.trust.committee.members().filter(move |replica| *replica != me)
-    }
-
-    /// Hands out the batch of log items gathered since the last one.
-    fn append(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        if self.log.items.is_empty() {
-            return;
-        }
-        if !self.log.urgent && now < *self.log.lazy_until.get_or_insert(now + LAZY_WAIT) {
-            return;
-        }
-        self.log.urgent = false;
-        self.log.lazy_until = None;
-        let items = std::mem::take(&mut self.log.items);
-        self.hand_out(items, false, effects);
-        if self.log.segment_bytes >= self.config.local.segment_bytes {
-            self.log.segment_bytes = 0;
-            let head = self.segment_head().collect();
-            self.hand_out(head, true, effects);
-        }
-    }
-
-    fn hand_out(&mut self, items: Vec<LogItem>, new_segment: bool, effects: &mut Vec<Effect>) {
-        self.log.segment_bytes += items.iter().map(|item| item.body.len() + 96).sum::<usize>();
-        self.log.sequence += 1;
-        effects.push(Effect::Append(LogBatch { sequence: self.log.sequence, new_segment, items }));
     }
 }

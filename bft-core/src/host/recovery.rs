@@ -3,8 +3,9 @@
 use super::accusations::Accusations;
 use super::checkpoint::Checkpoints;
 use super::execution::{BadState, Ledger};
+use super::log_tail::{Flushing, LogTail};
 use super::promises::Promises;
-use super::{Effect, Flushing, Host, HostConfig, LogTail, Promise};
+use super::{Effect, Host, HostConfig, Promise};
 use crate::block::Block;
 use crate::codec::{self, DecodeError};
 use crate::engine::{Engine, Outbox, Record, Start};
