@@ -6,7 +6,7 @@ use crate::rules;
 use crate::slot::Slot;
 use crate::timing::Timing;
 use bft_core::engine::{Engine, EngineConfig, Input, Outbox, Output, Recipients, Start, Status, WaitsFor};
-use bft_core::envelope::{Seal, Sealed};
+use bft_core::envelope::{Promised, Seal, Sealed};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::{Height, Time, View};
 use crypto::{Digest, ReplicaId, Signature};
@@ -113,6 +113,10 @@ impl Engine for Pbft {
         let prepared = self.slots.values().filter_map(|slot| slot.prepared.clone()).map(Record::Prepared);
         let begun = self.begun.iter().cloned().map(Record::NewView);
         entered.chain(left).chain(begun).chain(votes).chain(prepared).collect()
+    }
+
+    fn promises_of(&self, replica: ReplicaId) -> Vec<Promised> {
+        self.held_of(replica)
     }
 
     fn led_by(&self) -> (View, ReplicaId) {

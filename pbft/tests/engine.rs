@@ -144,6 +144,9 @@ impl Engine for Plain {
     fn records(&self) -> Vec<Record> {
         match *self {}
     }
+    fn promises_of(&self, _: ReplicaId) -> Vec<bft_core::envelope::Promised> {
+        match *self {}
+    }
     fn led_by(&self) -> (View, ReplicaId) {
         match *self {}
     }

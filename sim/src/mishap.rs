@@ -38,6 +38,9 @@ pub enum Faults {
     Few,
     /// Crashes and cut links, and much of one mishap; nobody lies.
     Only(Mishap),
+    /// A good network, in which f replicas come back with older copies of their disks, and nothing else happens but that the others
+    /// do not hear each other for a while. All hear what the f say, so that each must notice it before it contradicts itself.
+    OldCopies,
 }
 
 impl Faults {
@@ -59,6 +62,10 @@ pub fn plan(
     storm: Duration,
     random: &mut Random,
 ) -> (Vec<ReplicaId>, usize) {
+    if faults == Faults::OldCopies {
+        plan_old_copies(world, budget, storm, random);
+        return (Vec::new(), 0);
+    }
     let n = world.replicas.len();
     let all = faults.are_all();
     let any = |random: &mut Random| ReplicaId(random.index(n) as u16);
@@ -112,4 +119,27 @@ pub fn plan(
         }
     }
     (left, spare)
+}
+
+/// Puts `count` replicas back to copies of their disks that were made some time before. Meanwhile links between the others are cut, so
+// that all hear what is said and nothing of it is decided.
+fn plan_old_copies(world: &mut World, count: usize, storm: Duration, random: &mut Random) {
+    world.watches_copies = true;
+    let mut left: Vec<ReplicaId> = world.replicas.iter().map(|replica| replica.config.me).collect();
+    let put_back: Vec<ReplicaId> = (0..count).map(|_| left.swap_remove(random.index(left.len()))).collect();
+    let cut = random.span(Duration::from_millis(1), storm / 2);
+    for (index, replica) in left.iter().enumerate() {
+        let (one, rest) = ([*replica].into(), left[index + 1..].iter().copied().collect());
+        world.plan(cut, Fault::Cut(one, rest, false));
+    }
+    let crashed = cut + random.span(Duration::from_millis(20), storm / 4);
+    // What was said last has arrived by then.
+    let back = crashed + random.span(Duration::from_millis(100), Duration::from_millis(900));
+    for replica in put_back {
+        let copied = random.span(cut / 2, crashed - Duration::from_millis(10));
+        world.plan(copied, Fault::Backup(replica));
+        world.plan(crashed, Fault::Crash(replica));
+        world.plan(back, Fault::RestoreBackup(replica));
+    }
+    world.plan(back + random.span(Duration::ZERO, Duration::from_millis(200)), Fault::Mend);
 }

@@ -100,6 +100,8 @@ pub struct World {
     pub installed: u64,
     /// Lies proven, by accused: at most one of a kind at each replica.
     pub accused: BTreeMap<ReplicaId, u64>,
+    /// Old copies of disks must be noticed before they do harm.
+    pub watches_copies: bool,
     /// Sick disks are taken for sound ones: a canary.
     pub trusts_disks: bool,
     sync_time: (Duration, Duration),
@@ -130,6 +132,7 @@ impl World {
             rejected: 0,
             installed: 0,
             accused: BTreeMap::new(),
+            watches_copies: false,
             trusts_disks: false,
             sync_time: (Duration::from_micros(100), Duration::from_millis(slow)),
         }
@@ -495,6 +498,13 @@ impl World {
                     self.later(replica, Event::Proven { evidence: Box::new(evidence) });
                 }
             }
+            Effect::Recognize { shown_by, promised } => {
+                let node = &self.replicas[replica.index()];
+                // A liar, or one of two copies, knows that others have more of it than itself.
+                let looks = node.liar.is_none() && !node.twin;
+                let own = Mutant::PromiseUnproven.is_on() || node.edge.recognizes(node.config.me, &promised);
+                self.later(replica, Event::Recognized { shown_by, promised, own: looks && own });
+            }
             Effect::Report(evidence) => {
                 let accused = evidence.accused;
                 self.replicas[replica.index()].drive.account.evidence.push((*evidence).clone());
@@ -510,14 +520,19 @@ impl World {
                     what: format!("{replica}: {reason}"),
                 });
             }
-            Effect::Halt { .. } => {
+            Effect::Halt { reason } => {
+                let shown = reason.contains("that its records do not have");
                 let node = &mut self.replicas[replica.index()];
                 node.host = None;
                 if node.amnesiac {
                     // Its operator does what the message says: an empty disk, without a vote.
                     node.drive = Drive::new(&node.config);
                     node.config.may_vote = false;
-                    *self.mishaps.entry("amnesiac replicas stopped by evidence").or_default() += 1;
+                    self.count(if shown {
+                        "old copies noticed"
+                    } else {
+                        "amnesiac replicas stopped by evidence"
+                    });
                 }
             }
         }
@@ -539,6 +554,11 @@ impl World {
         if node.is_honest() {
             for utterance in &utterances {
                 self.checker.sent(from, &utterance.frame)?;
+            }
+        }
+        if self.watches_copies && (node.backup.is_some() || node.amnesiac) {
+            for utterance in &utterances {
+                self.checker.told(from, &utterance.frame)?;
             }
         }
         let me = self.member(from);

@@ -141,6 +141,19 @@ fn threat_22_79_f_replicas_that_forgot_their_votes_change_nothing() {
     mishaps(Mishap::Amnesia, &["old disks restored", "synced tails lost"], 0..12);
 }
 
+// What others hold of its votes shows a replica that its disk is an old copy, before it says anything to the contrary.
+#[test]
+fn threat_79_an_old_copy_is_noticed_before_it_votes() {
+    let mut total = Tally::default();
+    for seed in 0..40 {
+        let outcome = run(&Scenario { faults: Faults::OldCopies, ..Scenario::of_seed(seed) });
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        total.add(&outcome.tally);
+    }
+    assert!(count(&total, "old copies noticed") > 20, "{total:?}");
+    assert_eq!(count(&total, "lies proven"), 0, "{total:?}");
+}
+
 // threat 4, 5, 6, 8, 31, 68, 82: every field of every message, changed and sealed again; old ones in other views.
 #[test]
 fn mutated_messages_change_nothing() {

@@ -21,6 +21,7 @@ mod pool;
 mod progress;
 mod promises;
 mod proposing;
+mod recall;
 mod recovery;
 mod report;
 mod serving;
@@ -36,7 +37,7 @@ pub use recovery::{RecoverError, Recovered};
 use crate::block::Block;
 use crate::committee::Trust;
 use crate::engine::{Class, Engine, Input, Outbox};
-use crate::envelope::{Envelope, Seal, Sealed};
+use crate::envelope::{Envelope, Promised, Seal, Sealed};
 use crate::evidence::Evidence;
 use crate::genesis::Genesis;
 use crate::ledger::CheckpointCertificate;
@@ -57,6 +58,7 @@ use log_tail::{Flushing, LogTail};
 use pool::Pool;
 use promises::Promises;
 use proposing::Wanted;
+use recall::Recall;
 use serving::Serving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -127,6 +129,15 @@ pub enum Event<E: Engine> {
     Proven {
         /// The evidence.
         evidence: Box<Verified<Evidence>>,
+    },
+    /// Answers [`Effect::Recognize`].
+    Recognized {
+        /// Who showed it.
+        shown_by: ReplicaId,
+        /// The promise.
+        promised: Box<Promised>,
+        /// Whether it is this replica's own.
+        own: bool,
     },
     /// A replica is connected (again).
     Connected {
@@ -208,6 +219,13 @@ pub enum Effect {
     },
     /// Verify the seals of what may be evidence, and report [`Event::Proven`] if they hold.
     Examine(Box<Evidence>),
+    /// Verify whether a promise is this replica's own, and report [`Event::Recognized`].
+    Recognize {
+        /// Who shows it.
+        shown_by: ReplicaId,
+        /// The promise.
+        promised: Box<Promised>,
+    },
     /// A replica was caught lying: keep this on disk. It is verified, and the first of its kind against this replica.
     Report(Box<Evidence>),
     /// This replica must not go on. The sentence says why and what to do.
@@ -278,6 +296,7 @@ pub struct Host<E: Engine, A> {
     pool: Pool,
     clients: Clients,
     promises: Promises<Promise<E::Message>>,
+    recall: Recall<E::Record>,
     checkpoints: Checkpoints,
     chain_sync: ChainSync,
     block_fetch: BlockFetch,
@@ -342,7 +361,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Event::BlocksRead { to, blocks } => self.serve_blocks(now.time, to, blocks, effects),
             Event::Flushed { height } => self.on_flushed(now.time, height, effects),
             Event::Proven { evidence } => self.on_evidence(*evidence, effects),
+            Event::Recognized { shown_by, promised, own } => {
+                self.on_recognized(now.time, shown_by, &promised, own, effects);
+            }
             Event::Connected { peer } => {
+                self.ask_promises(peer, effects);
                 self.connected.insert(peer);
                 self.tell_stable(peer, effects);
                 self.tell_evidence(peer, effects);
@@ -359,6 +382,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if self.halted {
             return;
         }
+        self.pursue_recall(now.time, effects);
         self.fire_timers(now.time, effects);
         self.follow_leader(now.time, effects);
         self.update_work(now.time, effects);
@@ -384,6 +408,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.block_fetch.deadline(),
             self.state_sync_deadline(),
             self.serving.deadline(),
+            self.recall_deadline(),
             self.log.lazy_until,
         ]
         .into_iter()

@@ -5,6 +5,7 @@ use super::checkpoint::Checkpoints;
 use super::execution::{BadState, Ledger};
 use super::log_tail::{Flushing, LogTail};
 use super::promises::Promises;
+use super::recall::Recall;
 use super::{Effect, Host, HostConfig, Promise};
 use crate::block::Block;
 use crate::codec::{self, DecodeError};
@@ -181,6 +182,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let reach = 2 * limits.stable_window();
         let signed: Vec<Statement> = records.iter().flat_map(|record| record.signed(&domain)).collect();
         let led_by = engine.led_by();
+        let needed = if config.may_vote { config.trust.committee.quorum() - 1 } else { 0 };
         let mut host = Host {
             engine,
             pool: super::pool::Pool::new(
@@ -190,6 +192,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             ),
             clients: super::clients::Clients::default(),
             promises: Promises::new(signed.into_iter()),
+            recall: Recall::new(records, now.wall.0, now.time, limits.view_timeout(), needed),
             checkpoints: Checkpoints::new(
                 config.me,
                 config.trust.committee,

@@ -226,6 +226,9 @@ impl<A: StateMachine> Driver<A> {
                 }
                 Effect::Stable { height } => self.edge.set_stable(height),
                 Effect::Examine(suspicion) => self.pool.examine(*suspicion),
+                Effect::Recognize { shown_by, promised } => {
+                    self.pool.recognize(self.host.me(), shown_by, promised);
+                }
                 Effect::Report(evidence) => match self.evidence.keep(&evidence) {
                     Ok(path) => tracing::error!(
                         accused = %evidence.accused, path = %path.display(),
