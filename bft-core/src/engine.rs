@@ -165,6 +165,12 @@ pub enum Input<E: Engine> {
         /// Since when.
         oldest: Option<Time>,
     },
+    /// On change: a certificate above what is executed here is known, so that this replica has to catch up; or no longer. While it
+    /// has to, it waits for itself: that nothing is decided here is nobody's fault, and no reason to leave a view.
+    Behind {
+        /// Whether it has to catch up.
+        behind: bool,
+    },
     /// Answers [`Output::NeedPayload`].
     Payload {
         /// The request's token.
@@ -223,6 +229,7 @@ impl<E: Engine> Input<E> {
                 Input::Message { from, message: Verified::new(Sealed { message: message(inner)?, seal }) }
             }
             Input::Work { oldest } => Input::Work { oldest },
+            Input::Behind { behind } => Input::Behind { behind },
             Input::Payload { token, draft } => Input::Payload { token, draft },
             Input::Blocks { blocks } => Input::Blocks { blocks },
             Input::FetchFailed { blocks } => Input::FetchFailed { blocks },

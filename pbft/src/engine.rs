@@ -88,6 +88,7 @@ impl Engine for Pbft {
         match input {
             Input::Message { from, message } => self.on_message(now, from, message.into_inner(), out),
             Input::Work { oldest } => self.timing.work = oldest,
+            Input::Behind { behind } => self.timing.behind = behind,
             Input::Payload { token, draft } => self.on_payload(token, draft, out),
             Input::Blocks { blocks } => self.on_blocks(now, blocks.into_inner(), out),
             // The resend timer asks again while the block is missing.

@@ -709,6 +709,24 @@ fn a_late_new_view_may_plan_what_a_later_view_decided_otherwise() {
     assert_eq!(replica.engine.led_by(), (1, ReplicaId(1)));
 }
 
+#[test]
+fn who_has_to_catch_up_suspects_nobody_until_it_has() {
+    let mut replica = Replica::new(1);
+    replica.propose(0, 0, &block(1, "a"));
+    replica.step(Input::Behind { behind: true });
+    assert_eq!(replica.time_out(), []);
+    // It still goes where f + 1 others go.
+    let others = [signed(2, &change(1, 0, &[])), signed(3, &change(1, 0, &[]))];
+    replica.step(Input::Behind { behind: false });
+    assert!(matches!(replica.time_out()[..], [Said::Persist { .. }, Said::Send { .. }]));
+    let mut joining = Replica::new(1);
+    joining.step(Input::Behind { behind: true });
+    for signed in others {
+        joining.hear(signed.author.0, Message::ViewChange(signed.change.clone()));
+    }
+    assert_eq!((joining.engine.led_by().0, joining.engine.status().active), (1, false));
+}
+
 // threat 10
 #[test]
 fn threat_10_timeouts_double_and_are_capped() {

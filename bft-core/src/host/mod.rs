@@ -324,6 +324,8 @@ pub struct Host<E: Engine, A> {
     /// When this replica last proposed a block that asks for a certificate.
     flagged_at: Time,
     work: Option<Time>,
+    /// Whether the engine was told that this replica has to catch up.
+    behind: bool,
     executed_at: Time,
     totals: Totals,
     log: LogTail,
@@ -383,9 +385,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             return;
         }
         self.pursue_recall(now.time, effects);
+        self.update_work(now.time, effects);
         self.fire_timers(now.time, effects);
         self.follow_leader(now.time, effects);
-        self.update_work(now.time, effects);
         self.propose(now, effects);
         self.catch_up(now.time, effects);
         self.pursue_state(now.time, effects);

@@ -220,6 +220,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             refresh_pool: true,
             flagged_at: now.time,
             work: None,
+            behind: false,
             executed_at: now.time,
             totals: super::Totals::default(),
             log: LogTail::default(),
