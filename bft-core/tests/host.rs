@@ -234,7 +234,7 @@ impl Rig {
             .cloned()
             .collect();
         let mut effects = Vec::new();
-        let recovered = Recovered { state: state.clone(), records, items: later, evidence: Vec::new() };
+        let recovered = Recovered { state: state.clone(), records, items: later, ..Recovered::default() };
         let host = Host::recover(config.clone(), app, recovered, now, &mut effects)?;
         let edge = Edge::new(config.trust.clone(), config.genesis.limits, TransactionVerifier::Zip215);
         let signer = QuorumSigner::Ed25519(IdentitySecret::from_seed([1; 32]));

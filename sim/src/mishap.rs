@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::random::Random;
+use crate::transfer::Interruption;
 use crate::world::World;
 use bft_core::types::{ReplicaId, Time};
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub enum Mishap {
     Drift,
     /// A replica loses its disk, and comes back as one that does not vote. Counts among the f.
     LostDisk,
+    /// The same, and a replica that fetches the state crashes again and again before it has all of it.
+    Interruption,
     /// A replica comes back with an older disk, and votes. Counts among the f.
     Amnesia,
     /// Disks fail operations, or have no room: their replicas stop, and go on when they are mended.
@@ -94,10 +97,15 @@ pub fn plan(
             replica.clock.set(Time(0), Time(0) + shown);
         }
     }
+    if faults.include(Mishap::Interruption) && (!all || random.per_mille(300)) {
+        world.interruption = Some(Interruption::new(random.between(1, 9)));
+    }
     let mut left: Vec<ReplicaId> =
         world.replicas.iter().filter(|replica| replica.liar.is_none()).map(|r| r.config.me).collect();
     let mut spare = budget;
-    let losses = faults.include(Mishap::LostDisk) || faults.include(Mishap::Amnesia);
+    let losses = faults.include(Mishap::LostDisk)
+        || faults.include(Mishap::Interruption)
+        || faults.include(Mishap::Amnesia);
     for _ in 0..budget {
         if !losses || (all && !random.per_mille(400)) {
             continue;
@@ -112,7 +120,7 @@ pub fn plan(
             world.plan(at, Fault::RestoreBackup(replica));
         } else if amnesia {
             world.plan(at, Fault::LoseTail(replica));
-        } else if faults.include(Mishap::LostDisk) {
+        } else if faults.include(Mishap::LostDisk) || faults.include(Mishap::Interruption) {
             world.plan(at, Fault::LoseDisk(replica));
             let down = random.span(Duration::from_millis(1), Duration::from_millis(1500));
             world.plan(at + down, Fault::Restart(replica));

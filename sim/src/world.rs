@@ -11,11 +11,12 @@ use crate::mutants;
 use crate::network::Network;
 use crate::random::Random;
 use crate::replica::{Replica, SimHost};
+use crate::transfer::Interruption;
 use bft_core::codec;
 use bft_core::envelope::{Body, Envelope, Sealed};
 use bft_core::evidence::Evidence;
 use bft_core::host::{CombineJob, Effect, Event, SealJob};
-use bft_core::log::StateBatch;
+use bft_core::log::{FetchedPart, StateBatch};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
@@ -39,6 +40,7 @@ pub(crate) enum Action {
     Sealed { replica: ReplicaId, life: u32, job: SealJob },
     Combined { replica: ReplicaId, life: u32, job: CombineJob },
     Flushed { replica: ReplicaId, life: u32, batch: Box<StateBatch> },
+    Kept { replica: ReplicaId, life: u32, part: Box<FetchedPart> },
     Event { replica: ReplicaId, life: u32, event: Box<Event<AnyEngine>> },
     Tick { replica: ReplicaId, life: u32 },
     Client { client: usize },
@@ -54,6 +56,7 @@ impl Action {
             | Action::Sealed { replica, .. }
             | Action::Combined { replica, .. }
             | Action::Flushed { replica, .. }
+            | Action::Kept { replica, .. }
             | Action::Event { replica, .. }
             | Action::Tick { replica, .. } => Some(*replica),
             Action::Reply { .. } | Action::Client { .. } | Action::Fault(_) => None,
@@ -100,6 +103,8 @@ pub struct World {
     pub installed: u64,
     /// Lies proven, by accused: at most one of a kind at each replica.
     pub accused: BTreeMap<ReplicaId, u64>,
+    /// Replicas crash while they fetch state.
+    pub interruption: Option<Interruption>,
     /// Old copies of disks must be noticed before they do harm.
     pub watches_copies: bool,
     /// Sick disks are taken for sound ones: a canary.
@@ -132,6 +137,7 @@ impl World {
             rejected: 0,
             installed: 0,
             accused: BTreeMap::new(),
+            interruption: None,
             watches_copies: false,
             trusts_disks: false,
             sync_time: (Duration::from_micros(100), Duration::from_millis(slow)),
@@ -235,6 +241,10 @@ impl World {
                 }
                 self.step(replica, Some(Event::Flushed { height }))
             }
+            Action::Kept { replica, life, part } if self.lives(replica, life) => {
+                self.replicas[replica.index()].drive.account.keep_fetched(*part);
+                Ok(())
+            }
             Action::Event { replica, life, event } if self.lives(replica, life) => {
                 self.step(replica, Some(*event))
             }
@@ -252,6 +262,7 @@ impl World {
             | Action::Sealed { .. }
             | Action::Combined { .. }
             | Action::Flushed { .. }
+            | Action::Kept { .. }
             | Action::Event { .. }
             | Action::Tick { .. } => Ok(()),
         }
@@ -489,6 +500,7 @@ impl World {
                 let delay = node.flushed_by.since(self.now);
                 self.at(delay, Action::Flushed { replica, life, batch: Box::new(batch) });
             }
+            Effect::KeepFetched(part) => self.fetched(replica, part),
             Effect::Stable { height } => self.replicas[replica.index()].edge.set_stable(height),
             Effect::Release { below } => self.replicas[replica.index()].drive.release(below),
             Effect::Examine(suspicion) if self.ignores(replica, &suspicion) => {}

@@ -41,7 +41,7 @@ use crate::envelope::{Envelope, Promised, Seal, Sealed};
 use crate::evidence::Evidence;
 use crate::genesis::Genesis;
 use crate::ledger::CheckpointCertificate;
-use crate::log::{LogBatch, StateBatch};
+use crate::log::{FetchedPart, LogBatch, StateBatch};
 use crate::machine::StateMachine;
 use crate::request::Request;
 use crate::transaction::Item;
@@ -207,6 +207,8 @@ pub enum Effect {
     },
     /// Write the state, atomically, and report [`Event::Flushed`]. The log is durable far enough.
     Flush(StateBatch),
+    /// Keep a part of a state that is being fetched; best effort, nothing waits for it. What does not fit is dropped.
+    KeepFetched(FetchedPart),
     /// Blocks below this height may be removed from the log.
     Release {
         /// The height.
@@ -368,6 +370,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }
             Event::Connected { peer } => {
                 self.ask_promises(peer, effects);
+                self.state_sync.met(peer);
                 self.connected.insert(peer);
                 self.tell_stable(peer, effects);
                 self.tell_evidence(peer, effects);

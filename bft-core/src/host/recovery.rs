@@ -14,7 +14,7 @@ use crate::envelope::SealWith;
 use crate::evidence::Evidence;
 use crate::genesis::GenesisError;
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
-use crate::log::{LoadedState, LogItem, LogKind};
+use crate::log::{FetchedState, LoadedState, LogItem, LogKind};
 use crate::machine::StateMachine;
 use crate::types::{Height, Now};
 use crate::verified::Verified;
@@ -33,6 +33,8 @@ pub struct Recovered {
     /// Blocks, entries and certificates above the state's height, in log order; certificates that records in force rely on
     /// also below.
     pub items: Vec<LogItem>,
+    /// What [`Effect::KeepFetched`] asked to keep, of one state.
+    pub fetched: Option<FetchedState>,
     /// What [`Effect::Report`] asked to keep.
     pub evidence: Vec<Verified<Evidence>>,
 }
@@ -203,7 +205,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             ),
             chain_sync: super::sync::ChainSync::default(),
             block_fetch: super::sync::BlockFetch::default(),
-            state_sync: super::transfer::StateSync::default(),
+            state_sync: super::transfer::StateSync::resume(
+                recovered.fetched,
+                tip.height,
+                limits.frame_bytes(),
+            ),
             snapshots: super::transfer::Snapshots::default(),
             serving: super::serving::Serving::new(config.local.sync_rate),
             accusations,

@@ -219,6 +219,11 @@ impl<A: StateMachine> Driver<A> {
                         return Some(error.to_string());
                     }
                 }
+                Effect::KeepFetched(part) => {
+                    if let Err(error) = self.state_writer.keep(part) {
+                        return Some(error.to_string());
+                    }
+                }
                 Effect::Release { below } => {
                     if let Err(error) = self.log_writer.release(below) {
                         return Some(error.to_string());
