@@ -203,9 +203,7 @@ impl Edge {
             Body::Votes | Body::FetchChain(_) | Body::FetchPromises(_) => {}
             // What is shown there is verified by whoever it is about, if it does not know it.
             Body::Promises(told) => {
-                if told.stable.height() > self.stable.load(Relaxed) {
-                    work.certificates.extend(checkpoint_obligation(&self.context, &told.stable)?);
-                }
+                work.certificates.extend(checkpoint_obligation(&self.context, &told.stable)?);
             }
             Body::Forward(payload) => work.items.extend(self.check_payload(payload)?.iter().cloned()),
             Body::Certificate(certificate) => {
