@@ -52,6 +52,26 @@ pub struct CheckpointVote {
     pub share: Share,
 }
 
+/// A promise of a replica as another one holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promised {
+    /// What was signed.
+    pub statement: Statement,
+    /// The seal of whoever signed it.
+    pub seal: Seal,
+}
+
+/// What a replica holds of another one's promises.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promises {
+    /// The question that this answers.
+    pub question: u64,
+    /// The sender's highest certificate: of what is below it holds nothing.
+    pub stable: CheckpointCertificate,
+    /// Promises of whoever asked.
+    pub held: Vec<Promised>,
+}
+
 /// One frame between replicas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound(serialize = "M: Serialize", deserialize = "M: serde::de::DeserializeOwned"))]
@@ -90,6 +110,10 @@ pub enum Body<M> {
     State(StatePart),
     /// A replica lied: said once to everybody by each replica to which it is new, and again to whom a connection is new.
     Evidence(Box<Evidence>),
+    /// Wanted by a replica that starts: what it has promised. The number comes back with the answer.
+    FetchPromises(u64),
+    /// Answers [`Body::FetchPromises`].
+    Promises(Box<Promises>),
 }
 
 /// What a replica that fell far behind asks for.
@@ -166,6 +190,8 @@ impl<M: Message> Body<M> {
             Body::FetchState(_) => "fetch-state",
             Body::State(_) => "state",
             Body::Evidence(_) => "evidence",
+            Body::FetchPromises(_) => "fetch-promises",
+            Body::Promises(_) => "promises",
         }
     }
 
@@ -181,7 +207,9 @@ impl<M: Message> Body<M> {
             | Body::Chain(_)
             | Body::FetchState(_)
             | Body::State(_)
-            | Body::Evidence(_) => Class::Sync,
+            | Body::Evidence(_)
+            | Body::FetchPromises(_)
+            | Body::Promises(_) => Class::Sync,
         }
     }
 
@@ -198,7 +226,9 @@ impl<M: Message> Body<M> {
             | Body::Chain(_)
             | Body::FetchState(_)
             | Body::State(_)
-            | Body::Evidence(_) => None,
+            | Body::Evidence(_)
+            | Body::FetchPromises(_)
+            | Body::Promises(_) => None,
         }
     }
 
@@ -212,12 +242,16 @@ impl<M: Message> Body<M> {
             Body::Chain(part) => usize::from(part.certificate.is_some()),
             Body::State(StatePart::Offer(offer)) => usize::from(offer.is_some()),
             Body::Evidence(_) => 2,
+            Body::Promises(told) => {
+                told.held.len() + told.stable.proof.as_ref().map_or(0, Certificate::authenticators)
+            }
             Body::Votes
             | Body::Forward(_)
             | Body::FetchBlocks(_)
             | Body::Blocks(..)
             | Body::FetchChain(_)
             | Body::FetchState(_)
+            | Body::FetchPromises(_)
             | Body::State(StatePart::Stretch { .. }) => 0,
         }
     }

@@ -8,7 +8,7 @@ use bft_core::committee::StatementDomain;
 use bft_core::engine::{
     CheckContext, Class, Engine, EngineConfig, Input, Message, Outbox, Record, Start, Status,
 };
-use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
+use bft_core::envelope::{Obligations, Promised, Rejection, Seal, SealWith};
 use bft_core::types::{Height, Time, View};
 use crypto::{ProtocolTag, ReplicaId, Statement};
 use pbft::Pbft;
@@ -94,6 +94,12 @@ impl Engine for AnyEngine {
     fn records(&self) -> Vec<AnyRecord> {
         match self {
             AnyEngine::Pbft(engine) => engine.records().into_iter().map(AnyRecord::Pbft).collect(),
+        }
+    }
+
+    fn promises_of(&self, replica: ReplicaId) -> Vec<Promised> {
+        match self {
+            AnyEngine::Pbft(engine) => engine.promises_of(replica),
         }
     }
 
@@ -183,6 +189,15 @@ impl Record for AnyRecord {
     fn height(&self) -> Height {
         match self {
             AnyRecord::Pbft(record) => record.height(),
+        }
+    }
+
+    fn account_for<'a>(records: impl Iterator<Item = &'a AnyRecord>, statement: &Statement) -> bool {
+        match statement.protocol {
+            ProtocolTag::PBFT => {
+                pbft::Record::account_for(records.map(|AnyRecord::Pbft(record)| record), statement)
+            }
+            _ => true,
         }
     }
 }

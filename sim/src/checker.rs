@@ -109,6 +109,8 @@ pub struct Checker {
     durable: BTreeMap<ReplicaId, Durable>,
     lives: BTreeMap<ReplicaId, Life>,
     said: BTreeMap<ReplicaId, Said>,
+    /// What replicas with old copies said, in any of their lives.
+    told: BTreeMap<(ReplicaId, &'static str, View, Height), Digest>,
     /// Replicas that lost their disk.
     learners: BTreeSet<ReplicaId>,
     /// What honest clients submitted.
@@ -232,6 +234,37 @@ impl Checker {
             );
         }
         Ok(())
+    }
+
+    /// A replica that may be put back to an old copy of its disk sends a frame.
+    ///
+    /// # Errors
+    /// If it contradicts what it sent before.
+    pub fn told(&mut self, replica: ReplicaId, frame: &[u8]) -> Verdict {
+        let Ok(Envelope::<AnyMessage> { body: Body::Engine(sealed), .. }) = codec::decode(frame, usize::MAX)
+        else {
+            return Ok(());
+        };
+        let AnyMessage::Pbft(message) = sealed.message;
+        let (kind, view, height, digest) = match &message {
+            Message::PrePrepare(proposal) => {
+                ("prepare", proposal.view, proposal.block.header.height, proposal.block.digest())
+            }
+            Message::Prepare(vote) => ("prepare", vote.view, vote.height, vote.block),
+            Message::Commit(vote) => ("commit", vote.view, vote.height, vote.block),
+            Message::ViewChange(change) => ("view-change", change.view, 0, change.digest()),
+            Message::NewView(_) | Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {
+                return Ok(());
+            }
+        };
+        let before = *self.told.entry((replica, kind, view, height)).or_insert(digest);
+        if before == digest {
+            return Ok(());
+        }
+        broken(
+            "an old copy is noticed before it votes",
+            format!("{replica} sent {message:?}, and {before} before"),
+        )
     }
 
     /// An honest replica has executed a height.

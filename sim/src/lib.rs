@@ -27,6 +27,7 @@ pub mod network;
 pub mod random;
 pub mod replica;
 pub mod scenario;
+mod transfer;
 pub mod twins;
 pub mod world;
 

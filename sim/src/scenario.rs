@@ -137,7 +137,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     world.evidence_is_kept_back = scenario.canary == Some(Canary::EvidenceIsKeptBack);
     world.trace = scenario.trace;
     world.trusts_disks = scenario.canary == Some(Canary::SickDisksCountAsSound);
-    if scenario.faults == Faults::Calm {
+    if matches!(scenario.faults, Faults::Calm | Faults::OldCopies) {
         world.network.set_weather(Weather::CALM);
     } else {
         plan_faults(&mut world, scenario.faults == Faults::Severe, &mut random.fork());
@@ -350,7 +350,7 @@ fn liars(scenario: &Scenario, n: usize, f: usize, random: &mut Random) -> BTreeS
     let wanted = match (scenario.liars, scenario.behaviour, scenario.faults) {
         (Some(liars), _, _) => liars.min(n),
         (None, Some(_), _) => f,
-        (None, None, Faults::Only(_)) => 0,
+        (None, None, Faults::Only(_) | Faults::OldCopies) => 0,
         (None, None, Faults::All | Faults::Severe | Faults::Calm | Faults::Few) => random.index(f + 1),
     };
     let mut liars = BTreeSet::new();

@@ -74,6 +74,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Body::FetchState(question) => self.serving.ask(from, Question::State(question)),
             Body::State(part) => self.on_state(now.time, from, part, effects),
             Body::Chain(part) => self.on_chain(now.time, from, part, effects),
+            Body::FetchPromises(question) => self.serving.ask(from, Question::Promises(question)),
+            Body::Promises(told) => self.on_promises(now.time, from, *told, effects),
             Body::Evidence(evidence) => self.on_evidence(Verified::new(*evidence), effects),
         }
     }
@@ -200,6 +202,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 Question::Blocks(blocks) => effects.push(Effect::ReadBlocks { to, blocks }),
                 Question::Chain(from, _) => {
                     effects.push(Effect::ReadChain { to, from, max_bytes, max_entries });
+                }
+                Question::Promises(question) => {
+                    let bytes = self.serve_promises(to, question, effects);
+                    self.serving.served(now, to, bytes, None);
                 }
                 Question::State(question) => {
                     let bytes = self.serve_state(now, to, &question, effects);

@@ -15,11 +15,13 @@ mod clients;
 mod directory;
 mod execution;
 mod frames;
+mod log_tail;
 mod outputs;
 mod pool;
 mod progress;
 mod promises;
 mod proposing;
+mod recall;
 mod recovery;
 mod report;
 mod serving;
@@ -35,11 +37,11 @@ pub use recovery::{RecoverError, Recovered};
 use crate::block::Block;
 use crate::committee::Trust;
 use crate::engine::{Class, Engine, Input, Outbox};
-use crate::envelope::{Envelope, Seal, Sealed};
+use crate::envelope::{Envelope, Promised, Seal, Sealed};
 use crate::evidence::Evidence;
 use crate::genesis::Genesis;
 use crate::ledger::CheckpointCertificate;
-use crate::log::{LogBatch, LogItem, LogKind, StateBatch};
+use crate::log::{FetchedPart, LogBatch, StateBatch};
 use crate::machine::StateMachine;
 use crate::request::Request;
 use crate::transaction::Item;
@@ -52,13 +54,14 @@ use checkpoint::Checkpoints;
 use clients::Clients;
 use crypto::{Certificate, Digest, ReplicaId, Statement};
 use execution::Ledger;
+use log_tail::{Flushing, LogTail};
 use pool::Pool;
 use promises::Promises;
 use proposing::Wanted;
+use recall::Recall;
 use serving::Serving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 use sync::{BlockFetch, ChainSync};
 use transfer::{Snapshots, StateSync};
 
@@ -126,6 +129,15 @@ pub enum Event<E: Engine> {
     Proven {
         /// The evidence.
         evidence: Box<Verified<Evidence>>,
+    },
+    /// Answers [`Effect::Recognize`].
+    Recognized {
+        /// Who showed it.
+        shown_by: ReplicaId,
+        /// The promise.
+        promised: Box<Promised>,
+        /// Whether it is this replica's own.
+        own: bool,
     },
     /// A replica is connected (again).
     Connected {
@@ -195,6 +207,8 @@ pub enum Effect {
     },
     /// Write the state, atomically, and report [`Event::Flushed`]. The log is durable far enough.
     Flush(StateBatch),
+    /// Keep a part of a state that is being fetched; best effort, nothing waits for it. What does not fit is dropped.
+    KeepFetched(FetchedPart),
     /// Blocks below this height may be removed from the log.
     Release {
         /// The height.
@@ -207,6 +221,13 @@ pub enum Effect {
     },
     /// Verify the seals of what may be evidence, and report [`Event::Proven`] if they hold.
     Examine(Box<Evidence>),
+    /// Verify whether a promise is this replica's own, and report [`Event::Recognized`].
+    Recognize {
+        /// Who shows it.
+        shown_by: ReplicaId,
+        /// The promise.
+        promised: Box<Promised>,
+    },
     /// A replica was caught lying: keep this on disk. It is verified, and the first of its kind against this replica.
     Report(Box<Evidence>),
     /// This replica must not go on. The sentence says why and what to do.
@@ -277,6 +298,7 @@ pub struct Host<E: Engine, A> {
     pool: Pool,
     clients: Clients,
     promises: Promises<Promise<E::Message>>,
+    recall: Recall<E::Record>,
     checkpoints: Checkpoints,
     chain_sync: ChainSync,
     block_fetch: BlockFetch,
@@ -304,6 +326,8 @@ pub struct Host<E: Engine, A> {
     /// When this replica last proposed a block that asks for a certificate.
     flagged_at: Time,
     work: Option<Time>,
+    /// Whether the engine was told that this replica has to catch up.
+    behind: bool,
     executed_at: Time,
     totals: Totals,
     log: LogTail,
@@ -320,63 +344,6 @@ pub struct Totals {
     pub transactions: u64,
     /// Bytes of their payloads.
     pub payload_bytes: u64,
-}
-
-/// Items waiting for the next batch, and where the log stands.
-#[derive(Debug, Default)]
-struct LogTail {
-    items: Vec<LogItem>,
-    /// Whether a promise or a body is among them; entries and certificates can wait for the next of these.
-    urgent: bool,
-    /// When items that are not urgent have waited long enough.
-    lazy_until: Option<Time>,
-    /// Sequence of the last batch handed out.
-    sequence: u64,
-    durable: u64,
-    segment_bytes: usize,
-}
-
-/// How long entries and certificates wait for something urgent to be written with, so that they cost no sync of their own.
-const LAZY_WAIT: Duration = Duration::from_millis(50);
-
-impl LogTail {
-    fn push(&mut self, item: LogItem) {
-        self.urgent |= match item.kind {
-            LogKind::Record | LogKind::Block | LogKind::Mark => true,
-            LogKind::Entry | LogKind::Certificate => false,
-        };
-        self.items.push(item);
-    }
-
-    /// The sequence that covers every promise and body so far.
-    fn covering_promises(&self) -> u64 {
-        if self.urgent { self.sequence + 1 } else { self.sequence }
-    }
-
-    /// The sequence that covers everything so far.
-    fn covering(&self) -> u64 {
-        if self.items.is_empty() { self.sequence } else { self.sequence + 1 }
-    }
-}
-
-/// State on its way to disk.
-#[derive(Debug, Default)]
-struct Flushing {
-    /// Waits for a certificate and for the log.
-    waiting: Option<StateBatch>,
-    /// How many are at the state store.
-    handed_out: usize,
-    /// On disk.
-    height: Height,
-    /// The checkpoint of a fetched state that is on its way. Until it is on disk the engine does not hear of it: a crash would
-    /// bring back the older state, under promises beyond its reach.
-    installed: Option<CheckpointCertificate>,
-}
-
-impl Flushing {
-    fn is_busy(&self) -> bool {
-        self.waiting.is_some() || self.handed_out > 0
-    }
 }
 
 impl<E: Engine, A: StateMachine> Host<E, A> {
@@ -398,7 +365,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Event::BlocksRead { to, blocks } => self.serve_blocks(now.time, to, blocks, effects),
             Event::Flushed { height } => self.on_flushed(now.time, height, effects),
             Event::Proven { evidence } => self.on_evidence(*evidence, effects),
+            Event::Recognized { shown_by, promised, own } => {
+                self.on_recognized(now.time, shown_by, &promised, own, effects);
+            }
             Event::Connected { peer } => {
+                self.ask_promises(peer, effects);
+                self.state_sync.met(peer);
                 self.connected.insert(peer);
                 self.tell_stable(peer, effects);
                 self.tell_evidence(peer, effects);
@@ -415,9 +387,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if self.halted {
             return;
         }
+        self.pursue_recall(now.time, effects);
+        self.update_work(now.time, effects);
         self.fire_timers(now.time, effects);
         self.follow_leader(now.time, effects);
-        self.update_work(now.time, effects);
         self.propose(now, effects);
         self.catch_up(now.time, effects);
         self.pursue_state(now.time, effects);
@@ -440,6 +413,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.block_fetch.deadline(),
             self.state_sync_deadline(),
             self.serving.deadline(),
+            self.recall_deadline(),
             self.log.lazy_until,
         ]
         .into_iter()
@@ -476,30 +450,5 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     fn others(&self) -> impl Iterator<Item = ReplicaId> + use<E, A> {
         let me = self.config.me;
         self.config.trust.committee.members().filter(move |replica| *replica != me)
-    }
-
-    /// Hands out the batch of log items gathered since the last one.
-    fn append(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        if self.log.items.is_empty() {
-            return;
-        }
-        if !self.log.urgent && now < *self.log.lazy_until.get_or_insert(now + LAZY_WAIT) {
-            return;
-        }
-        self.log.urgent = false;
-        self.log.lazy_until = None;
-        let items = std::mem::take(&mut self.log.items);
-        self.hand_out(items, false, effects);
-        if self.log.segment_bytes >= self.config.local.segment_bytes {
-            self.log.segment_bytes = 0;
-            let head = self.segment_head().collect();
-            self.hand_out(head, true, effects);
-        }
-    }
-
-    fn hand_out(&mut self, items: Vec<LogItem>, new_segment: bool, effects: &mut Vec<Effect>) {
-        self.log.segment_bytes += items.iter().map(|item| item.body.len() + 96).sum::<usize>();
-        self.log.sequence += 1;
-        effects.push(Effect::Append(LogBatch { sequence: self.log.sequence, new_segment, items }));
     }
 }

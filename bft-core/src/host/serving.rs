@@ -21,6 +21,8 @@ pub enum Question {
     Chain(Height, usize),
     /// State.
     State(StateQuestion),
+    /// What the asker has promised.
+    Promises(u64),
 }
 
 #[derive(Debug, Default)]

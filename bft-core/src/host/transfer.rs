@@ -1,5 +1,7 @@
 //! State transfer: a certified state instead of the blocks that led to it, in stretches, from several replicas at a time.
 
+mod fetched;
+
 use super::execution::Fate;
 use super::progress::{certificate_item, entry_item};
 use super::{Effect, Host};
@@ -91,6 +93,8 @@ struct Transfer {
     pairs: Vec<(Bytes, Bytes)>,
     bytes: u64,
     turn: usize,
+    /// Whether it began before the last start.
+    resumed: bool,
 }
 
 /// Whether and how a replica fetches state.
@@ -137,7 +141,7 @@ impl Transfer {
     fn new(offer: Offer, root: Digest, sources: BTreeSet<ReplicaId>) -> Transfer {
         let part = |(from, until)| Part { next: Some(from), until, asked: None };
         let parts = divide(PARTS).into_iter().map(part).collect();
-        Transfer { offer, root, sources, parts, pairs: Vec::new(), bytes: 0, turn: 0 }
+        Transfer { offer, root, sources, parts, pairs: Vec::new(), bytes: 0, turn: 0, resumed: false }
     }
 
     fn height(&self) -> Height {
@@ -200,18 +204,24 @@ impl Transfer {
             self.drop_source(from);
             return false;
         }
-        let asked = |part: &&mut Part| {
+        let asked = |part: &Part| {
             part.asked.is_some_and(|(source, _)| source == from)
                 && part.next == Some(stretch.from)
                 && stretch.to <= part.until
         };
-        let Some(part) = self.parts.iter_mut().find(asked) else { return false };
+        let Some(part) = self.parts.iter().position(asked) else { return false };
+        self.join(part, stretch);
+        true
+    }
+
+    /// Takes what comes next in a part.
+    fn join(&mut self, part: usize, stretch: &Stretch) {
+        let part = &mut self.parts[part];
         part.asked = None;
         part.next = stretch.next().filter(|next| *next <= part.until);
         let pairs = stretch.pairs();
         self.bytes += pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
         self.pairs.extend(pairs);
-        true
     }
 }
 
@@ -304,8 +314,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 }
             }
             StatePart::Stretch { height, root, stretch } => {
-                if let Some(transfer) = &mut self.state_sync.transfer {
-                    transfer.take(from, height, &root, &stretch);
+                if let Some(transfer) = &mut self.state_sync.transfer
+                    && transfer.take(from, height, &root, &stretch)
+                {
+                    effects.push(Effect::KeepFetched(transfer.to_keep(&stretch)));
                 }
             }
         }
@@ -320,7 +332,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let hopeless = self.chain_sync.lacking() > self.config.trust.committee.faulty();
         let limits = &self.config.genesis.limits;
         let Some(goal) = goal.filter(|goal| hopeless || may_skip(limits, tip, *goal)) else {
-            if self.state_sync.wanted {
+            let passed = self.state_sync.transfer.as_ref().is_some_and(|transfer| transfer.height() <= tip);
+            if self.state_sync.wanted || passed {
                 self.state_sync = StateSync::default();
             }
             return;

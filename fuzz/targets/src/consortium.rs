@@ -286,6 +286,10 @@ pub fn carry_out(
             // Nothing follows from it.
             Err(_) => return Err(Effect::Examine(suspicion)),
         },
+        Effect::Recognize { shown_by, promised } => {
+            let own = consortium.edge().recognizes(me, &promised);
+            Event::Recognized { shown_by, promised, own }
+        }
         Effect::Flush(batch) => {
             let height = batch.height;
             disk.flush(batch);

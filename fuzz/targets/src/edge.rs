@@ -128,7 +128,13 @@ impl Signed {
             Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => {
                 self.message(from, message, seal)
             }
-            Body::Votes | Body::FetchChain(_) | Body::FetchBlocks(_) | Body::FetchState(_) => Ok(()),
+            Body::Votes
+            | Body::FetchChain(_)
+            | Body::FetchBlocks(_)
+            | Body::FetchState(_)
+            | Body::FetchPromises(_) => Ok(()),
+            // Its promises are looked at by whoever they are about.
+            Body::Promises(told) => self.checkpoint(&told.stable),
             Body::State(StatePart::Offer(None)) => Ok(()),
             Body::State(StatePart::Offer(Some(offer))) => {
                 self.checkpoint(&offer.certificate)?;

@@ -8,7 +8,7 @@ use super::Message;
 use anyhow::Context;
 use bft_core::codec;
 use bft_core::edge::Edge;
-use bft_core::envelope::{Rejection, Seal, SealWith};
+use bft_core::envelope::{Promised, Rejection, Seal, SealWith};
 use bft_core::evidence::Evidence;
 use bft_core::host::{CombineJob, Event, SealJob};
 use bft_core::request::Request;
@@ -179,6 +179,15 @@ impl CryptoPool {
                 Ok(evidence) => inner.send(Event::Proven { evidence: Box::new(evidence) }, None),
                 Err(why) => tracing::warn!(%accused, %why, "a replica contradicts itself in a way that proves nothing"),
             }
+        });
+    }
+
+    /// Verifies whether a promise is this replica's own.
+    pub(crate) fn recognize(&self, me: ReplicaId, shown_by: ReplicaId, promised: Box<Promised>) {
+        let inner = Arc::clone(&self.0);
+        self.0.threads.spawn(move || {
+            let own = inner.edge.recognizes(me, &promised);
+            inner.send(Event::Recognized { shown_by, promised, own }, None);
         });
     }
 

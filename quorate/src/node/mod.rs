@@ -98,6 +98,7 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
         state,
         records: recovered.records,
         items: recovered.items,
+        fetched: store.fetched()?,
         evidence: evidence.load(|evidence| edge.evidence::<AnyMessage>(evidence))?,
     };
     let pool =

@@ -251,7 +251,7 @@ impl Idea {
                 Some(mutate::statement(message.seal(&self.domain), random))
             }
             _ => {
-                mutate::envelope(&mut envelope, &self.memory, random);
+                mutate::envelope(&mut envelope, &self.domain, &self.memory, random);
                 None
             }
         };

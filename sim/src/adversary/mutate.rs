@@ -4,7 +4,7 @@ use super::memory::Memory;
 use crate::random::Random;
 use bft_core::block::Block;
 use bft_core::committee::StatementDomain;
-use bft_core::envelope::{Body, Envelope, SealWith, StatePart, StateQuestion};
+use bft_core::envelope::{Body, Envelope, Promised, Seal, SealWith, StatePart, StateQuestion};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::transaction::Payload;
 use bft_core::types::{ReplicaId, Timestamp};
@@ -218,7 +218,12 @@ pub(super) fn statement(with: SealWith, random: &mut Random) -> SealWith {
 }
 
 /// Changes one field of what the host says: votes for checkpoints, certificates, questions and answers.
-pub(super) fn envelope(envelope: &mut Envelope<AnyMessage>, memory: &Memory, random: &mut Random) {
+pub(super) fn envelope(
+    envelope: &mut Envelope<AnyMessage>,
+    domain: &StatementDomain,
+    memory: &Memory,
+    random: &mut Random,
+) {
     if let Some(vote) = envelope.votes.first_mut().filter(|_| random.per_mille(500)) {
         match random.index(3) {
             0 => vote.height = number(random, vote.height),
@@ -257,6 +262,19 @@ pub(super) fn envelope(envelope: &mut Envelope<AnyMessage>, memory: &Memory, ran
             2 => evidence.first.0.digest = digest(random, evidence.first.0.digest, memory),
             _ => evidence.second.1 = evidence.first.1.clone(),
         },
+        // In the name of whoever asked, it has voted far ahead; or less than it has.
+        Body::Promises(told) => match random.index(3) {
+            0 => drop(told.held.pop()),
+            1 => stable(&mut told.stable, memory, random),
+            _ => {
+                let kind = [PREPARE, COMMIT, VIEW_CHANGE][random.index(3)];
+                let height = if kind == VIEW_CHANGE { 0 } else { memory.height + random.between(1, 4) };
+                let far = memory.view + random.below(3);
+                let statement = domain.statement(kind, far, height, digest(random, Digest::ZERO, memory));
+                told.held.insert(0, Promised { statement, seal: Seal::Share(Share::Threshold([9; 48])) });
+            }
+        },
+        Body::FetchPromises(question) => *question = number(random, *question),
         Body::State(StatePart::Offer(None)) | Body::Engine(_) | Body::Votes | Body::Forward(_) => {}
     }
 }

@@ -45,7 +45,7 @@ pub struct World {
     pub consortium: Consortium,
     processes: Vec<ReplicaProcess>,
     lives: Vec<Life>,
-    /// Who may have contradicted itself, and stops when it is shown that.
+    /// Who may have forgotten what it said, and stops when it is shown that.
     forgetful: BTreeSet<usize>,
     mesh: Mesh,
     weather: Conditions,
@@ -236,7 +236,7 @@ impl World {
                             self.did(SIGKILL);
                             self.peak = self.peak.max(watch::inspect(&twin).map_err(anyhow::Error::msg)?);
                         }
-                        Some(_) if contradicted_itself(&twin) => {}
+                        Some(_) if has_forgotten(&twin) => {}
                         Some(status) => {
                             bail!("the twin of r{replica} ended with {status}: {}", twin.last_words())
                         }
@@ -304,7 +304,7 @@ impl World {
     }
 
     /// Whether all processes are as they should be. One that lost its port to another program is started again, and one that
-    /// stopped because it had contradicted itself on an empty directory.
+    /// stopped because its data are older than what it has said, on an empty directory.
     ///
     /// # Errors
     /// Which is not.
@@ -316,7 +316,7 @@ impl World {
         let process = &mut self.processes[replica];
         let ended = process.ended().filter(|_| self.lives[replica] == Life::Runs);
         let Some(status) = ended else { return self.inspect(replica) };
-        if self.forgetful.contains(&replica) && contradicted_itself(process) {
+        if self.forgetful.contains(&replica) && has_forgotten(process) {
             // What the message asks of its operator.
             fs::remove_dir_all(self.consortium.home(replica).join("data"))?;
         } else if !process.lost_its_port() {
@@ -403,9 +403,12 @@ fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Threats 22, 79: a replica that is shown evidence against itself stops, and says what to do.
-fn contradicted_itself(process: &ReplicaProcess) -> bool {
+/// Threats 22, 79: a replica that is shown what it has forgotten, or evidence against itself, stops, and says what to do.
+fn has_forgotten(process: &ReplicaProcess) -> bool {
     let said = process.last_words();
-    said.contains("this replica has signed two statements that contradict each other")
-        && said.contains("start on an empty one")
+    let reasons = [
+        "this replica has signed a statement that its records do not have",
+        "this replica has signed two statements that contradict each other",
+    ];
+    reasons.iter().any(|reason| said.contains(reason)) && said.contains("start on an empty one")
 }
