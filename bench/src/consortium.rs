@@ -172,18 +172,18 @@ impl Consortium {
         Ok(())
     }
 
-    /// Lets every replica keep so many blocks, as its operator would.
+    /// Sets a line of every replica's configuration, as its operator would.
     ///
     /// # Errors
     /// If a configuration cannot be read or written.
-    pub fn retain_blocks(&self, blocks: u64) -> anyhow::Result<()> {
+    pub fn configure(&self, name: &str, value: &str) -> anyhow::Result<()> {
         for replica in 0..self.genesis.replicas.len() {
             let path = self.home(replica).join("replica.toml");
             let text =
                 fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let lines = text.lines().filter(|line| !line.starts_with("retain_blocks"));
+            let lines = text.lines().filter(|line| !line.starts_with(name));
             // Before everything else: a table may end the file.
-            let text: Vec<String> = std::iter::once(format!("retain_blocks = {blocks}"))
+            let text: Vec<String> = std::iter::once(format!("{name} = {value}"))
                 .chain(lines.map(str::to_owned))
                 .collect();
             fs::write(&path, text.join("\n") + "\n")
@@ -204,6 +204,15 @@ impl Consortium {
             ReplicaProcess::start(executable, &home(dir, replica), replica_id(replica))
         };
         self.ports.iter_mut().enumerate().map(start).collect()
+    }
+
+    /// Removes all its files.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn remove(self) -> anyhow::Result<()> {
+        let dir = &self.dir;
+        fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
     }
 
     /// The home of a replica.

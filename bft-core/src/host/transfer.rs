@@ -312,7 +312,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         // Blocks are as good, and simpler, unless they are gone or far more than the state.
         let hopeless = self.chain_sync.lacking() > self.config.trust.committee.faulty();
         let far = interval(&self.config.genesis.limits);
-        let Some(goal) = goal.filter(|goal| hopeless || goal - tip >= far) else {
+        let skip = !self.config.local.fetch_all_blocks;
+        let Some(goal) = goal.filter(|goal| hopeless || (skip && goal - tip >= far)) else {
             if self.state_sync.wanted {
                 self.state_sync = StateSync::default();
             }

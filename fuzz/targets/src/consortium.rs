@@ -12,7 +12,7 @@ use crypto::{
 
 use bft_core::codec;
 use bft_core::edge::Edge;
-use bft_core::envelope::{Body, Envelope, Seal, SealWith, Sealed};
+use bft_core::envelope::{Body, ChainQuestion, Envelope, Seal, SealWith, Sealed};
 use bft_core::evidence::Evidence;
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, Recovered, SealJob, genesis_state};
@@ -155,6 +155,7 @@ impl Consortium {
                 segment_bytes: 1 << 13,
                 flush_heights: 4,
                 retain_blocks: u64::MAX,
+                fetch_all_blocks: false,
                 sync_bytes: 1 << 12,
                 sync_rate: 64 << 20,
             },
@@ -387,7 +388,7 @@ impl Past {
         self.ask(ReplicaId(0), Call::Status);
         // Whoever was cut off asks for what it missed, and is told of the checkpoint, which it would have been anyway.
         for (height, peer) in [(1, ReplicaId(0)), (4, ReplicaId(1))] {
-            let ask = Envelope::<AnyMessage> { epoch: 1, votes: Vec::new(), body: Body::FetchChain(height) };
+            let ask = Envelope::<AnyMessage> { epoch: 1, votes: Vec::new(), body: Body::FetchChain(ChainQuestion::From(height)) };
             self.deliver(&Sent { from: SILENT, to: peer, bytes: codec::encode(&ask).into() });
             self.step(peer, Event::Connected { peer: SILENT });
         }
@@ -534,7 +535,10 @@ fn samples(frames: &[Sent]) -> Vec<(ReplicaId, Envelope<AnyMessage>)> {
 fn relatives(from: ReplicaId, body: &Body<AnyMessage>) -> (Vec<Body<AnyMessage>>, Vec<Message>) {
     let (message, seal) = match body {
         Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => (message, seal),
-        Body::Certificate(certificate) => return (vec![Body::FetchChain(certificate.height())], Vec::new()),
+        Body::Certificate(certificate) => {
+            let from = ChainQuestion::From(certificate.height());
+            return (vec![Body::FetchChain(from), Body::FetchChain(ChainQuestion::More(3))], Vec::new());
+        }
         _ => return Default::default(),
     };
     match (message, seal) {
