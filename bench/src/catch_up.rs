@@ -65,7 +65,11 @@ impl CatchUp {
             ("received, MiB", self.received_mib, ""),
             ("transactions per second", self.transactions_per_second, ""),
             ("per live rate, its start included", self.ratio, "≥ 5 at half the saturation rate"),
-            ("per live rate, from when it was up", self.ratio_without_start, "≥ 5 at half the saturation rate"),
+            (
+                "per live rate, from when it was up",
+                self.ratio_without_start,
+                "≥ 5 at half the saturation rate",
+            ),
             ("its CPU-µs per transaction", self.cpu_us_per_transaction, ""),
         ];
         for (name, value, bound) in rows {
@@ -189,7 +193,8 @@ async fn caught_up(
     loop {
         ensure!(Instant::now() < deadline, "the restarted replica did not catch up");
         // The one ahead is asked first: on busy machines an answer is old when it comes.
-        if let (Ok(fast), Ok(slow)) = (watch.status(ahead.replica()).await, watch.status(behind.replica()).await)
+        if let (Ok(fast), Ok(slow)) =
+            (watch.status(ahead.replica()).await, watch.status(behind.replica()).await)
             && slow.executed + 2 >= fast.executed
         {
             let received = crate::reading::counter(&slow, "received_bytes/chain");

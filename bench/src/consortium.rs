@@ -183,9 +183,8 @@ impl Consortium {
                 fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let lines = text.lines().filter(|line| !line.starts_with(name));
             // Before everything else: a table may end the file.
-            let text: Vec<String> = std::iter::once(format!("{name} = {value}"))
-                .chain(lines.map(str::to_owned))
-                .collect();
+            let text: Vec<String> =
+                std::iter::once(format!("{name} = {value}")).chain(lines.map(str::to_owned)).collect();
             fs::write(&path, text.join("\n") + "\n")
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }

@@ -214,7 +214,9 @@ mod tests {
         let path = dir.path().join("replica.toml");
         let plain = ReplicaConfig::new(2);
         let peers = BTreeMap::from([(0, "10.0.0.1:7000".to_owned()), (3, "north.example:7000".to_owned())]);
-        for config in [ReplicaConfig { peers, retain_blocks: 9, fetch_all_blocks: true, ..plain.clone() }, plain] {
+        for config in
+            [ReplicaConfig { peers, retain_blocks: 9, fetch_all_blocks: true, ..plain.clone() }, plain]
+        {
             config.write(&path).unwrap();
             assert_eq!(ReplicaConfig::read(&path).unwrap(), config);
         }

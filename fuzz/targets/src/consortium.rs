@@ -388,7 +388,11 @@ impl Past {
         self.ask(ReplicaId(0), Call::Status);
         // Whoever was cut off asks for what it missed, and is told of the checkpoint, which it would have been anyway.
         for (height, peer) in [(1, ReplicaId(0)), (4, ReplicaId(1))] {
-            let ask = Envelope::<AnyMessage> { epoch: 1, votes: Vec::new(), body: Body::FetchChain(ChainQuestion::From(height)) };
+            let ask = Envelope::<AnyMessage> {
+                epoch: 1,
+                votes: Vec::new(),
+                body: Body::FetchChain(ChainQuestion::From(height)),
+            };
             self.deliver(&Sent { from: SILENT, to: peer, bytes: codec::encode(&ask).into() });
             self.step(peer, Event::Connected { peer: SILENT });
         }

@@ -92,7 +92,17 @@ impl CryptoPool {
             .context("cannot start the thread that reads the log")?;
         let lanes = Mutex::default();
         let counts = CryptoCounts::default();
-        Ok(CryptoPool(Arc::new(Inner { threads, reader, edge, quorum, signer, identity, inbox, lanes, counts })))
+        Ok(CryptoPool(Arc::new(Inner {
+            threads,
+            reader,
+            edge,
+            quorum,
+            signer,
+            identity,
+            inbox,
+            lanes,
+            counts,
+        })))
     }
 
     pub(crate) fn counts(&self) -> &CryptoCounts {
