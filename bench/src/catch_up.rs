@@ -78,7 +78,7 @@ impl CatchUp {
         println!("  {:<46} {:>10.2}", "CPU-µs of one that stayed up", self.live_cpu_us_per_transaction);
         let fell = 100.0 * (1.0 - self.live_during / self.live_away.max(1e-3));
         println!(
-            "  live transactions per second: before {:.0}, away {:.0}, catching up {:.0} ({fell:.0} % less), after {:.0}",
+            "  live transactions per second: before {:.0}, away {:.0}, catching up {:.0} (that is {fell:.0} % below), after {:.0}",
             self.live_before, self.live_away, self.live_during, self.live_after
         );
     }
