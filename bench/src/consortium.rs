@@ -176,7 +176,7 @@ impl Consortium {
     ///
     /// # Errors
     /// If a configuration cannot be read or written. Whether there is such a choice is found out at the start.
-    pub fn choose(&self, name: &str, value: u64) -> anyhow::Result<()> {
+    pub fn choose(&self, name: &str, value: &str) -> anyhow::Result<()> {
         for replica in 0..self.genesis.replicas.len() {
             let path = self.home(replica).join("replica.toml");
             let text =
@@ -204,6 +204,15 @@ impl Consortium {
             ReplicaProcess::start(executable, &home(dir, replica), replica_id(replica))
         };
         self.ports.iter_mut().enumerate().map(start).collect()
+    }
+
+    /// Removes all its files.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn remove(self) -> anyhow::Result<()> {
+        let dir = &self.dir;
+        fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
     }
 
     /// The home of a replica.

@@ -57,7 +57,8 @@ impl Reading {
     }
 }
 
-fn counter(report: &StatusReport, name: &str) -> f64 {
+/// A counter of a replica; 0 if it has none of this name.
+pub fn counter(report: &StatusReport, name: &str) -> f64 {
     let found = report.counters.iter().find(|(other, _)| other == name);
     found.map_or(0.0, |(_, value)| *value as f64)
 }

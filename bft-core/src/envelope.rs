@@ -100,8 +100,8 @@ pub enum Body<M> {
     FetchBlocks(Vec<Digest>),
     /// Bodies asked for, as many as fit; and which of them the sender does not have.
     Blocks(Vec<Block>, Vec<Digest>),
-    /// Wanted: the chain from this height on.
-    FetchChain(Height),
+    /// Wanted: the chain.
+    FetchChain(ChainQuestion),
     /// Answers [`Body::FetchChain`].
     Chain(ChainPart),
     /// Wanted: state.
@@ -114,6 +114,16 @@ pub enum Body<M> {
     FetchPromises(u64),
     /// Answers [`Body::FetchPromises`].
     Promises(Box<Promises>),
+}
+
+/// What a replica that fell behind asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChainQuestion {
+    /// The chain from this height on, in a few answers.
+    From(Height),
+    /// So many more answers, from where the last one ended. Means nothing to a replica that was not asked before, or that had no
+    /// more to give.
+    More(u8),
 }
 
 /// What a replica that fell far behind asks for.
@@ -218,8 +228,9 @@ impl<M: Message> Body<M> {
         match self {
             Body::Engine(sealed) => sealed.message.height(),
             Body::Certificate(certificate) => Some(certificate.height()),
-            Body::FetchChain(from) => Some(*from),
+            Body::FetchChain(ChainQuestion::From(height)) => Some(*height),
             Body::Votes
+            | Body::FetchChain(ChainQuestion::More(_))
             | Body::Forward(_)
             | Body::FetchBlocks(_)
             | Body::Blocks(..)

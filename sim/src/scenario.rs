@@ -289,6 +289,7 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
         retain_blocks: if random.per_mille(500) { random.below(6) } else { u64::MAX },
         sync_bytes: 1 << random.between(9, 13),
         sync_rate: 64 << 20,
+        fetch_all_blocks: false,
     };
     let mut replicas: Vec<Replica> = Vec::new();
     for (index, (signer, identity)) in signers.into_iter().zip(identities).enumerate() {
@@ -297,7 +298,7 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
             genesis: Arc::clone(&genesis),
             trust: trust.clone(),
             may_vote: true,
-            local,
+            local: LocalLimits { fetch_all_blocks: index % 4 == 3, ..local },
         };
         let skew_us = random.below(2_000_000) as i64 - MOST_SKEW_US;
         replicas.push(Replica::new(config, signer, identity, Clock::with_skew(skew_us)));

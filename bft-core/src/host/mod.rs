@@ -263,6 +263,8 @@ pub struct LocalLimits {
     pub flush_heights: u64,
     /// Blocks this far below the stable height are kept for others.
     pub retain_blocks: u64,
+    /// Whether it fetches all blocks that others still have, even where the state would be less to fetch.
+    pub fetch_all_blocks: bool,
     /// Bytes of blocks in one answer to a replica that catches up.
     pub sync_bytes: usize,
     /// Bytes a second for each replica that catches up.
@@ -276,6 +278,7 @@ impl Default for LocalLimits {
             segment_bytes: 48 << 20,
             flush_heights: 64,
             retain_blocks: 1000,
+            fetch_all_blocks: false,
             sync_bytes: 2 << 20,
             sync_rate: 64 << 20,
         }

@@ -331,7 +331,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         // Blocks are as good, and simpler, unless they are gone or far more than the state.
         let hopeless = self.chain_sync.lacking() > self.config.trust.committee.faulty();
         let limits = &self.config.genesis.limits;
-        let Some(goal) = goal.filter(|goal| hopeless || may_skip(limits, tip, *goal)) else {
+        let skip = !self.config.local.fetch_all_blocks;
+        let Some(goal) = goal.filter(|goal| hopeless || (skip && may_skip(limits, tip, *goal))) else {
             let passed = self.state_sync.transfer.as_ref().is_some_and(|transfer| transfer.height() <= tip);
             if self.state_sync.wanted || passed {
                 self.state_sync = StateSync::default();

@@ -155,6 +155,7 @@ impl Consortium {
                 segment_bytes: 1 << 13,
                 flush_heights: 4,
                 retain_blocks: u64::MAX,
+                fetch_all_blocks: false,
                 sync_bytes: 1 << 12,
                 sync_rate: 64 << 20,
             },

@@ -46,6 +46,8 @@ pub(crate) struct CryptoPool(Arc<Inner>);
 
 struct Inner {
     threads: rayon::ThreadPool,
+    /// Reads from the log for others, which must not wait behind signatures: a replica that catches up would.
+    reader: rayon::ThreadPool,
     edge: Arc<Edge>,
     quorum: QuorumVerifier,
     signer: QuorumSigner,
@@ -83,9 +85,24 @@ impl CryptoPool {
             .thread_name(|index| format!("crypto-{index}"))
             .build()
             .context("cannot start the threads for signatures")?;
+        let reader = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .thread_name(|_| "log-reader".to_owned())
+            .build()
+            .context("cannot start the thread that reads the log")?;
         let lanes = Mutex::default();
         let counts = CryptoCounts::default();
-        Ok(CryptoPool(Arc::new(Inner { threads, edge, quorum, signer, identity, inbox, lanes, counts })))
+        Ok(CryptoPool(Arc::new(Inner {
+            threads,
+            reader,
+            edge,
+            quorum,
+            signer,
+            identity,
+            inbox,
+            lanes,
+            counts,
+        })))
     }
 
     pub(crate) fn counts(&self) -> &CryptoCounts {
@@ -191,10 +208,10 @@ impl CryptoPool {
         });
     }
 
-    /// Reads from the log, off the host's thread.
+    /// Reads from the log, off the host's thread, one after the other.
     pub(crate) fn read(&self, job: impl FnOnce() -> Result<Event<AnyEngine>, String> + Send + 'static) {
         let inner = Arc::clone(&self.0);
-        self.0.threads.spawn(move || match job() {
+        self.0.reader.spawn(move || match job() {
             Ok(event) => inner.send(event, None),
             Err(reason) => drop(inner.inbox.send(Message::Failed(reason))),
         });

@@ -4,7 +4,7 @@ use super::memory::Memory;
 use crate::random::Random;
 use bft_core::block::Block;
 use bft_core::committee::StatementDomain;
-use bft_core::envelope::{Body, Envelope, Promised, Seal, SealWith, StatePart, StateQuestion};
+use bft_core::envelope::{Body, ChainQuestion, Envelope, Promised, Seal, SealWith, StatePart, StateQuestion};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::transaction::Payload;
 use bft_core::types::{ReplicaId, Timestamp};
@@ -242,7 +242,8 @@ pub(super) fn envelope(
             1 => missing.extend(blocks.iter().map(Block::digest)),
             _ => blocks.iter_mut().for_each(|block| block.header.time.0 ^= 1),
         },
-        Body::FetchChain(height) => *height = number(random, *height),
+        Body::FetchChain(ChainQuestion::From(height)) => *height = number(random, *height),
+        Body::FetchChain(ChainQuestion::More(more)) => *more = random.index(256) as u8,
         Body::Chain(part) => match random.index(4) {
             0 => part.entries.reverse(),
             1 => drop(part.entries.pop()),
