@@ -16,7 +16,9 @@ use crate::transaction::{Item, Payload};
 use crate::types::Height;
 use crate::verified::Verified;
 use bytes::Bytes;
-use crypto::{Certificate, Digest, ReplicaId, Signature, Statement, TransactionVerifier};
+use crypto::{
+    Aggregate, Certificate, Digest, Domain, Hasher, ReplicaId, Signature, Statement, TransactionVerifier,
+};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -47,6 +49,8 @@ pub struct EdgeCounts {
     pub signatures: AtomicU64,
     /// Quorum certificates verified.
     pub certificates: AtomicU64,
+    /// Aggregates of a quorum's words verified.
+    pub aggregates: AtomicU64,
     /// Frames refused.
     pub rejected: AtomicU64,
 }
@@ -76,6 +80,7 @@ impl Known {
 struct Work {
     items: Vec<Item>,
     certificates: Vec<(Statement, Certificate)>,
+    aggregates: Vec<(Vec<(ReplicaId, Statement)>, Aggregate)>,
     signatures: Vec<(ReplicaId, Statement, Signature)>,
 }
 
@@ -192,12 +197,13 @@ impl Edge {
                         return Err(Rejection::Far { height });
                     }
                 }
-                let Obligations { blocks, certificates, signatures } =
+                let Obligations { blocks, certificates, aggregates, signatures } =
                     sealed.message.check(from, &sealed.seal, &self.context)?;
                 for block in &blocks {
                     work.items.extend(self.check_block(block)?.iter().cloned());
                 }
                 work.certificates = certificates;
+                work.aggregates = aggregates;
                 work.signatures = signatures;
             }
             Body::Votes | Body::FetchChain(_) | Body::FetchPromises(_) => {}
@@ -306,6 +312,9 @@ impl Edge {
                         return Err(Rejection::Certificate(why.clone()));
                     }
                 }
+                for (words, aggregate) in &work.aggregates {
+                    self.check_aggregate(words, aggregate)?;
+                }
                 for (signer, statement, signature) in &work.signatures {
                     self.check_signature(*signer, statement, signature)?;
                 }
@@ -376,6 +385,23 @@ impl Edge {
         bad
     }
 
+    fn check_aggregate(
+        &self,
+        words: &[(ReplicaId, Statement)],
+        aggregate: &Aggregate,
+    ) -> Result<(), Rejection> {
+        let name = aggregate_name(words, aggregate);
+        let known = || self.known.lock().expect("no thread panics while it holds the cache");
+        if known().set.contains(&name) {
+            return Ok(());
+        }
+        self.counts.aggregates.fetch_add(1, Relaxed);
+        let verdict = self.trust.quorum.verify_aggregate(words, aggregate);
+        verdict.map_err(|why| Rejection::Certificate(why.to_string()))?;
+        known().insert(name);
+        Ok(())
+    }
+
     fn check_signature(
         &self,
         signer: ReplicaId,
@@ -391,7 +417,19 @@ impl Edge {
 }
 
 fn certificate_name(statement: &Statement, certificate: &Certificate) -> Digest {
-    Digest::of_parts(crypto::Domain::Message, &[&statement.encode(), &codec::encode(certificate)])
+    Digest::of_parts(Domain::Message, &[&statement.encode(), &codec::encode(certificate)])
+}
+
+/// Begins with the number of words, as no statement does: no certificate has the same name.
+fn aggregate_name(words: &[(ReplicaId, Statement)], aggregate: &Aggregate) -> Digest {
+    let mut hasher = Hasher::new(Domain::Message);
+    hasher.update(&(words.len() as u64).to_be_bytes());
+    for (signer, statement) in words {
+        hasher.update(&signer.0.to_be_bytes());
+        hasher.update(&statement.encode());
+    }
+    hasher.update(&codec::encode(aggregate));
+    hasher.finish()
 }
 
 fn bounded(what: &'static str, found: usize, limit: usize) -> Result<(), Rejection> {

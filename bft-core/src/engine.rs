@@ -19,7 +19,7 @@ use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::transaction::Payload;
 use crate::types::{Epoch, Height, Time, Timestamp, View};
 use crate::verified::Verified;
-use crypto::{Certificate, Digest, ReplicaId, Share, Statement};
+use crypto::{Aggregate, Certificate, Digest, ReplicaId, Share, Statement};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -195,6 +195,13 @@ pub enum Input<E: Engine> {
         /// The certificate, or whose shares were bad.
         result: Result<Certificate, Vec<ReplicaId>>,
     },
+    /// Answers [`Output::Aggregate`]; an error names the culprits.
+    Aggregated {
+        /// The view that the words are about.
+        view: View,
+        /// The aggregate of all the words, or whose shares were bad.
+        result: Result<Aggregate, Vec<ReplicaId>>,
+    },
     /// The host executed the next committed block.
     Executed {
         /// The entry it left.
@@ -234,6 +241,7 @@ impl<E: Engine> Input<E> {
             Input::Blocks { blocks } => Input::Blocks { blocks },
             Input::FetchFailed { blocks } => Input::FetchFailed { blocks },
             Input::Combined { statement, result } => Input::Combined { statement, result },
+            Input::Aggregated { view, result } => Input::Aggregated { view, result },
             Input::Executed { entry, epoch_ends_at } => Input::Executed { entry, epoch_ends_at },
             Input::Stable { checkpoint } => Input::Stable { checkpoint },
             Input::Restored { checkpoint } => Input::Restored { checkpoint },
@@ -254,6 +262,7 @@ impl<E: Engine> Output<E> {
             Output::Persist { record: inner, block } => Output::Persist { record: inner.map(record), block },
             Output::Send { to, message: inner } => Output::Send { to, message: message(inner) },
             Output::Combine { statement, shares } => Output::Combine { statement, shares },
+            Output::Aggregate { view, words } => Output::Aggregate { view, words },
             Output::NeedPayload { token, uncommitted, deadline } => {
                 Output::NeedPayload { token, uncommitted, deadline }
             }
@@ -311,6 +320,13 @@ pub enum Output<E: Engine> {
         statement: Statement,
         /// At least a quorum.
         shares: Vec<(ReplicaId, Share)>,
+    },
+    /// Make one authenticator of words that differ: who has come how far by the end of a view.
+    Aggregate {
+        /// The view that they are about, which comes back with the answer.
+        view: View,
+        /// At least a quorum, in ascending order of distinct signers. All of them count, or none.
+        words: Vec<(ReplicaId, Statement, Share)>,
     },
     /// Wanted: something to propose. A later request replaces an earlier one.
     NeedPayload {

@@ -7,7 +7,7 @@ use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::state::Stretch;
 use crate::transaction::Payload;
 use crate::types::{Epoch, Height};
-use crypto::{Certificate, Digest, ReplicaId, Share, Signature, Statement};
+use crypto::{Aggregate, Certificate, Digest, ReplicaId, Share, Signature, Statement};
 use serde::{Deserialize, Serialize};
 
 /// What the host adds to a promise before it leaves.
@@ -275,6 +275,8 @@ pub struct Obligations {
     pub blocks: Vec<Block>,
     /// Quorum certificates.
     pub certificates: Vec<(Statement, Certificate)>,
+    /// Aggregates, each with the words it covers in ascending order of signers.
+    pub aggregates: Vec<(Vec<(ReplicaId, Statement)>, Aggregate)>,
     /// Signatures of replicas.
     pub signatures: Vec<(ReplicaId, Statement, Signature)>,
 }

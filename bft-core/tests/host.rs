@@ -7,7 +7,7 @@ use bft_core::edge::Edge;
 use bft_core::engine::{
     CheckContext, Class, Draft, Engine, EngineConfig, Input, Message, Outbox, Output, Record, Start, Status,
 };
-use bft_core::envelope::{Obligations, Promised, Rejection, Seal, SealWith};
+use bft_core::envelope::{Body, Envelope, Obligations, Promised, Rejection, Seal, SealWith, Sealed};
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, RecoverError, Recovered, genesis_state};
 use bft_core::ledger::CheckpointCertificate;
@@ -20,25 +20,32 @@ use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
 use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
 use crypto::{
-    ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, Scheme, Statement,
-    TransactionVerifier,
+    Aggregate, ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, Scheme, Share,
+    Statement, StatementKind, TransactionVerifier,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-/// Commits what it proposes.
+/// Commits what it proposes, and has its word on each height aggregated.
 #[derive(Debug)]
 struct Alone {
     config: EngineConfig,
     next: Height,
+    /// The last height whose word came back under an aggregate.
+    aggregated: Height,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Nothing;
 
-impl Message for Nothing {
+/// Who said what, under one authenticator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Words(Vec<(ReplicaId, Statement)>, Aggregate);
+
+impl Message for Words {
     fn kind(&self) -> &'static str {
-        "nothing"
+        "words"
     }
     fn class(&self) -> Class {
         Class::Vote
@@ -56,10 +63,11 @@ impl Message for Nothing {
         None
     }
     fn check(&self, _: ReplicaId, _: &Seal, _: &CheckContext) -> Result<Obligations, Rejection> {
-        Ok(Obligations::default())
+        let Words(words, aggregate) = self.clone();
+        Ok(Obligations { aggregates: vec![(words, aggregate)], ..Obligations::default() })
     }
     fn authenticators(&self) -> usize {
-        0
+        self.1.authenticators()
     }
     fn contradiction(_: &Statement, _: &Statement) -> Option<&'static str> {
         None
@@ -85,17 +93,21 @@ impl Alone {
 }
 
 impl Engine for Alone {
-    type Message = Nothing;
+    type Message = Words;
     type Record = Nothing;
     type Timer = u8;
 
     fn recover(config: EngineConfig, start: Start<Alone>, _: Time, out: &mut Outbox<Alone>) -> Alone {
-        let engine = Alone { config, next: start.tip.height + 1 };
+        let engine = Alone { config, next: start.tip.height + 1, aggregated: 0 };
         engine.ask(out);
         engine
     }
 
     fn step(&mut self, _: Time, input: Input<Alone>, out: &mut Outbox<Alone>) {
+        if let Input::Aggregated { view, result } = &input {
+            assert_eq!(result.as_ref().map(Aggregate::authenticators), Ok(1));
+            self.aggregated = *view;
+        }
         if let Input::Payload { token: _, draft: Draft { payload, time, checkpoint } } = input {
             let domain = self.config.domain;
             let block =
@@ -104,6 +116,8 @@ impl Engine for Alone {
             self.next += 1;
             out.push(Output::Persist { record: Some(Nothing), block: Some(block) });
             out.push(Output::Commit { height, block: digest, proof: None });
+            let (word, share) = word(&domain, height);
+            out.push(Output::Aggregate { view: height, words: vec![(self.config.me, word, share)] });
             self.ask(out);
         }
     }
@@ -123,7 +137,7 @@ impl Engine for Alone {
     fn status(&self) -> Status {
         Status {
             epoch: 1,
-            view: 0,
+            view: self.aggregated,
             leader: ReplicaId(0),
             active: true,
             committed: self.next - 1,
@@ -175,6 +189,12 @@ struct Rig {
     state: Option<LoadedState>,
     replies: Vec<Reply>,
     halted: Option<String>,
+}
+
+/// What the only replica says of a view.
+fn word(domain: &StatementDomain, view: u64) -> (Statement, Share) {
+    let statement = domain.statement(StatementKind::FIRST_OF_PROTOCOL, view, 0, Digest::ZERO);
+    (statement, QuorumSigner::Ed25519(IdentitySecret::from_seed([1; 32])).sign(&statement))
 }
 
 fn secret(n: u8) -> ClientSecret {
@@ -277,6 +297,10 @@ impl Rig {
                     let result =
                         self.config.trust.quorum.combine(&job.statement, &job.shares).map_err(|_| Vec::new());
                     Event::Combined { statement: job.statement, result }
+                }
+                Effect::Aggregate(job) => {
+                    let result = job.result(&self.config.trust.quorum);
+                    Event::Aggregated { view: job.view, result }
                 }
                 Effect::Reply { client: _, frame } => {
                     self.replies.push(codec::decode(&frame, 1 << 20).unwrap());
@@ -469,6 +493,45 @@ fn threat_98_a_bad_signature_and_an_oversized_body_stop_at_the_edge() {
     assert!(why[1].contains("does not verify for its client and this network"), "{}", why[1]);
     assert!(why[2].contains("does not verify for its client and this network"), "{}", why[2]);
     assert!(why[3].contains("are more than the"), "{}", why[3]);
+}
+
+#[test]
+fn an_engine_gets_its_aggregate() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.host.report().view, 0);
+    rig.receipt(11, 1, b"go");
+    assert_eq!(rig.host.report().view, 1);
+}
+
+/// An aggregate is verified for the words it came with, and once. Changed words, or another signature, stop at the edge.
+#[test]
+fn threat_20_an_aggregate_is_verified_before_use() {
+    let rig = Rig::new();
+    let quorum = &rig.config.trust.quorum;
+    let (word, share) = word(&rig.config.trust.domain, 7);
+    let aggregate = quorum.aggregate(&[(ReplicaId(0), word, share)]).unwrap();
+    let frame = |words: Vec<(ReplicaId, Statement)>, aggregate: &Aggregate| {
+        let sealed = Sealed { message: Words(words, aggregate.clone()), seal: Seal::None };
+        let envelope = Envelope { epoch: 1, votes: Vec::new(), body: Body::Engine(sealed) };
+        (ReplicaId(0), Bytes::from(codec::encode(&envelope)))
+    };
+    let good = frame(vec![(ReplicaId(0), word)], &aggregate);
+    let other = frame(vec![(ReplicaId(0), Statement { view: 8, ..word })], &aggregate);
+    let few = frame(vec![], &aggregate);
+    let unsigned = frame(vec![(ReplicaId(0), word)], &Aggregate::Ed25519(vec![]));
+    let verified = || rig.edge.counts().aggregates.load(Relaxed);
+
+    let verdicts = rig.edge.replica_frames::<Words>(&[good.clone(), other, good.clone(), few, unsigned]);
+    let why: Vec<String> =
+        verdicts.into_iter().map(|verdict| verdict.err().map_or(String::new(), |e| e.to_string())).collect();
+    assert_eq!(why[0], "");
+    assert!(why[1].contains("the signature does not verify as that of r0"), "{}", why[1]);
+    assert_eq!(why[2], "");
+    assert!(why[3].contains("0 signatures, where a certificate has 1"), "{}", why[3]);
+    assert!(why[4].contains("0 signatures, where a certificate has 1"), "{}", why[4]);
+    assert_eq!(verified(), 4, "the second good one is known");
+    rig.edge.replica_frames::<Words>(&[good])[0].as_ref().unwrap();
+    assert_eq!(verified(), 4);
 }
 
 #[test]

@@ -139,6 +139,8 @@ domains! {
     Seed = "seed",
     /// Weights of batch verification.
     Weights = "weights",
+    /// Weights of the shares in an aggregate signature.
+    AggregateWeights = "aggregate-weights",
     /// What tests and examples hash.
     Test = "test",
 }

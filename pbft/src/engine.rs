@@ -94,6 +94,8 @@ impl Engine for Pbft {
             // The resend timer asks again while the block is missing.
             Input::FetchFailed { blocks: _ } => {}
             Input::Combined { statement, result } => self.on_combined(now, statement, result, out),
+            // PBFT asks for no aggregate.
+            Input::Aggregated { view: _, result: _ } => {}
             Input::Executed { entry, epoch_ends_at: _ } => self.on_executed(now, entry, out),
             Input::Stable { checkpoint } | Input::Restored { checkpoint } => {
                 self.on_stable(now, checkpoint, out)

@@ -1,5 +1,6 @@
 //! What must hold, whatever happens. Nothing here asks the code under test whether it is right.
 
+use crate::protocol::{self, History, Promise, Word};
 use bft_core::codec;
 use bft_core::committee::Trust;
 use bft_core::envelope::{Body, Envelope};
@@ -9,8 +10,7 @@ use bft_core::receipt::ProvenReceipt;
 use bft_core::types::{Digest, ReplicaId, Timestamp, View};
 use bytes::Bytes;
 use crypto::ClientKey;
-use engines::{AnyMessage, AnyRecord};
-use pbft::{Message, Record};
+use engines::AnyMessage;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A rule that was broken.
@@ -23,75 +23,17 @@ pub struct Violation {
     pub what: String,
 }
 
-type Verdict = Result<(), Violation>;
+pub(crate) type Verdict = Result<(), Violation>;
 
-fn broken(rule: &'static str, what: String) -> Verdict {
+pub(crate) fn broken(rule: &'static str, what: String) -> Verdict {
     Err(Violation { rule, what })
 }
-
-/// What a promise says, in the checker's own terms.
-type Word = (&'static str, View, Height, Digest);
 
 /// What one replica has on disk.
 #[derive(Debug, Default)]
 struct Durable {
     words: BTreeSet<Word>,
     blocks: BTreeSet<Digest>,
-}
-
-/// What one replica has said, in any of its lives.
-#[derive(Debug, Default)]
-struct Said {
-    /// The highest view that it asked for, and with it left all before.
-    left: View,
-    /// The highest view of its commits, by height.
-    commits: BTreeMap<Height, View>,
-}
-
-impl Said {
-    /// Who has left a view takes no part in it any more, and who has sent commit says so in every later view change: on this
-    /// stands that a new view's plan has every block that may be decided (Castro and Liskov, section 4.4).
-    fn says(&mut self, replica: ReplicaId, message: &Message) -> Verdict {
-        let view = match message {
-            Message::PrePrepare(proposal) => proposal.view,
-            Message::Prepare(vote) => vote.view,
-            Message::Commit(vote) => {
-                let highest = self.commits.entry(vote.height).or_default();
-                *highest = vote.view.max(*highest);
-                vote.view
-            }
-            Message::ViewChange(change) => {
-                self.left = change.view.max(self.left);
-                let shown: BTreeMap<Height, View> = change
-                    .prepared
-                    .iter()
-                    .map(|prepared| (prepared.vote.height, prepared.vote.view))
-                    .collect();
-                let hidden =
-                    |(height, view): &(&Height, &View)| shown.get(height).is_none_or(|shown| shown < view);
-                let mut open = self.commits.range(change.stable.height() + 1..);
-                return match open.find(hidden) {
-                    None => Ok(()),
-                    Some((height, view)) => broken(
-                        "a view change hides nothing",
-                        format!(
-                            "{replica} sent commit in view {view} at height {height}, and then {change:?}"
-                        ),
-                    ),
-                };
-            }
-            Message::NewView(_) | Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {
-                return Ok(());
-            }
-        };
-        if view < self.left {
-            return broken(
-                "a view that was left stays left",
-                format!("{replica} asked for view {} and sent {message:?}", self.left),
-            );
-        }
-        Ok(())
-    }
 }
 
 /// One life of one replica.
@@ -108,7 +50,8 @@ pub struct Checker {
     entries: BTreeMap<Height, (LedgerEntry, ReplicaId)>,
     durable: BTreeMap<ReplicaId, Durable>,
     lives: BTreeMap<ReplicaId, Life>,
-    said: BTreeMap<ReplicaId, Said>,
+    /// What the protocol's own rules have to know.
+    said: BTreeMap<ReplicaId, Box<dyn History>>,
     /// What replicas with old copies said, in any of their lives.
     told: BTreeMap<(ReplicaId, &'static str, View, Height), Digest>,
     /// Replicas that lost their disk.
@@ -159,7 +102,7 @@ impl Checker {
         let durable = self.durable.entry(replica).or_default();
         for item in items {
             match item.kind {
-                LogKind::Record => durable.words.extend(words_of_record(&item.body)),
+                LogKind::Record => durable.words.extend(word_of_record(&item.body)),
                 LogKind::Block => durable.blocks.extend([item.digest]),
                 LogKind::Entry | LogKind::Certificate | LogKind::Mark => {}
             }
@@ -192,40 +135,28 @@ impl Checker {
             );
         }
         let Body::Engine(sealed) = envelope.body else { return Ok(()) };
-        let AnyMessage::Pbft(message) = sealed.message;
-        let nothing = Durable::default();
-        let durable = self.durable.get(&replica).unwrap_or(&nothing);
-        let (word, block) = match &message {
-            Message::PrePrepare(proposal) => {
-                let block = proposal.block.digest();
-                (("prepare", proposal.view, proposal.block.header.height, block), Some(block))
-            }
-            Message::Prepare(vote) => (("prepare", vote.view, vote.height, vote.block), Some(vote.block)),
-            Message::Commit(vote) => (("prepared", vote.view, vote.height, vote.block), None),
-            Message::ViewChange(change) => (("view-change", change.view, 0, change.digest()), None),
-            Message::NewView(_) if learns => (("new-view", 0, 0, Digest::ZERO), None),
-            Message::NewView(_) | Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {
-                return Ok(());
-            }
-        };
+        let message = sealed.message;
+        let said = protocol::message(&message);
+        let Some(Promise { word, block, votes_at }) = said.promise() else { return Ok(()) };
         if learns {
             return broken(
                 "a replica that lost its disk does not vote",
                 format!("{replica} sent {message:?}"),
             );
         }
-        let (kind, _, height, _) = word;
         let executed = self.executed.get(&replica).copied().unwrap_or(0);
-        if kind == "prepare" && self.window.is_some_and(|window| height > executed + window) {
+        if self.window.is_some_and(|window| votes_at.is_some_and(|height| height > executed + window)) {
             return broken(
                 "votes stay within the window",
                 format!("{replica} has executed {executed} and sent {message:?}"),
             );
         }
-        if !durable.words.contains(&word) {
+        let nothing = Durable::default();
+        let durable = self.durable.get(&replica).unwrap_or(&nothing);
+        if word.is_some_and(|word| !durable.words.contains(&word)) {
             return broken("promises are durable before they leave", format!("{replica} sent {message:?}"));
         }
-        self.said.entry(replica).or_default().says(replica, &message)?;
+        self.said.entry(replica).or_insert_with(|| said.history()).says(replica, &message)?;
         // Below the durable state, blocks may have been pruned; everything a replica votes on is above it or in the log.
         if let Some(block) = block.filter(|block| !durable.blocks.contains(block)) {
             return broken(
@@ -245,18 +176,9 @@ impl Checker {
         else {
             return Ok(());
         };
-        let AnyMessage::Pbft(message) = sealed.message;
-        let (kind, view, height, digest) = match &message {
-            Message::PrePrepare(proposal) => {
-                ("prepare", proposal.view, proposal.block.header.height, proposal.block.digest())
-            }
-            Message::Prepare(vote) => ("prepare", vote.view, vote.height, vote.block),
-            Message::Commit(vote) => ("commit", vote.view, vote.height, vote.block),
-            Message::ViewChange(change) => ("view-change", change.view, 0, change.digest()),
-            Message::NewView(_) | Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {
-                return Ok(());
-            }
-        };
+        let message = &sealed.message;
+        let word = protocol::message(message).promise().and_then(|promise| promise.word);
+        let Some((kind, view, height, digest)) = word else { return Ok(()) };
         let before = *self.told.entry((replica, kind, view, height)).or_insert(digest);
         if before == digest {
             return Ok(());
@@ -415,15 +337,6 @@ impl Checker {
     }
 }
 
-fn words_of_record(body: &Bytes) -> Option<Word> {
-    let AnyRecord::Pbft(record) = codec::decode(body, usize::MAX).ok()?;
-    Some(match record {
-        Record::Prepare(vote) => ("prepare", vote.view, vote.height, vote.block),
-        Record::Prepared(prepared) => {
-            let vote = prepared.vote;
-            ("prepared", vote.view, vote.height, vote.block)
-        }
-        Record::ViewChange(change) => ("view-change", change.view, 0, change.digest()),
-        Record::NewView(_) => return None,
-    })
+fn word_of_record(body: &Bytes) -> Option<Word> {
+    protocol::record(&codec::decode(body, usize::MAX).ok()?).word()
 }

@@ -86,6 +86,10 @@ impl World {
                 let delay = self.random.span(Duration::from_micros(500), Duration::from_millis(2));
                 self.at(delay, Action::Combined { replica, life, job });
             }
+            Effect::Aggregate(job) => {
+                let delay = self.random.span(Duration::from_micros(500), Duration::from_millis(2));
+                self.at(delay, Action::Aggregated { replica, life, job });
+            }
             Effect::Send { to, class: _, frame } => self.send(replica, to, frame)?,
             Effect::Reply { client, frame } => {
                 let delay = self.network.delay();

@@ -1,22 +1,15 @@
 //! What a frame says: for the trace, and for links that carry some kinds only.
 
+use crate::protocol;
 use bft_core::codec;
-use bft_core::envelope::{Body, Envelope, Sealed};
+use bft_core::envelope::{Body, Envelope};
 use engines::AnyMessage;
-use pbft::Message;
 
 /// Whether a frame is about which view to be in.
 pub(crate) fn changes_views(frame: &[u8]) -> bool {
     let envelope = codec::decode::<Envelope<AnyMessage>>(frame, usize::MAX);
     envelope.is_ok_and(|envelope| match envelope.body {
-        Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) => match message {
-            Message::ViewChange(_)
-            | Message::NewView(_)
-            | Message::Status(_)
-            | Message::FetchViewChanges(..)
-            | Message::Relay(_) => true,
-            Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_) => false,
-        },
+        Body::Engine(sealed) => protocol::message(&sealed.message).changes_views(),
         // Transactions too: whoever has none does not lose patience.
         Body::Forward(_) => true,
         _ => false,

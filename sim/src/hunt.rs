@@ -1,8 +1,9 @@
 //! Runs seeds with a rule broken until one of them fails.
 
 use bft_core::mutants::Mutant;
+use crypto::ProtocolTag;
 use sim::adversary::Behaviour;
-use sim::{Faults, Scenario, run};
+use sim::{Faults, Scenario, protocol, run};
 use std::num::NonZeroUsize;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -58,23 +59,26 @@ fn ground_in_words(mutant: Mutant) -> String {
     }
 }
 
-/// `--mutant list`, `all`, `ordinary` (those that need no ground of their own) or names between commas: what there is, or which
-/// seeds kill them. `scenario` makes a run of a seed.
+/// `--mutant list`, `all`, `ordinary` (those that need no ground of their own) or names between commas: what there is for
+/// `protocol`, or which seeds kill them. `scenario` makes a run of a seed.
 pub fn hunt(
     name: &str,
+    protocol: ProtocolTag,
     seeds: u64,
     threads: NonZeroUsize,
     scenario: impl Fn(u64) -> Scenario + Sync,
 ) -> ExitCode {
+    let all: Vec<Mutant> =
+        Mutant::ALL.iter().copied().filter(|mutant| protocol::concerns(*mutant, protocol)).collect();
     if name == "list" {
-        for mutant in Mutant::ALL {
+        for mutant in &all {
             println!("{:<26} {:<18} {}", mutant.name(), ground_in_words(*mutant), mutant.breaks());
         }
         return ExitCode::SUCCESS;
     }
     let mut chosen = Vec::new();
     for name in name.split(',') {
-        let named = Mutant::ALL.iter().filter(|mutant| match name {
+        let named = all.iter().filter(|mutant| match name {
             "all" => true,
             "ordinary" => ground(**mutant).is_none(),
             name => mutant.name() == name,
@@ -82,7 +86,7 @@ pub fn hunt(
         let before = chosen.len();
         chosen.extend(named.copied());
         if chosen.len() == before {
-            eprintln!("there is no mutant {name:?}; `--mutant list` names them");
+            eprintln!("there is no mutant {name:?} of {protocol}; `--mutant list` names them");
             return ExitCode::from(2);
         }
     }

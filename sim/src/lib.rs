@@ -24,6 +24,7 @@ pub mod linear;
 pub mod mishap;
 mod mutants;
 pub mod network;
+pub mod protocol;
 pub mod random;
 pub mod replica;
 pub mod scenario;

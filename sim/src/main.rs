@@ -6,7 +6,7 @@ mod hunt;
 use clap::{Parser, Subcommand};
 use crypto::{Digest, Domain, Hasher, ProtocolTag, Scheme};
 use sim::twins::{self, Attack};
-use sim::{Faults, Outcome, Scenario, Tally, run};
+use sim::{Faults, Outcome, Scenario, Tally, protocol, run};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -29,8 +29,8 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// The engine.
-    #[arg(long, default_value = "pbft")]
-    protocol: String,
+    #[arg(long, default_value = "pbft", global = true, value_parser = protocol::named)]
+    protocol: ProtocolTag,
     /// Seeds to run, from A up to and not including B.
     #[arg(long, value_name = "A..B", value_parser = parse_range, default_value = "0..100")]
     seeds: Range<u64>,
@@ -87,7 +87,13 @@ enum Command {
     },
 }
 
-fn twins(rounds: usize, replicas: usize, sample: Option<Range<u64>>, only: Option<usize>) -> ExitCode {
+fn twins(
+    protocol: ProtocolTag,
+    rounds: usize,
+    replicas: usize,
+    sample: Option<Range<u64>>,
+    only: Option<usize>,
+) -> ExitCode {
     let started = Instant::now();
     let attacks: Vec<Attack> = match sample {
         Some(seeds) => seeds.map(|seed| twins::sample(replicas, rounds, seed)).collect(),
@@ -104,7 +110,7 @@ fn twins(rounds: usize, replicas: usize, sample: Option<Range<u64>>, only: Optio
     let (mut total, mut failed) = (Tally::default(), 0);
     let chosen = attacks.iter().enumerate().filter(|(number, _)| only.is_none_or(|only| only == *number));
     for (number, attack) in chosen {
-        let result = std::panic::catch_unwind(|| twins::run(attack, only.is_some()));
+        let result = std::panic::catch_unwind(|| twins::run(attack, protocol, only.is_some()));
         let why = match result {
             Ok(outcome) => {
                 total.add(&outcome.tally);
@@ -142,28 +148,21 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
 fn main() -> ExitCode {
     let mut arguments = Arguments::parse();
     if let Some(Command::Twins { rounds, replicas, sample, only }) = arguments.command.take() {
-        return twins(rounds, replicas, sample, only);
+        return twins(arguments.protocol, rounds, replicas, sample, only);
     }
-    let protocol = match arguments.protocol.as_str() {
-        "pbft" => ProtocolTag::PBFT,
-        other => {
-            eprintln!("there is no protocol {other:?} here; use pbft");
-            return ExitCode::from(2);
-        }
-    };
     let started = Instant::now();
     let mut total = Tally::default();
     let mut failed = Vec::new();
     let mut audits = BTreeMap::new();
     let mut beyond: BTreeMap<String, u64> = BTreeMap::new();
-    let Arguments { replicas, liars, scheme, trace, .. } = arguments;
+    let Arguments { protocol, replicas, liars, scheme, trace, .. } = arguments;
     let faults = if arguments.severe { Faults::Severe } else { Faults::All };
     let scenario =
         |seed| Scenario { protocol, replicas, liars, faults, scheme, trace, ..Scenario::of_seed(seed) };
     #[cfg(feature = "mutants")]
     if let Some(mutant) = &arguments.mutant {
         let threads = threads(&arguments);
-        return hunt::hunt(mutant, arguments.seeds_per_mutant, threads, scenario);
+        return hunt::hunt(mutant, protocol, arguments.seeds_per_mutant, threads, scenario);
     }
     each_seed(&arguments, scenario, |seed, result| {
         let why = match result {
@@ -192,8 +191,7 @@ fn main() -> ExitCode {
             let scheme = scheme.map_or(String::new(), |scheme| format!(" --scheme {scheme}"));
             let severe = if arguments.severe { " --severe" } else { "" };
             println!(
-                "  again: cargo run --release -p sim -- --protocol {}{replicas}{liars}{scheme}{severe} --seeds {seed} --trace",
-                arguments.protocol
+                "  again: cargo run --release -p sim -- --protocol {protocol}{replicas}{liars}{scheme}{severe} --seeds {seed} --trace"
             );
             failed.push(seed);
         }

@@ -2,7 +2,7 @@
 //! a partition. Nothing is rewritten: that two correct copies act for one replica is lie enough for equivocation, amnesia and
 //! lost state.
 //!
-//! The leader of PBFT's view v is replica v mod n, so a round gets its leader by moving views. Under the round's partition
+//! Which replica leads a view is the protocol's rule (in PBFT replica v mod n), so a round gets its leader by moving views. Under the round's partition
 //! only what changes views is carried, until the side that has a quorum is in a view of that leader; then everything is carried
 //! for a while. Where no side has both a quorum and the leader, views go as timeouts make them go.
 
@@ -13,6 +13,7 @@ use crate::random::Random;
 use crate::scenario::{self, Outcome, RECOVERY, Scenario, Tally};
 use crate::world::World;
 use bft_core::types::ReplicaId;
+use crypto::ProtocolTag;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -100,9 +101,10 @@ pub fn sample(replicas: usize, rounds: usize, seed: u64) -> Attack {
 }
 
 /// Carries out an attack, then mends the network and asks for progress.
-pub fn run(attack: &Attack, trace: bool) -> Outcome {
+pub fn run(attack: &Attack, protocol: ProtocolTag, trace: bool) -> Outcome {
     crypto::remember_digests();
     let scenario = Scenario {
+        protocol,
         replicas: Some(attack.replicas),
         liars: Some(0),
         faults: Faults::Few,

@@ -13,12 +13,12 @@ use crate::replica::{Replica, SimHost};
 use crate::transfer::Interruption;
 use bft_core::envelope::Body;
 use bft_core::evidence::Evidence;
-use bft_core::host::{CombineJob, Effect, Event, SealJob};
+use bft_core::host::{AggregateJob, CombineJob, Effect, Event, SealJob};
 use bft_core::log::{FetchedPart, StateBatch};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
-use crypto::{CombineError, Digest, Domain, Hasher};
+use crypto::{Digest, Domain, Hasher};
 use engines::AnyEngine;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +36,7 @@ pub(crate) enum Action {
     Synced { replica: ReplicaId, life: u32, sequence: u64 },
     Sealed { replica: ReplicaId, life: u32, job: SealJob },
     Combined { replica: ReplicaId, life: u32, job: CombineJob },
+    Aggregated { replica: ReplicaId, life: u32, job: AggregateJob },
     Flushed { replica: ReplicaId, life: u32, batch: Box<StateBatch> },
     Kept { replica: ReplicaId, life: u32, part: Box<FetchedPart> },
     Event { replica: ReplicaId, life: u32, event: Box<Event<AnyEngine>> },
@@ -52,6 +53,7 @@ impl Action {
             Action::Synced { replica, .. }
             | Action::Sealed { replica, .. }
             | Action::Combined { replica, .. }
+            | Action::Aggregated { replica, .. }
             | Action::Flushed { replica, .. }
             | Action::Kept { replica, .. }
             | Action::Event { replica, .. }
@@ -223,12 +225,12 @@ impl World {
                 self.step(replica, Some(Event::Sealed { ticket: job.ticket, seal }))
             }
             Action::Combined { replica, life, job } if self.lives(replica, life) => {
-                let quorum = &self.replicas[replica.index()].config.trust.quorum;
-                let result = quorum.combine(&job.statement, &job.shares).map_err(|error| match error {
-                    CombineError::Culprits(culprits) => culprits,
-                    CombineError::TooFew { .. } => unreachable!("hosts combine quorums"),
-                });
+                let result = job.result(&self.replicas[replica.index()].config.trust.quorum);
                 self.step(replica, Some(Event::Combined { statement: job.statement, result }))
+            }
+            Action::Aggregated { replica, life, job } if self.lives(replica, life) => {
+                let result = job.result(&self.replicas[replica.index()].config.trust.quorum);
+                self.step(replica, Some(Event::Aggregated { view: job.view, result }))
             }
             Action::Flushed { replica, life, batch } if self.lives(replica, life) => {
                 let height = batch.height;
@@ -258,6 +260,7 @@ impl World {
             Action::Synced { .. }
             | Action::Sealed { .. }
             | Action::Combined { .. }
+            | Action::Aggregated { .. }
             | Action::Flushed { .. }
             | Action::Kept { .. }
             | Action::Event { .. }

@@ -77,7 +77,10 @@ impl Describe for Pbft {
             Event::Output(id, Output::Report(evidence)) => Some(format!("{id} accuses {}", evidence.accused)),
             Event::Output(
                 _,
-                Output::Persist { .. } | Output::Combine { .. } | Output::NeedPayload { .. },
+                Output::Persist { .. }
+                | Output::Combine { .. }
+                | Output::Aggregate { .. }
+                | Output::NeedPayload { .. },
             ) => None,
             Event::Output(_, Output::SetTimer { .. } | Output::CancelTimer(_)) => None,
             Event::Delivered(..) => None,

@@ -206,7 +206,7 @@ fn no_evidence_names_an_honest_replica_however_many_lie() {
 fn attacks(attacks: impl IntoIterator<Item = Attack>) -> Tally {
     let mut total = Tally::default();
     for attack in attacks {
-        let outcome = twins::run(&attack, false);
+        let outcome = twins::run(&attack, ProtocolTag::PBFT, false);
         assert_eq!(outcome.violation, None, "{attack:?}");
         total.add(&outcome.tally);
     }

@@ -3,6 +3,7 @@
 //! Every replica sends its share over an entry to one collector, which changes with the height and with every attempt, so
 //! that certification costs O(n) messages and no single replica can withhold it for long.
 
+use super::CombineJob;
 use crate::committee::{Committee, StatementDomain};
 use crate::edge::MAX_FETCH;
 use crate::envelope::{CheckpointVote, Seal};
@@ -58,15 +59,6 @@ pub struct Checkpoints {
     own: BTreeMap<Height, Own>,
     collected: BTreeMap<Height, Collected>,
     riders: BTreeMap<ReplicaId, Riders>,
-}
-
-/// Shares to be combined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CombineJob {
-    /// What they sign.
-    pub statement: Statement,
-    /// At least a quorum.
-    pub shares: Vec<(ReplicaId, Share)>,
 }
 
 impl Checkpoints {

@@ -15,6 +15,7 @@ mod clients;
 mod directory;
 mod execution;
 mod frames;
+mod jobs;
 mod log_tail;
 mod outputs;
 mod pool;
@@ -29,8 +30,8 @@ mod session;
 mod sync;
 mod transfer;
 
-pub use checkpoint::CombineJob;
 pub use execution::{BadState, genesis_state};
+pub use jobs::{AggregateJob, CombineJob};
 pub use promises::SealJob;
 pub use recovery::{RecoverError, Recovered};
 
@@ -52,7 +53,7 @@ use accusations::Accusations;
 use bytes::Bytes;
 use checkpoint::Checkpoints;
 use clients::Clients;
-use crypto::{Certificate, Digest, ReplicaId, Statement};
+use crypto::{Aggregate, Certificate, Digest, ReplicaId, Statement};
 use execution::Ledger;
 use log_tail::{Flushing, LogTail};
 use pool::Pool;
@@ -105,6 +106,13 @@ pub enum Event<E: Engine> {
         statement: Statement,
         /// The certificate, or whose shares were bad.
         result: Result<Certificate, Vec<ReplicaId>>,
+    },
+    /// Answers [`Effect::Aggregate`].
+    Aggregated {
+        /// The view that the words are about.
+        view: View,
+        /// The aggregate, or whose shares were bad.
+        result: Result<Aggregate, Vec<ReplicaId>>,
     },
     /// Answers [`Effect::ReadChain`] with encodings from the log.
     ChainRead {
@@ -171,6 +179,8 @@ pub enum Effect {
     Seal(SealJob),
     /// Combine shares, and report [`Event::Combined`].
     Combine(CombineJob),
+    /// Aggregate words, and report [`Event::Aggregated`].
+    Aggregate(AggregateJob),
     /// Send to a replica; best effort.
     Send {
         /// To whom.
@@ -364,6 +374,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }
             Event::Sealed { ticket, seal } => self.promises.sealed(ticket, seal),
             Event::Combined { statement, result } => self.on_combined(now.time, statement, result, effects),
+            Event::Aggregated { view, result } => {
+                self.feed(now.time, Input::Aggregated { view, result }, effects);
+            }
             Event::ChainRead { to, chain } => self.serve_chain(now.time, to, &chain, effects),
             Event::BlocksRead { to, blocks } => self.serve_blocks(now.time, to, blocks, effects),
             Event::Flushed { height } => self.on_flushed(now.time, height, effects),

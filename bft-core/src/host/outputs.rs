@@ -3,7 +3,7 @@
 use super::accounting::{Direction, Sort, Traffic};
 use super::progress::certificate_item;
 use super::proposing::Wanted;
-use super::{CombineJob, Effect, Host, Promise};
+use super::{AggregateJob, CombineJob, Effect, Host, Promise};
 use crate::block::Block;
 use crate::codec;
 use crate::engine::{Engine, Input, Message, Outbox, Output, Recipients, Record};
@@ -25,6 +25,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 }
                 Output::Combine { statement, shares } => {
                     effects.push(Effect::Combine(CombineJob { statement, shares }));
+                }
+                Output::Aggregate { view, words } => {
+                    effects.push(Effect::Aggregate(AggregateJob { view, words }));
                 }
                 Output::NeedPayload { token, uncommitted, deadline } => {
                     // Nobody would hear the proposal of a replica that does not vote, itself included: the next one has to lead.

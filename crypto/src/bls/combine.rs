@@ -8,8 +8,8 @@ use super::point::{SignaturePoint, UncheckedPoint, concatenated, lagrange_at_zer
 use crate::weights::Weights;
 use crate::{ReplicaId, Statement};
 
-/// Bits of a random weight.
-const WEIGHT_BITS: usize = 128;
+/// Bits of a weight.
+pub(super) const WEIGHT_BITS: usize = 128;
 
 /// Interpolates the shares at zero and checks the sum once under the group's key. The signers are distinct.
 /// `None` where the sum does not verify; then at least one share is bad.
@@ -24,7 +24,7 @@ pub(crate) fn combine(
     let (indexes, points): (Vec<u64>, Vec<UncheckedPoint>) =
         shares.iter().map(|(signer, point)| (u64::from(signer.0) + 1, *point)).unzip();
     let coefficients = concatenated(&lagrange_at_zero(&indexes));
-    let sum = UncheckedPoint::weighted_sum(&points, &coefficients).check()?;
+    let sum = UncheckedPoint::weighted_sum(&points, &coefficients, 255).check()?;
     sum.verify_statement(statement, group.point()).then(|| sum.encode())
 }
 

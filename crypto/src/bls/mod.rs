@@ -10,12 +10,14 @@
 //! The ciphersuite is the proof-of-possession variant of the IETF draft (draft-irtf-cfrg-bls-signature,
 //! section 4.2.3), minimal signature size: a key is registered with a proof that its owner knows the secret,
 //! under a tag of its own (threat 49). The threshold scheme itself needs no such proof, since it never adds
-//! keys that their owners chose alone; a multi-signature and the registration of key-generation keys do.
+//! keys that their owners chose alone, its aggregates included; a multi-signature and the registration of
+//! key-generation keys do.
 //!
 //! # Checks
 //! A public key is checked once, where it is decoded: canonical encoding, on the curve, in the subgroup, not
 //! the identity (threats 50, 51). A signature that arrives is checked likewise.
 
+mod aggregate;
 mod combine;
 mod dealer;
 mod ffi;
@@ -32,6 +34,7 @@ pub use threshold::{KeyError, ThresholdPublic};
 
 pub(crate) use threshold::check_size;
 
+pub(crate) use aggregate::{aggregate, verify_aggregate};
 pub(crate) use combine::{combine, culprits, verify_batch};
 pub(crate) use point::{SignaturePoint, UncheckedPoint};
 

@@ -27,11 +27,11 @@ impl UncheckedPoint {
         self.0.validate(true).ok().map(|()| SignaturePoint(self.0))
     }
 
-    /// Σ scalar · point over public data, with scalars of 32 bytes one after another, little endian. `points`
+    /// Σ scalar · point over public data, with scalars of `bits` one after another, little endian. `points`
     /// not empty.
-    pub(super) fn weighted_sum(points: &[UncheckedPoint], scalars: &[u8]) -> UncheckedPoint {
+    pub(super) fn weighted_sum(points: &[UncheckedPoint], scalars: &[u8], bits: usize) -> UncheckedPoint {
         let points: Vec<Signature> = points.iter().map(|point| point.0).collect();
-        UncheckedPoint(sum(&points, scalars, 255))
+        UncheckedPoint(sum(&points, scalars, bits))
     }
 }
 
@@ -67,8 +67,16 @@ impl SignaturePoint {
     /// Whether the point is the signature under `key` of the message that hashes to `hash`: e(self, g) =
     /// e(hash, key).
     pub(super) fn signs(&self, hash: &SignaturePoint, key: &PublicKey) -> bool {
+        self.signs_all(&[(*hash, *key)])
+    }
+
+    /// Whether the point is the sum of the signatures under each key of the message that hashes to the point
+    /// beside it: e(self, g) = Π e(hash, key), one pairing more than there are `pairs`.
+    pub(super) fn signs_all(&self, pairs: &[(SignaturePoint, PublicKey)]) -> bool {
         let mut pairing = Pairing::new(true, &[]);
-        pairing.raw_aggregate(key.into(), (&hash.0).into());
+        for (hash, key) in pairs {
+            pairing.raw_aggregate(key.into(), (&hash.0).into());
+        }
         pairing.commit();
         let point: &blst_p1_affine = (&self.0).into();
         let mut signature = blst_fp12::default();

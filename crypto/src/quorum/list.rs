@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 
-use super::{Certificate, CertificateError, CombineError, Roll, Scheme, Share, culprits};
+use super::aggregate::disorder;
+use super::{Aggregate, Certificate, CertificateError, CombineError, Roll, Scheme, Share, culprits};
 use crate::bls::check_size;
 use crate::identity::verify_strict;
 use crate::{Identity, KeyError, ReplicaId, Signature, Statement};
@@ -53,9 +54,8 @@ impl ListVerifier {
         if list.len() != self.quorum {
             return Err(CertificateError::Count { have: list.len(), need: self.quorum });
         }
-        let disorder = list.windows(2).find(|pair| pair[0].0 >= pair[1].0);
-        if let Some(pair) = disorder {
-            return Err(CertificateError::Order(pair[1].0));
+        if let Some(signer) = disorder(list.iter().map(|(signer, _)| *signer)) {
+            return Err(CertificateError::Order(signer));
         }
         let message = statement.encode();
         list.iter().try_for_each(|(signer, signature)| self.check(*signer, &message, signature))
@@ -90,7 +90,12 @@ impl ListVerifier {
             if roll.distinct.len() < self.quorum {
                 return Err(CombineError::TooFew { have: roll.distinct.len(), need: self.quorum });
             }
-            if let Some(mut list) = self.good(statement, &shares[..self.quorum]) {
+            let message = statement.encode();
+            let good = |(signer, share): &(ReplicaId, Share)| {
+                self.good(*signer, &message, share).map(|signature| (*signer, signature))
+            };
+            let list: Option<Vec<_>> = shares[..self.quorum].iter().map(good).collect();
+            if let Some(mut list) = list {
                 list.sort_unstable_by_key(|(signer, _)| *signer);
                 return Ok(Certificate::Ed25519(list));
             }
@@ -106,19 +111,35 @@ impl ListVerifier {
     }
 
     /// The signatures, if all are good.
-    fn good(
-        &self,
-        statement: &Statement,
-        shares: &[(ReplicaId, Share)],
-    ) -> Option<Vec<(ReplicaId, Signature)>> {
-        let message = statement.encode();
-        let good = |(signer, share): &(ReplicaId, Share)| match share {
-            Share::Ed25519(signature) => {
-                self.check(*signer, &message, signature).ok().map(|()| (*signer, *signature))
-            }
-            Share::Threshold(_) => None,
+    pub(super) fn aggregate(&self, words: &[(ReplicaId, Statement, Share)]) -> Option<Aggregate> {
+        let good = |(signer, statement, share): &(ReplicaId, Statement, Share)| {
+            self.good(*signer, &statement.encode(), share)
         };
-        shares.iter().map(good).collect()
+        words.iter().map(good).collect::<Option<Vec<_>>>().map(Aggregate::Ed25519)
+    }
+
+    pub(super) fn verify_aggregate(
+        &self,
+        words: &[(ReplicaId, Statement)],
+        aggregate: &Aggregate,
+    ) -> Result<(), CertificateError> {
+        let Aggregate::Ed25519(list) = aggregate else {
+            return Err(CertificateError::Scheme(Scheme::Ed25519));
+        };
+        if list.len() != words.len() {
+            return Err(CertificateError::Count { have: list.len(), need: words.len() });
+        }
+        words.iter().zip(list).try_for_each(|((signer, statement), signature)| {
+            self.check(*signer, &statement.encode(), signature)
+        })
+    }
+
+    /// The signature that the share is, if it is good.
+    fn good(&self, signer: ReplicaId, message: &[u8], share: &Share) -> Option<Signature> {
+        match share {
+            Share::Ed25519(signature) => self.check(signer, message, signature).ok().map(|()| *signature),
+            Share::Threshold(_) => None,
+        }
     }
 
     fn check(

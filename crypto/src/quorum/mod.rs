@@ -7,6 +7,7 @@
 //!   no signer named.
 //! - `ed25519`: a list of signatures. Needs no ceremony, names the signers, cheapest with four replicas.
 
+mod aggregate;
 mod list;
 #[cfg(feature = "simulated")]
 mod simulated;
@@ -21,6 +22,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use aggregate::Aggregate;
 pub use list::ListVerifier;
 #[cfg(feature = "simulated")]
 pub use simulated::{SimulatedSigner, SimulatedVerifier};
@@ -130,12 +132,12 @@ pub enum CertificateError {
     /// The point is not canonical, outside the subgroup, or the identity.
     #[error("the point is not a canonical one of the subgroup, or is the identity")]
     Point,
-    /// A list has more or fewer signatures than a quorum.
+    /// A list has more or fewer signatures than a quorum, or an aggregate covers fewer words or is a list of another length.
     #[error("{have} signatures, where a certificate has {need}")]
     Count {
-        /// Signatures in the list.
+        /// Signatures in the list, or words.
         have: usize,
-        /// The quorum.
+        /// The quorum, or for a list beside words their number.
         need: usize,
     },
     /// A signer is not of the committee.
@@ -160,6 +162,10 @@ pub enum CombineError {
         /// The quorum.
         need: usize,
     },
+    /// The signers of words to aggregate do not ascend strictly: this one stands after one with the same or a larger
+    /// identifier. Nothing was checked.
+    #[error("{0} stands among the words after a signer with the same or a larger identifier")]
+    Order(ReplicaId),
     /// These signers, in ascending order, gave shares that are bad, malformed, doubled or from outside the
     /// committee: all such among the shares given. Without them the rest can be tried again.
     #[error("bad shares from {0:?}")]

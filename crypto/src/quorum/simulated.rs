@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Certificate, CertificateError, CombineError, Roll, Scheme, Share, culprits};
+use super::{Aggregate, Certificate, CertificateError, CombineError, Roll, Scheme, Share, culprits};
 use crate::bls::check_size;
 use crate::scramble::scramble;
 use crate::{ReplicaId, Statement};
@@ -100,6 +100,26 @@ impl SimulatedVerifier {
         }
     }
 
+    pub(super) fn aggregate(&self, words: &[(ReplicaId, Statement, Share)]) -> Option<Aggregate> {
+        let good = |(signer, statement, share): &(ReplicaId, Statement, Share)| {
+            self.verify_share(*signer, statement, share).is_ok()
+        };
+        let said = words.iter().map(|(signer, statement, _)| (*signer, *statement));
+        words.iter().all(good).then(|| Aggregate::Threshold(aggregate(&self.secret, said)))
+    }
+
+    pub(super) fn verify_aggregate(
+        &self,
+        words: &[(ReplicaId, Statement)],
+        given: &Aggregate,
+    ) -> Result<(), CertificateError> {
+        match given {
+            Aggregate::Threshold(bytes) if *bytes == aggregate(&self.secret, words.iter().copied()) => Ok(()),
+            Aggregate::Threshold(_) => Err(CertificateError::Signature(None)),
+            Aggregate::Ed25519(_) => Err(CertificateError::Scheme(Scheme::Threshold)),
+        }
+    }
+
     pub(super) fn combine(
         &self,
         statement: &Statement,
@@ -123,6 +143,11 @@ impl SimulatedVerifier {
         named.append(&mut bad(shares));
         Err(culprits(named))
     }
+}
+
+fn aggregate(secret: &[u8; 32], words: impl Iterator<Item = (ReplicaId, Statement)>) -> [u8; 48] {
+    let words: Vec<[u8; 48]> = words.map(|(signer, statement)| share(secret, signer, &statement)).collect();
+    scramble(&[b"aggregate", secret, words.as_flattened()])
 }
 
 fn share(secret: &[u8; 32], signer: ReplicaId, statement: &Statement) -> [u8; 48] {

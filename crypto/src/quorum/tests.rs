@@ -9,19 +9,19 @@ use super::*;
 use crate::{Digest, FaultModel, ProtocolTag, StatementKind, hex, trusted_dealer};
 
 /// A committee under one scheme.
-struct Committee {
-    verifier: QuorumVerifier,
-    signers: Vec<QuorumSigner>,
+pub(super) struct Committee {
+    pub(super) verifier: QuorumVerifier,
+    pub(super) signers: Vec<QuorumSigner>,
 }
 
 impl Committee {
-    fn threshold(replicas: usize, quorum: usize) -> Committee {
+    pub(super) fn threshold(replicas: usize, quorum: usize) -> Committee {
         let (keys, shares) = trusted_dealer([11; 32], replicas, quorum).unwrap();
         let verifier = QuorumVerifier::threshold(keys).unwrap();
         Committee { verifier, signers: shares.into_iter().map(QuorumSigner::Threshold).collect() }
     }
 
-    fn ed25519(replicas: usize, quorum: usize) -> Committee {
+    pub(super) fn ed25519(replicas: usize, quorum: usize) -> Committee {
         let secrets: Vec<IdentitySecret> =
             (0..replicas).map(|i| IdentitySecret::from_seed([i as u8 + 1; 32])).collect();
         let identities = secrets.iter().map(IdentitySecret::public).collect();
@@ -30,12 +30,12 @@ impl Committee {
     }
 
     #[cfg(feature = "simulated")]
-    fn simulated(replicas: usize, quorum: usize) -> Committee {
+    pub(super) fn simulated(replicas: usize, quorum: usize) -> Committee {
         let (verifier, signers) = QuorumVerifier::simulated([12; 32], replicas, quorum);
         Committee { verifier, signers }
     }
 
-    fn share(&self, signer: u16, statement: &Statement) -> (ReplicaId, Share) {
+    pub(super) fn share(&self, signer: u16, statement: &Statement) -> (ReplicaId, Share) {
         (ReplicaId(signer), self.signers[usize::from(signer)].sign(statement))
     }
 
@@ -50,7 +50,7 @@ impl Committee {
 }
 
 /// Seven replicas, quorum five, under every scheme.
-static COMMITTEES: LazyLock<Vec<Committee>> = LazyLock::new(|| {
+pub(super) static COMMITTEES: LazyLock<Vec<Committee>> = LazyLock::new(|| {
     vec![
         Committee::threshold(7, 5),
         Committee::ed25519(7, 5),
@@ -59,7 +59,7 @@ static COMMITTEES: LazyLock<Vec<Committee>> = LazyLock::new(|| {
     ]
 });
 
-fn statement(height: u64) -> Statement {
+pub(super) fn statement(height: u64) -> Statement {
     Statement {
         kind: StatementKind::CHECKPOINT,
         chain: Digest([1; 32]),
@@ -72,7 +72,7 @@ fn statement(height: u64) -> Statement {
     }
 }
 
-fn ids(ids: &[u16]) -> Vec<ReplicaId> {
+pub(super) fn ids(ids: &[u16]) -> Vec<ReplicaId> {
     ids.iter().map(|id| ReplicaId(*id)).collect()
 }
 
@@ -81,19 +81,37 @@ fn named(ids_: &[u16]) -> Result<Certificate, CombineError> {
 }
 
 /// `point` plus `other`, both encoded.
-fn plus(point: &[u8; 48], other: &[u8; 48]) -> [u8; 48] {
+pub(super) fn plus(point: &[u8; 48], other: &[u8; 48]) -> [u8; 48] {
     let [a, b] = [point, other].map(|bytes| Point::uncompress(bytes).unwrap());
     AggregateSignature::aggregate(&[&a, &b], false).unwrap().to_signature().compress()
 }
 
 /// The negative of an encoded point.
-fn minus(point: &[u8; 48]) -> [u8; 48] {
+pub(super) fn minus(point: &[u8; 48]) -> [u8; 48] {
     let mut negative = *point;
     negative[0] ^= 0x20;
     negative
 }
 
-fn bytes(share: &Share) -> [u8; 48] {
+/// A point of the curve that is not in the subgroup, encoded.
+pub(super) fn outside() -> [u8; 48] {
+    (1..)
+        .find_map(|x: u8| {
+            let mut bytes = [0; 48];
+            (bytes[0], bytes[47]) = (0x80, x);
+            Point::uncompress(&bytes).ok().filter(|point| !point.subgroup_check()).map(|_| bytes)
+        })
+        .unwrap()
+}
+
+/// The encoding of the identity.
+pub(super) fn identity() -> [u8; 48] {
+    let mut bytes = [0; 48];
+    bytes[0] = 0xc0;
+    bytes
+}
+
+pub(super) fn bytes(share: &Share) -> [u8; 48] {
     match share {
         Share::Threshold(bytes) => *bytes,
         Share::Ed25519(_) => panic!("not a point"),
@@ -178,13 +196,7 @@ fn schemes_have_names() {
 fn threat_50_point_outside_the_subgroup_in_a_share_or_certificate() {
     let committee = &COMMITTEES[0];
     let statement = statement(9);
-    let outside = (1..)
-        .find_map(|x: u8| {
-            let mut bytes = [0; 48];
-            (bytes[0], bytes[47]) = (0x80, x);
-            Point::uncompress(&bytes).ok().filter(|point| !point.subgroup_check()).map(|_| bytes)
-        })
-        .unwrap();
+    let outside = outside();
     let mut shares = committee.shares(&[0, 1, 2, 3, 4], &statement);
     let moved = Share::Threshold(plus(&bytes(&shares[2].1), &outside));
     assert_eq!(
@@ -206,12 +218,10 @@ fn threat_50_point_outside_the_subgroup_in_a_share_or_certificate() {
 fn threat_51_identity_as_share_or_certificate() {
     let committee = &COMMITTEES[0];
     let statement = statement(9);
-    let mut identity = [0; 48];
-    identity[0] = 0xc0;
-    let certificate = Certificate::Threshold(identity);
+    let certificate = Certificate::Threshold(identity());
     assert_eq!(committee.verifier.verify(&statement, &certificate), Err(CertificateError::Point));
     let mut shares = committee.shares(&[0, 1, 2, 3, 4], &statement);
-    shares[4].1 = Share::Threshold(identity);
+    shares[4].1 = Share::Threshold(identity());
     assert_eq!(committee.verifier.combine(&statement, &shares), named(&[4]));
 
     // With quorum 2 the coefficients of r0 and r1 are 2 and −1: twice r0's share, from r1, sums up to the

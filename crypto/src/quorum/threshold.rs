@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Certificate, CertificateError, CombineError, Roll, Scheme, Share, culprits};
+use super::{Aggregate, Certificate, CertificateError, CombineError, Roll, Scheme, Share, culprits};
 use crate::bls::{self, SignaturePoint, UncheckedPoint};
 use crate::{ReplicaId, Statement, ThresholdPublic};
 
@@ -88,6 +88,35 @@ impl ThresholdVerifier {
             }
         }
         Err(self.name_culprits(statement, shares, roll))
+    }
+
+    /// The aggregate, if it verifies.
+    pub(super) fn aggregate(&self, shares: &[(ReplicaId, Statement, Share)]) -> Option<Aggregate> {
+        if shares.iter().any(|(signer, _, _)| signer.index() >= self.replicas()) {
+            return None;
+        }
+        let points: Option<Vec<UncheckedPoint>> =
+            shares.iter().map(|(_, _, share)| decompress(share)).collect();
+        let words: Vec<(ReplicaId, Statement)> =
+            shares.iter().map(|(signer, statement, _)| (*signer, *statement)).collect();
+        bls::aggregate(&words, &points?, &self.0).map(Aggregate::Threshold)
+    }
+
+    /// The signers are distinct members.
+    pub(super) fn verify_aggregate(
+        &self,
+        words: &[(ReplicaId, Statement)],
+        aggregate: &Aggregate,
+    ) -> Result<(), CertificateError> {
+        let Aggregate::Threshold(bytes) = aggregate else {
+            return Err(CertificateError::Scheme(Scheme::Threshold));
+        };
+        let point = SignaturePoint::decode(bytes).ok_or(CertificateError::Point)?;
+        if bls::verify_aggregate(words, &point, &self.0) {
+            Ok(())
+        } else {
+            Err(CertificateError::Signature(None))
+        }
     }
 
     /// The signature that the shares make, if it verifies. The signers are distinct.

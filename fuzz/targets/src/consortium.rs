@@ -6,11 +6,12 @@
 //! honest network does, and replica 3 may be the one that lies.
 
 use crypto::{
-    CombineError, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, Scheme,
-    StatementKind, TransactionVerifier,
+    Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, Scheme, StatementKind,
+    TransactionVerifier,
 };
 
 use crate::past::Past;
+use crate::pbft;
 use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Envelope, Seal, SealWith};
@@ -25,7 +26,6 @@ use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
 use crypto::ClientSecret;
 use engines::{AnyEngine, AnyMessage};
-use pbft::{NEW_VIEW, VIEW_CHANGE};
 use sim::app::Registers;
 use sim::disk::Disk;
 use std::collections::BTreeMap;
@@ -214,7 +214,7 @@ impl Consortium {
 
     /// Two statements of `accused` that contradict each other, in a view that this past does not reach.
     pub fn lie(&self, accused: ReplicaId, kind: StatementKind) -> Evidence {
-        let height = if [VIEW_CHANGE, NEW_VIEW].contains(&kind) { 0 } else { 3 };
+        let height = if pbft::is_of_a_view(kind) { 0 } else { 3 };
         let sealed = |digest| {
             let statement = self.config.trust.domain.statement(kind, 9, height, Digest([digest; 32]));
             let with = if height == 0 { SealWith::Signature(statement) } else { SealWith::Share(statement) };
@@ -268,12 +268,12 @@ pub fn carry_out(
         }
         Effect::Seal(SealJob { ticket, with }) => Event::Sealed { ticket, seal: consortium.seal(me, with) },
         Effect::Combine(job) => {
-            let result = consortium.config.trust.quorum.combine(&job.statement, &job.shares);
-            let result = result.map_err(|error| match error {
-                CombineError::Culprits(culprits) => culprits,
-                CombineError::TooFew { .. } => unreachable!("hosts combine quorums"),
-            });
+            let result = job.result(&consortium.config.trust.quorum);
             Event::Combined { statement: job.statement, result }
+        }
+        Effect::Aggregate(job) => {
+            let result = job.result(&consortium.config.trust.quorum);
+            Event::Aggregated { view: job.view, result }
         }
         Effect::ReadChain { to, from, max_bytes, max_entries } => {
             Event::ChainRead { to, chain: disk.chain(from, max_bytes, max_entries) }
@@ -309,7 +309,6 @@ pub fn message(bytes: &[u8]) -> Envelope<AnyMessage> {
 mod tests {
     use super::*;
     use bft_core::envelope::{Body, Sealed};
-    use pbft::Message;
     use std::collections::BTreeSet;
 
     #[test]
@@ -338,8 +337,8 @@ mod tests {
         assert!(REAL.receipts().len() > 12 && REAL.answers().len() == 3);
         assert!(REAL.recovered.state.is_some(), "the state was flushed");
         let with_plan = REAL.samples.iter().any(|(_, envelope)| {
-            matches!(&envelope.body, Body::Engine(Sealed { message: AnyMessage::Pbft(Message::ViewChange(change)), .. })
-                if !change.prepared.is_empty())
+            matches!(&envelope.body, Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. })
+                if pbft::shows_prepared(message))
         });
         assert!(with_plan, "a view-change carries prepared blocks");
     }

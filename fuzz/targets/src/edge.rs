@@ -6,20 +6,20 @@
 use crate::consortium::{Consortium, REAL};
 use crate::edit::forge;
 use crate::input::Input;
+use crate::pbft;
 use crate::proofs::is_true;
 use bft_core::block::Block;
 use bft_core::codec;
 use bft_core::edge::Edge;
-use bft_core::envelope::{Body, Envelope, Rejection, Seal, Sealed, StatePart};
+use bft_core::envelope::{Body, Envelope, Rejection, Sealed, StatePart};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::request::Call;
 use bft_core::state::{FIRST, LAST, Tree};
 use bft_core::transaction::Payload;
-use bft_core::types::{Height, ReplicaId, View};
+use bft_core::types::ReplicaId;
 use bytes::Bytes;
 use crypto::Digest;
 use engines::AnyMessage;
-use pbft::{Message, NewView, Prepared, Relay, ViewChange};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -79,18 +79,17 @@ fn agreed<F, T: std::fmt::Debug + PartialEq>(
 }
 
 /// Everything that was signed in the past, read off its frames.
-struct Signed {
+pub(crate) struct Signed {
     items: BTreeSet<Digest>,
-    prepared: BTreeSet<(View, Height, Digest)>,
-    changes: BTreeSet<(ReplicaId, Digest)>,
-    new_views: BTreeSet<(ReplicaId, Vec<u8>)>,
+    pbft: pbft::Signed,
 }
 
 static SIGNED: LazyLock<Signed> = LazyLock::new(|| Signed::of(&REAL));
 
-type Checked<T = ()> = Result<T, String>;
+pub(crate) type Checked<T = ()> = Result<T, String>;
 
-fn holds(holds: bool, what: &str) -> Checked {
+/// Says what nobody signed.
+pub(crate) fn holds(holds: bool, what: &str) -> Checked {
     if holds { Ok(()) } else { Err(format!("not signed by anybody: {what}")) }
 }
 
@@ -98,26 +97,13 @@ impl Signed {
     fn of(consortium: &Consortium) -> Signed {
         let mut signed = Signed {
             items: consortium.items.iter().map(|item| item.digest).collect(),
-            prepared: BTreeSet::new(),
-            changes: BTreeSet::new(),
-            new_views: BTreeSet::new(),
+            pbft: pbft::Signed::default(),
         };
         for sent in &consortium.frames {
-            let Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) =
+            if let Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) =
                 crate::consortium::message(&sent.bytes).body
-            else {
-                continue;
-            };
-            match message {
-                Message::ViewChange(change) => {
-                    signed.changes.insert((sent.from, change.digest()));
-                    let votes = change.prepared.iter().map(|Prepared { vote, .. }| vote);
-                    signed.prepared.extend(votes.map(|vote| (vote.view, vote.height, vote.block)));
-                }
-                Message::NewView(new_view) => {
-                    signed.new_views.insert((sent.from, codec::encode(&new_view)));
-                }
-                _ => {}
+            {
+                signed.pbft.learn(sent.from, &message);
             }
         }
         signed
@@ -126,7 +112,7 @@ impl Signed {
     fn check(&self, from: ReplicaId, envelope: &Envelope<AnyMessage>) -> Checked {
         match &envelope.body {
             Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => {
-                self.message(from, message, seal)
+                self.pbft.check(from, message, seal, self)
             }
             Body::Votes
             | Body::FetchChain(_)
@@ -164,41 +150,7 @@ impl Signed {
         }
     }
 
-    fn message(&self, from: ReplicaId, message: &Message, seal: &Seal) -> Checked {
-        match message {
-            Message::PrePrepare(proposal) => self.block(&proposal.block),
-            // Shares are checked when they are combined.
-            Message::Prepare(_) | Message::Commit(_) => Ok(()),
-            Message::Status(_) | Message::FetchViewChanges(..) => Ok(()),
-            Message::ViewChange(change) => {
-                holds(matches!(seal, Seal::Signature(_)), "a view-change without signature")?;
-                self.change(from, change)
-            }
-            Message::NewView(new_view) => {
-                holds(matches!(seal, Seal::Signature(_)), "a new-view without signature")?;
-                self.new_view(new_view)
-            }
-            Message::Relay(Relay::ViewChange(author, change, _)) => self.change(*author, change),
-            Message::Relay(Relay::NewView(new_view, _)) => self.new_view(new_view),
-            // Its share is checked as evidence.
-            Message::Relay(Relay::Proposed(..)) => Ok(()),
-        }
-    }
-
-    fn change(&self, author: ReplicaId, change: &ViewChange) -> Checked {
-        holds(self.changes.contains(&(author, change.digest())), "a view-change")?;
-        self.checkpoint(&change.stable)?;
-        change.prepared.iter().try_for_each(|Prepared { vote, .. }| {
-            holds(self.prepared.contains(&(vote.view, vote.height, vote.block)), "a prepared certificate")
-        })
-    }
-
-    fn new_view(&self, new_view: &NewView) -> Checked {
-        let leader = ReplicaId((new_view.view % 4) as u16);
-        holds(self.new_views.contains(&(leader, codec::encode(new_view))), "a new-view")
-    }
-
-    fn checkpoint(&self, checkpoint: &CheckpointCertificate) -> Checked {
+    pub(crate) fn checkpoint(&self, checkpoint: &CheckpointCertificate) -> Checked {
         let entry = &checkpoint.entry;
         match checkpoint.proof {
             None => holds(*entry == REAL.genesis.entry(), "a checkpoint without proof"),
@@ -206,7 +158,7 @@ impl Signed {
         }
     }
 
-    fn block(&self, block: &Block) -> Checked {
+    pub(crate) fn block(&self, block: &Block) -> Checked {
         self.payload(&block.payload)?;
         let root = block.payload.root(&REAL.genesis.chain()).map_err(|error| error.to_string())?;
         holds(root == block.header.payload_root, "a payload under this header")
@@ -240,7 +192,6 @@ pub fn client_seeds() -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bft_core::types::Timestamp;
 
     #[test]
     fn the_oracle_knows_what_was_signed_from_what_was_not() {
@@ -252,15 +203,11 @@ mod tests {
                 Body::Chain(part) if !part.entries.is_empty() => part.entries[0].time += 1,
                 Body::Forward(payload) => *payload = Payload::of(vec![REAL.transaction(11, 77, 1)]),
                 Body::Evidence(evidence) => evidence.accused.0 = 0,
-                Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) => match message {
-                    Message::PrePrepare(proposal) => {
-                        proposal.block.payload = Payload::of(vec![REAL.transaction(11, 77, 1)]);
-                        proposal.block.header.time = Timestamp(1);
+                Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) => {
+                    if !pbft::forge(message, &Payload::of(vec![REAL.transaction(11, 77, 1)])) {
+                        continue;
                     }
-                    Message::ViewChange(change) => change.view += 1,
-                    Message::NewView(new_view) => new_view.view += 4,
-                    _ => continue,
-                },
+                }
                 _ => continue,
             }
             assert!(SIGNED.check(*from, &forged).is_err(), "{forged:?}");

@@ -8,9 +8,9 @@ use crate::consortium::client;
 use crate::edit::damage;
 use crate::input::Input;
 use crypto::{
-    Certificate, ClientKey, CombineError, Digest, FaultModel, GroupPublicKey, Identity, IdentitySecret,
-    ProofOfPossession, ProtocolTag, QuorumSigner, QuorumVerifier, ReplicaId, SecretShare, Share,
-    SharePublicKey, Signature, Signed, Statement, StatementKind, ThresholdPublic, TransactionVerifier,
+    Aggregate, Certificate, ClientKey, CombineError, Digest, FaultModel, GroupPublicKey, Identity,
+    IdentitySecret, ProofOfPossession, ProtocolTag, QuorumSigner, QuorumVerifier, ReplicaId, SecretShare,
+    Share, SharePublicKey, Signature, Signed, Statement, StatementKind, ThresholdPublic, TransactionVerifier,
     trusted_dealer,
 };
 use std::collections::BTreeSet;
@@ -35,6 +35,8 @@ struct Committee {
     verifier: QuorumVerifier,
     shares: Vec<(ReplicaId, Share)>,
     certificate: Certificate,
+    /// What each of four said of its own, with its share.
+    words: Vec<(ReplicaId, Statement, Share)>,
 }
 
 static COMMITTEES: LazyLock<[Committee; 2]> = LazyLock::new(|| {
@@ -51,7 +53,11 @@ static COMMITTEES: LazyLock<[Committee; 2]> = LazyLock::new(|| {
         let ids = (0..).map(ReplicaId);
         let shares: Vec<_> = ids.zip(signers.iter().map(|signer| signer.sign(&base()))).collect();
         let certificate = verifier.combine(&base(), &shares).expect("good shares");
-        Committee { verifier, shares, certificate }
+        let words = (0..).zip(&signers).map(|(id, signer)| {
+            let statement = Statement { height: u64::from(id) / 2, ..base() };
+            (ReplicaId(id), statement, signer.sign(&statement))
+        });
+        Committee { verifier, shares, certificate, words: words.collect() }
     })
 });
 
@@ -71,12 +77,13 @@ fn base() -> Statement {
 /// One byte for the part; the rest is its own.
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
-    match input.byte() % 5 {
+    match input.byte() % 6 {
         0 => points(&mut input),
         1 => verdicts(&mut input),
         2 => combination(&mut input),
         3 => signatures(&mut input),
-        _ => secrets(&mut input),
+        4 => secrets(&mut input),
+        _ => aggregation(&mut input),
     }
 }
 
@@ -128,20 +135,22 @@ fn verdicts(input: &mut Input<'_>) {
     assert_eq!(committee.verifier.verify_batch(&items), alone, "a batch changes no verdict");
 }
 
+fn changed(input: &mut Input<'_>, share: &Share) -> Share {
+    match share {
+        Share::Threshold(bytes) => Share::Threshold(near(input, bytes)),
+        Share::Ed25519(Signature(bytes)) => Share::Ed25519(Signature(near(input, bytes))),
+    }
+}
+
 /// threat 53: shares with changes, out of order, doubled, of strangers.
 fn combination(input: &mut Input<'_>) {
     let committee = input.pick(&*COMMITTEES);
     let mut shares: Vec<(ReplicaId, Share)> = Vec::new();
     for _ in 0..input.below(7) {
         let (signer, share) = &committee.shares[input.below(4)];
-        let (signer, mut share) = (*signer, share.clone());
         let how = input.byte();
-        match &mut share {
-            Share::Threshold(bytes) if how & 1 == 1 => *bytes = near(input, bytes),
-            Share::Ed25519(Signature(bytes)) if how & 1 == 1 => *bytes = near(input, bytes),
-            Share::Threshold(_) | Share::Ed25519(_) => {}
-        }
-        shares.push((if how & 2 == 2 { ReplicaId(input.short() as u16) } else { signer }, share));
+        let share = if how & 1 == 1 { changed(input, share) } else { share.clone() };
+        shares.push((if how & 2 == 2 { ReplicaId(input.short() as u16) } else { *signer }, share));
     }
     let good: BTreeSet<ReplicaId> = shares
         .iter()
@@ -157,9 +166,49 @@ fn combination(input: &mut Input<'_>) {
             assert_eq!(committee.verifier.verify(&base(), &certificate), Ok(()));
         }
         Err(CombineError::TooFew { have, need }) => assert!(have < need && bad.iter().all(once)),
+        Err(error @ CombineError::Order(_)) => panic!("{error}, and shares to combine may come in any order"),
         Err(CombineError::Culprits(named)) => {
             assert_eq!(named, bad.into_iter().collect::<Vec<_>>(), "all culprits, and nobody else");
         }
+    }
+}
+
+/// Words with changes, some left out, out of order or doubled; and an aggregate with changes.
+fn aggregation(input: &mut Input<'_>) {
+    let committee = input.pick(&*COMMITTEES);
+    let mut words: Vec<(ReplicaId, Statement, Share)> = Vec::new();
+    for word in &committee.words {
+        for _ in 0..input.below(3) {
+            let (signer, mut said, mut share) = word.clone();
+            let how = input.byte();
+            if how & 1 == 1 {
+                share = changed(input, &share);
+            }
+            if how & 2 == 2 {
+                said.height ^= 1;
+            }
+            words.push((if how & 4 == 4 { ReplicaId(input.short() as u16) } else { signer }, said, share));
+        }
+    }
+    let bad = |(signer, said, share): &&(ReplicaId, Statement, Share)| {
+        committee.verifier.verify_share(*signer, said, share).is_err()
+    };
+    let bad: Vec<ReplicaId> = words.iter().filter(bad).map(|(signer, _, _)| *signer).collect();
+    let said: Vec<_> = words.iter().map(|(signer, said, _)| (*signer, *said)).collect();
+    let ascending = said.is_sorted_by(|(a, _), (b, _)| a < b);
+    match committee.verifier.aggregate(&words) {
+        Ok(aggregate) => {
+            assert!(words.len() >= 3 && ascending && bad.is_empty(), "a quorum of good words in order");
+            assert_eq!(committee.verifier.verify_aggregate(&said, &aggregate), Ok(()));
+            let bytes = crate::edit::edited(input, &aggregate);
+            if let Ok(edited) = bft_core::codec::decode::<Aggregate>(&bytes, 1 << 12) {
+                let verifies = committee.verifier.verify_aggregate(&said, &edited).is_ok();
+                assert_eq!(verifies, edited == aggregate, "one aggregate for these words");
+            }
+        }
+        Err(CombineError::TooFew { have, need }) => assert!(have == words.len() && have < need),
+        Err(CombineError::Order(_)) => assert!(!ascending),
+        Err(CombineError::Culprits(named)) => assert_eq!(named, bad, "all culprits, and nobody else"),
     }
 }
 
@@ -208,5 +257,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
         seeds.push(vec![part, 1, 3, 0, 0, 1, 1, 1, 1, 9, 2, 2, 0]);
     }
     seeds.push(vec![3, 1, 0, 1, 0, 1, 0]);
+    for committee in 0..2 {
+        // Four good words and an edited aggregate; another statement; a damaged share; a signer twice; a stranger.
+        seeds.push(vec![5, committee, 1, 0, 1, 0, 1, 0, 1, 0, 1, 3, 0, 7, 1]);
+        seeds.push(vec![5, committee, 1, 0, 1, 2, 1, 0, 1, 0]);
+        seeds.push(vec![5, committee, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 4, 1, 1, 1]);
+        seeds.push(vec![5, committee, 2, 0, 0, 1, 0, 1, 0]);
+        seeds.push(vec![5, committee, 1, 0, 1, 0, 1, 0, 1, 4, 9, 0]);
+    }
     seeds
 }

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod log;
 pub mod memory_disk;
 mod past;
+mod pbft;
 pub mod proofs;
 pub mod recovery;
 pub mod transport;

@@ -1,6 +1,7 @@
 //! The short past of the consortium, while it happens.
 
 use crate::consortium::{AnyHost, Consortium, LIAR, SILENT, Sent, carry_out, client, clock, message};
+use crate::pbft;
 use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Body, ChainQuestion, Envelope, Seal, Sealed};
@@ -11,7 +12,6 @@ use bft_core::types::{ReplicaId, Time};
 use bytes::Bytes;
 use crypto::Digest;
 use engines::{AnyEngine, AnyMessage};
-use pbft::{Message, PREPARE};
 use sim::app::Registers;
 use sim::disk::Disk;
 use sim::random::Random;
@@ -30,8 +30,8 @@ pub(crate) struct Past {
     nodes: Vec<Node>,
     elapsed: Duration,
     queue: VecDeque<Sent>,
-    /// Commits are lost: blocks get prepared and no further.
-    no_commits: bool,
+    /// What decides is lost: blocks are voted on and no more.
+    nothing_decided: bool,
 }
 
 impl Past {
@@ -42,7 +42,7 @@ impl Past {
             nodes: Vec::new(),
             elapsed: Duration::ZERO,
             queue: VecDeque::new(),
-            no_commits: false,
+            nothing_decided: false,
         };
         past.start();
         past.load();
@@ -91,11 +91,11 @@ impl Past {
         self.submit(ReplicaId(1), enrol);
         self.pass(Duration::from_millis(100));
         // The leader's blocks are prepared, nobody hears of a commit, and the view changes.
-        self.no_commits = true;
+        self.nothing_decided = true;
         submit(self, 0, 11, 5);
         submit(self, 1, 12, 5);
         self.pass(Duration::from_millis(800));
-        self.no_commits = false;
+        self.nothing_decided = false;
         self.pass(Duration::from_secs(2));
         submit(self, 3, 21, 5);
         // Two keys of one body: a register that is refused, and a sequence that was used.
@@ -195,12 +195,14 @@ impl Past {
                 Ok(event) => self.step(me, event),
                 Err(Effect::Send { to, class: _, frame }) if me != SILENT => {
                     let sent = Sent { from: me, to, bytes: frame };
-                    let is_commit = matches!(
-                        message(&sent.bytes).body,
-                        Body::Engine(Sealed { message: AnyMessage::Pbft(Message::Commit(_)), .. })
-                    );
+                    let decides = match message(&sent.bytes).body {
+                        Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) => {
+                            pbft::decides(&message)
+                        }
+                        _ => false,
+                    };
                     self.consortium.frames.push(sent.clone());
-                    if !(is_commit && self.no_commits) {
+                    if !(decides && self.nothing_decided) {
                         self.queue.push_back(sent);
                     }
                 }
@@ -224,7 +226,7 @@ impl Past {
         }
         self.consortium.recovered = node.disk.crash(&mut Random::new(0));
         self.consortium.samples = samples(&self.consortium.frames);
-        let body = Body::Evidence(Box::new(self.consortium.lie(LIAR, PREPARE)));
+        let body = Body::Evidence(Box::new(self.consortium.lie(LIAR, pbft::KINDS[0])));
         self.consortium.samples.push((ReplicaId(0), Envelope { epoch: 1, votes: Vec::new(), body }));
         self.consortium
     }
@@ -246,7 +248,7 @@ fn samples(frames: &[Sent]) -> Vec<(ReplicaId, Envelope<AnyMessage>)> {
             add(*from, Envelope { epoch: 1, votes: Vec::new(), body });
         }
         for message in engine {
-            let body = Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal: Seal::None });
+            let body = Body::Engine(Sealed { message, seal: Seal::None });
             add(*from, Envelope { epoch: 1, votes: Vec::new(), body });
         }
     }
@@ -254,30 +256,18 @@ fn samples(frames: &[Sent]) -> Vec<(ReplicaId, Envelope<AnyMessage>)> {
 }
 
 /// Questions and answers that go with a message.
-fn relatives(from: ReplicaId, body: &Body<AnyMessage>) -> (Vec<Body<AnyMessage>>, Vec<Message>) {
-    let (message, seal) = match body {
-        Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => (message, seal),
+fn relatives(from: ReplicaId, body: &Body<AnyMessage>) -> (Vec<Body<AnyMessage>>, Vec<AnyMessage>) {
+    match body {
+        Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => {
+            let questions = pbft::proposed(message).map(|block| {
+                let asked = Body::FetchBlocks(vec![block.digest()]);
+                [asked, Body::Blocks(vec![block.clone()], vec![Digest::ZERO])]
+            });
+            let engine = pbft::relatives(from, message, seal).into_iter().map(AnyMessage::Pbft);
+            (questions.into_iter().flatten().collect(), engine.collect())
+        }
         Body::Certificate(certificate) => {
-            return (vec![Body::FetchChain(ChainQuestion::From(certificate.height()))], Vec::new());
-        }
-        _ => return Default::default(),
-    };
-    match (message, seal) {
-        (Message::PrePrepare(proposal), _) => {
-            let block = &proposal.block;
-            let host = vec![
-                Body::FetchBlocks(vec![block.digest()]),
-                Body::Blocks(vec![block.clone()], vec![Digest::ZERO]),
-            ];
-            (host, Vec::new())
-        }
-        (Message::ViewChange(change), Seal::Signature(signature)) => {
-            let relay = pbft::Relay::ViewChange(from, Box::new(change.clone()), *signature);
-            (Vec::new(), vec![Message::Relay(relay)])
-        }
-        (Message::NewView(new_view), Seal::Signature(signature)) => {
-            let relay = Message::Relay(pbft::Relay::NewView(new_view.clone(), *signature));
-            (Vec::new(), vec![relay, Message::FetchViewChanges(new_view.view, new_view.sources.clone())])
+            (vec![Body::FetchChain(ChainQuestion::From(certificate.height()))], Vec::new())
         }
         _ => Default::default(),
     }

@@ -6,6 +6,7 @@
 use crate::consortium::{LIAR, REAL};
 use crate::edit::forge;
 use crate::input::Input;
+use crate::pbft;
 use bft_core::codec;
 use bft_core::evidence::Evidence;
 use bft_core::receipt::ProvenReceipt;
@@ -14,7 +15,6 @@ use bft_core::state::Tree;
 use bytes::Bytes;
 use crypto::{Digest, ReplicaId, StatementKind, merkle};
 use engines::AnyMessage;
-use pbft::{COMMIT, NEW_VIEW, PREPARE, VIEW_CHANGE};
 use sha2::{Digest as _, Sha256};
 use sim::app::Registers;
 use std::collections::BTreeMap;
@@ -59,17 +59,13 @@ pub fn answer(bytes: &[u8]) {
 
 /// One for each kind and replica, so that no two of them can be put together to a third.
 static LIES: LazyLock<Vec<Evidence>> = LazyLock::new(|| {
-    let kinds = [StatementKind::CHECKPOINT, PREPARE, COMMIT, VIEW_CHANGE, NEW_VIEW];
-    kinds
-        .iter()
-        .zip([0, LIAR.0, 1, 2, 0])
-        .map(|(kind, accused)| REAL.lie(ReplicaId(accused), *kind))
-        .collect()
+    let kinds = [StatementKind::CHECKPOINT].into_iter().chain(pbft::KINDS);
+    kinds.zip([0, LIAR.0, 1, 2, 0]).map(|(kind, accused)| REAL.lie(ReplicaId(accused), kind)).collect()
 });
 
 /// Said twice; of two kinds; of a kind that there is not.
 static HONEST: LazyLock<Vec<Evidence>> = LazyLock::new(|| {
-    let (prepares, commits) = (REAL.lie(LIAR, PREPARE), REAL.lie(LIAR, COMMIT));
+    let [prepares, commits] = [pbft::KINDS[0], pbft::KINDS[1]].map(|kind| REAL.lie(LIAR, kind));
     vec![
         Evidence::new(LIAR, prepares.first.clone(), prepares.first.clone()),
         Evidence::new(LIAR, prepares.first, commits.second),

@@ -24,10 +24,12 @@ pub(super) fn gather<A: StateMachine>(driver: &Driver<A>) -> Vec<(String, u64)> 
     put("verified_client_signatures", edge.client_signatures.load(Relaxed));
     put("verified_signatures", edge.signatures.load(Relaxed));
     put("verified_certificates", edge.certificates.load(Relaxed));
+    put("verified_aggregates", edge.aggregates.load(Relaxed));
     put("rejected_frames", edge.rejected.load(Relaxed));
     let crypto = driver.pool.counts();
     put("seals", crypto.sealed.load(Relaxed));
     put("combinations", crypto.combined.load(Relaxed));
+    put("aggregations", crypto.aggregated.load(Relaxed));
     put("bad_shares", crypto.culprits.load(Relaxed));
     let net = driver.network.stats();
     put("clients", net.clients as u64);

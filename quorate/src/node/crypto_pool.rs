@@ -10,12 +10,12 @@ use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Promised, Rejection, Seal, SealWith};
 use bft_core::evidence::Evidence;
-use bft_core::host::{CombineJob, Event, SealJob};
+use bft_core::host::{AggregateJob, CombineJob, Event, SealJob};
 use bft_core::request::Request;
 use bft_core::types::ReplicaId;
 use bytes::Bytes;
 use crossbeam_channel::Sender;
-use crypto::{CombineError, IdentitySecret, QuorumSigner, QuorumVerifier};
+use crypto::{IdentitySecret, QuorumSigner, QuorumVerifier};
 use engines::{AnyEngine, AnyMessage};
 use net::{ConnectionId, Frame, Permit};
 use parking_lot::Mutex;
@@ -62,7 +62,16 @@ struct Inner {
 pub(crate) struct CryptoCounts {
     pub sealed: AtomicU64,
     pub combined: AtomicU64,
+    pub aggregated: AtomicU64,
     pub culprits: AtomicU64,
+}
+
+impl CryptoCounts {
+    fn blame<T>(&self, result: &Result<T, Vec<ReplicaId>>) {
+        if let Err(culprits) = result {
+            self.culprits.fetch_add(culprits.len() as u64, Relaxed);
+        }
+    }
 }
 
 impl std::fmt::Debug for CryptoPool {
@@ -173,17 +182,20 @@ impl CryptoPool {
     pub(crate) fn combine(&self, job: CombineJob) {
         let inner = Arc::clone(&self.0);
         self.0.threads.spawn(move || {
-            let result = match inner.quorum.combine(&job.statement, &job.shares) {
-                Ok(certificate) => Ok(certificate),
-                Err(CombineError::Culprits(culprits)) => {
-                    inner.counts.culprits.fetch_add(culprits.len() as u64, Relaxed);
-                    Err(culprits)
-                }
-                // The host combines a quorum or more: were it fewer, nobody would be to blame.
-                Err(CombineError::TooFew { .. }) => Err(Vec::new()),
-            };
+            let result = job.result(&inner.quorum);
             inner.counts.combined.fetch_add(1, Relaxed);
+            inner.counts.blame(&result);
             inner.send(Event::Combined { statement: job.statement, result }, None);
+        });
+    }
+
+    pub(crate) fn aggregate(&self, job: AggregateJob) {
+        let inner = Arc::clone(&self.0);
+        self.0.threads.spawn(move || {
+            let result = job.result(&inner.quorum);
+            inner.counts.aggregated.fetch_add(1, Relaxed);
+            inner.counts.blame(&result);
+            inner.send(Event::Aggregated { view: job.view, result }, None);
         });
     }
 

@@ -186,6 +186,7 @@ impl<A: StateMachine> Driver<A> {
                 }
                 Effect::Seal(job) => self.pool.seal(job),
                 Effect::Combine(job) => self.pool.combine(job),
+                Effect::Aggregate(job) => self.pool.aggregate(job),
                 Effect::Send { to, class, frame } => {
                     // Best effort: what does not fit is counted by the transport.
                     let _ = self.network.send(to, transport_class(class), frame);

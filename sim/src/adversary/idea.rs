@@ -1,7 +1,7 @@
 //! One idea of a liar: how it rewrites what its replica says.
 
 use super::memory::Memory;
-use super::{Behaviour, LiarConfig, Utterance, mutate};
+use super::{Behaviour, LiarConfig, Lie, Lies, Utterance, lies_of, mutate};
 use crate::random::Random;
 use crate::replica::seal;
 use bft_core::block::Block;
@@ -11,17 +11,12 @@ use bft_core::engine::{Class, Message as _};
 use bft_core::envelope::{Body, ChainPart, Envelope, Seal, SealWith, Sealed, StatePart};
 use bft_core::evidence::Evidence;
 use bft_core::state::{Stretch, Tree};
-use bft_core::transaction::Payload;
-use bft_core::types::{Height, ReplicaId, Timestamp, View};
+use bft_core::types::ReplicaId;
 use bytes::Bytes;
-use crypto::{Certificate, Digest, IdentitySecret, QuorumSigner, Share};
+use crypto::{Digest, IdentitySecret, QuorumSigner, Share};
 use engines::AnyMessage;
-use pbft::{Message, PrePrepare, Prepared, ViewChange, Vote};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
-
-/// How far ahead of its clock a second proposal may be: further than any clock.
-const FAR_US: u64 = 3_600_000_000;
 
 /// One way to rewrite a replica's traffic, with the replica's keys.
 #[derive(Debug)]
@@ -33,18 +28,12 @@ pub(super) struct Idea {
     signer: QuorumSigner,
     identity: IdentitySecret,
     patience: Duration,
-    /// The second face of an equivocator, by view and height.
-    other_face: BTreeMap<(View, Height), Block>,
+    /// The lies that can be told in the protocol's messages.
+    protocol: Box<dyn Lies>,
     said: VecDeque<Bytes>,
     /// What a mutator has seen.
     memory: Memory,
     victim: [u8; 32],
-    /// Whom one that forgets tells what it votes for; all, or nobody else.
-    favourite: Option<ReplicaId>,
-    /// Whether an equivocator also claims, in a view change, that null blocks are prepared.
-    claims: bool,
-    /// What a new-view would name its last view-change by, and the height of the checkpoint in it.
-    own_change: Option<(Digest, Height)>,
     /// How often it lied.
     pub lies: u64,
 }
@@ -52,10 +41,7 @@ pub(super) struct Idea {
 impl Idea {
     /// One of a liar's ideas.
     pub fn new(config: &LiarConfig, behaviour: Behaviour, mut random: Random) -> Idea {
-        let me = config.me;
-        let favourite = (behaviour == Behaviour::Forget && random.per_mille(500))
-            .then(|| ReplicaId(random.index(config.replicas) as u16));
-        let claims = behaviour == Behaviour::Equivocate && random.per_mille(300);
+        let protocol = lies_of(config, behaviour, &mut random);
         Idea {
             behaviour,
             random,
@@ -64,13 +50,10 @@ impl Idea {
             signer: config.signer.clone(),
             identity: config.identity.clone(),
             patience: config.patience,
-            other_face: BTreeMap::new(),
+            protocol,
             said: VecDeque::new(),
-            memory: Memory::of(me),
+            memory: Memory::default(),
             victim: config.victim,
-            favourite,
-            claims,
-            own_change: None,
             lies: 0,
         }
     }
@@ -83,7 +66,7 @@ impl Idea {
     /// Whether it lets its host hear of a frame.
     pub fn hears(&mut self, frame: &[u8]) -> bool {
         if matches!(self.behaviour, Behaviour::Mutate | Behaviour::Flood) {
-            self.memory.see(frame);
+            self.see(frame);
         }
         if self.behaviour != Behaviour::Censor {
             return true;
@@ -91,6 +74,15 @@ impl Idea {
         let deaf = frame.windows(32).any(|window| window == self.victim) && is_forward(frame);
         self.lies += u64::from(deaf);
         !deaf
+    }
+
+    /// Remembers what a frame carries.
+    fn see(&mut self, frame: &[u8]) {
+        match codec::decode::<Envelope<AnyMessage>>(frame, usize::MAX).map(|envelope| envelope.body) {
+            Ok(Body::Engine(sealed)) => self.protocol.see(sealed.message, &mut self.memory),
+            Ok(body) => self.memory.see(body),
+            Err(_) => {}
+        }
     }
 
     /// Rewrites one frame.
@@ -153,79 +145,38 @@ impl Idea {
     }
 
     fn rewrite(&mut self, to: ReplicaId, mut envelope: Envelope<AnyMessage>, frame: Bytes) -> Vec<Utterance> {
-        let mut delay = Duration::ZERO;
         if self.behaviour == Behaviour::Poison && self.poison(&mut envelope.body) {
             self.lies += 1;
-            return vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }];
+            return vec![Utterance { to, delay: Duration::ZERO, frame: codec::encode(&envelope).into() }];
         }
-        let Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) = &mut envelope.body else {
-            return vec![Utterance { to, delay, frame }];
+        let Body::Engine(sealed) = &mut envelope.body else {
+            return vec![Utterance { to, delay: Duration::ZERO, frame }];
         };
-        let half = to.0.is_multiple_of(2);
-        match (self.behaviour, &mut *message) {
-            (Behaviour::Equivocate, Message::PrePrepare(proposal)) if half => {
-                *proposal = self.other_proposal(proposal);
+        let lie = self.protocol.rewrite(to, &mut sealed.message, &mut self.random);
+        self.lies += u64::from(!matches!(lie, Lie::None));
+        let (delay, frames) = match lie {
+            Lie::None => (Duration::ZERO, vec![frame]),
+            Lie::Unsaid => (Duration::ZERO, Vec::new()),
+            Lie::Late => (self.patience * 9 / 10, vec![frame]),
+            Lie::BadShare => {
+                sealed.seal = Seal::Share(Share::Threshold([7; 48]));
+                (Duration::ZERO, vec![codec::encode(&envelope).into()])
             }
-            (Behaviour::Equivocate, Message::Prepare(vote) | Message::Commit(vote)) if half => {
-                vote.block = self.other_block(vote);
+            Lie::Changed => {
+                sealed.seal = self.seal(sealed.message.seal(&self.domain));
+                (Duration::ZERO, vec![codec::encode(&envelope).into()])
             }
-            (Behaviour::BadShares, Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_)) => {
-                *seal = Seal::Share(Share::Threshold([7; 48]));
-                self.lies += 1;
-                return vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }];
+            Lie::Instead(messages) => {
+                (Duration::ZERO, messages.into_iter().map(|message| self.frame(message)).collect())
             }
-            (Behaviour::Withhold, Message::PrePrepare(_)) if usize::from(to.0) >= self.replicas * 2 / 3 => {
-                self.lies += 1;
-                return Vec::new();
-            }
-            (Behaviour::Slow, Message::PrePrepare(_)) => {
-                delay = self.patience * 9 / 10;
-                self.lies += 1;
-                return vec![Utterance { to, delay, frame }];
-            }
-            (Behaviour::Equivocate, Message::ViewChange(change)) if self.claims => {
-                claim_nulls(change, self.domain.epoch);
-            }
-            (Behaviour::Forget, Message::Prepare(_) | Message::Commit(_))
-                if self.favourite.is_some_and(|favourite| favourite != to) =>
-            {
-                self.lies += 1;
-                return Vec::new();
-            }
-            (Behaviour::Forget, Message::ViewChange(change)) => {
-                change.prepared.clear();
-                self.own_change = Some((change.digest(), change.stable.height()));
-            }
-            (Behaviour::Forget, Message::NewView(new_view)) if self.favourite.is_some() => {
-                // It names its own view-change alone, which hides everything, and proposes null blocks.
-                let Some((own, stable)) = self.own_change else {
-                    return vec![Utterance { to, delay, frame }];
-                };
-                new_view.sources = vec![(self.memory.me, own)];
-                let view = new_view.view;
-                let null = |height| Block::null(self.domain.epoch, height);
-                let proposals = (stable + 1..=stable + 4)
-                    .map(|height| Message::PrePrepare(PrePrepare { view, block: null(height) }));
-                self.lies += 1;
-                let messages = [message.clone()].into_iter().chain(proposals);
-                return messages.map(|message| Utterance { to, delay, frame: self.frame(message) }).collect();
-            }
-            (Behaviour::Forget, Message::NewView(new_view)) => {
-                for (_, digest) in &mut new_view.sources {
-                    digest.0[0] ^= 1;
-                }
-            }
-            _ => return vec![Utterance { to, delay, frame }],
-        }
-        self.lies += 1;
-        *seal = self.seal(message.seal(&self.domain));
-        vec![Utterance { to, delay, frame: codec::encode(&envelope).into() }]
+        };
+        frames.into_iter().map(|frame| Utterance { to, delay, frame }).collect()
     }
 
     /// A frame with a message of its own, sealed.
-    fn frame(&self, message: Message) -> Bytes {
+    fn frame(&self, message: AnyMessage) -> Bytes {
         let seal = self.seal(message.seal(&self.domain));
-        let body = Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal });
+        let body = Body::Engine(Sealed { message, seal });
         codec::encode(&Envelope { epoch: self.domain.epoch, votes: Vec::new(), body }).into()
     }
 
@@ -246,12 +197,14 @@ impl Idea {
             envelope.epoch = envelope.epoch.wrapping_add(random.between(0, 2)).wrapping_sub(1);
         }
         let with = match &mut envelope.body {
-            Body::Engine(Sealed { message: AnyMessage::Pbft(message), .. }) => {
-                mutate::message(message, &self.memory, random);
-                Some(mutate::statement(message.seal(&self.domain), random))
+            Body::Engine(Sealed { message, .. }) => {
+                self.protocol.mutate(message, &self.memory, random);
+                let kinds = self.protocol.kinds_to_sign();
+                Some(mutate::statement(message.seal(&self.domain), kinds, random))
             }
             _ => {
-                mutate::envelope(&mut envelope, &self.domain, &self.memory, random);
+                let kinds = self.protocol.kinds_to_sign();
+                mutate::envelope(&mut envelope, &self.domain, kinds, &self.memory, random);
                 None
             }
         };
@@ -274,8 +227,9 @@ impl Idea {
             return out;
         }
         if self.random.per_mille(50) {
+            let kinds = self.protocol.kinds_to_accuse_of();
             let (accused, first, second) =
-                mutate::accusation(&self.domain, self.replicas, &self.memory, &mut self.random);
+                mutate::accusation(&self.domain, kinds, self.replicas, &self.memory, &mut self.random);
             let sealed = |statement| (statement, Seal::Share(self.signer.sign(&statement)));
             let evidence = Evidence::new(accused, sealed(first), sealed(second));
             let body: Body<AnyMessage> = Body::Evidence(Box::new(evidence));
@@ -283,11 +237,11 @@ impl Idea {
             self.lies += 1;
             out.push(Utterance { to, delay: Duration::ZERO, frame: codec::encode(&envelope).into() });
         }
-        let mut messages: Vec<Message> = (0..self.random.between(1, 6))
-            .map(|_| mutate::flood(&self.domain, self.replicas, &self.memory, &mut self.random))
+        let mut messages: Vec<AnyMessage> = (0..self.random.between(1, 6))
+            .map(|_| self.protocol.flood(&self.memory, &mut self.random))
             .collect();
         if self.random.per_mille(50) {
-            messages.extend(mutate::forged_view(self.replicas, &self.memory, &mut self.random));
+            messages.extend(self.protocol.forged_view(&self.memory, &mut self.random));
         }
         for message in messages {
             self.lies += 1;
@@ -340,36 +294,6 @@ impl Idea {
         }
         true
     }
-
-    /// The proposal that the second half gets to see.
-    fn other_proposal(&mut self, proposal: &PrePrepare) -> PrePrepare {
-        let header = proposal.block.header;
-        let far = self.random.per_mille(200);
-        let other = self.other_face.entry((proposal.view, header.height)).or_insert_with(|| {
-            let time = if far { header.time.0 + FAR_US } else { header.time.0.saturating_sub(1) };
-            let time = Timestamp(time);
-            Block::new(&self.domain.chain, header.epoch, header.height, Payload::empty(), time, true)
-                .expect("an empty payload parses")
-        });
-        PrePrepare { view: proposal.view, block: other.clone() }
-    }
-
-    fn other_block(&self, vote: &Vote) -> Digest {
-        let mut flipped = vote.block;
-        flipped.0[0] ^= 1;
-        self.other_face.get(&(vote.view, vote.height)).map_or(flipped, Block::digest)
-    }
-}
-
-/// Claims that null blocks are prepared above the checkpoint, of as late a view as can be.
-fn claim_nulls(change: &mut ViewChange, epoch: u64) {
-    let low = change.stable.height();
-    let claim = |height| {
-        let vote =
-            Vote { view: change.view.saturating_sub(1), height, block: Block::null(epoch, height).digest() };
-        Prepared { vote, certificate: Certificate::Threshold([7; 48]) }
-    };
-    change.prepared = (low + 1..=low + 2).map(claim).collect();
 }
 
 fn is_forward(frame: &[u8]) -> bool {

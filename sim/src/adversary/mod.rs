@@ -3,13 +3,17 @@
 mod idea;
 mod memory;
 mod mutate;
+mod pbft;
 
 use crate::random::Random;
 use bft_core::committee::StatementDomain;
 use bft_core::types::ReplicaId;
 use bytes::Bytes;
-use crypto::{IdentitySecret, QuorumSigner};
+use crypto::{IdentitySecret, ProtocolTag, QuorumSigner, StatementKind};
+use engines::AnyMessage;
 use idea::Idea;
+use memory::Memory;
+use std::fmt::Debug;
 use std::time::Duration;
 
 /// One idea of a liar.
@@ -91,6 +95,49 @@ pub struct LiarConfig {
     pub patience: Duration,
     /// The client that a censor starves.
     pub victim: [u8; 32],
+}
+
+/// The lies that can be told in a protocol's messages, by one idea of a liar, which keeps here what it needs for them.
+trait Lies: Debug {
+    /// A mutator sees a message, and remembers what it may put elsewhere.
+    fn see(&mut self, message: AnyMessage, memory: &mut Memory);
+    /// What becomes of a message to `to`, if the idea is one about such messages.
+    fn rewrite(&mut self, to: ReplicaId, message: &mut AnyMessage, random: &mut Random) -> Lie;
+    /// Changes one field, or says an old message again in another view.
+    fn mutate(&self, message: &mut AnyMessage, memory: &Memory, random: &mut Random);
+    /// Something of a future view, a far height, or about a block that nobody has.
+    fn flood(&self, memory: &Memory, random: &mut Random) -> AnyMessage;
+    /// A new view with all that proves it, made up in the names of others.
+    fn forged_view(&self, memory: &Memory, random: &mut Random) -> Vec<AnyMessage>;
+    /// Statements that a mutator signs in the place of others. Not empty.
+    fn kinds_to_sign(&self) -> &'static [StatementKind];
+    /// Statements that somebody may be said to have contradicted. Not empty.
+    fn kinds_to_accuse_of(&self) -> &'static [StatementKind];
+}
+
+/// What becomes of a message.
+#[derive(Debug)]
+enum Lie {
+    /// It is said as it is.
+    None,
+    /// It was changed, and is sealed again.
+    Changed,
+    /// It gets a share that does not verify.
+    BadShare,
+    /// It is not said.
+    Unsaid,
+    /// It is said just before others lose patience.
+    Late,
+    /// These are said in its place.
+    Instead(Vec<AnyMessage>),
+}
+
+/// The lies of the protocol that the liar's epoch runs.
+fn lies_of(config: &LiarConfig, behaviour: Behaviour, random: &mut Random) -> Box<dyn Lies> {
+    match config.domain.protocol {
+        ProtocolTag::PBFT => Box::new(pbft::PbftLies::new(config, behaviour, random)),
+        other => unreachable!("worlds are made of protocols that are simulated, and {other} is not"),
+    }
 }
 
 /// Somebody who rewrites a replica's traffic and holds its keys.

@@ -10,13 +10,14 @@ use bft_core::engine::{
 };
 use bft_core::envelope::{Seal, SealWith, Sealed};
 use bft_core::genesis::Limits;
+use bft_core::host::{AggregateJob, CombineJob};
 use bft_core::ledger::{CheckpointCertificate, LedgerEntry};
 use bft_core::transaction::{Item, Kind, Payload, Transaction};
 use bft_core::types::{Height, Time, Timestamp};
 use bft_core::verified::Verified;
 use crypto::{
-    ClientSecret, CombineError, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner,
-    QuorumVerifier, ReplicaId, Statement,
+    ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, ReplicaId,
+    Statement,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -218,13 +219,14 @@ impl<E: Engine> World<E> {
             }
             Output::Send { to, message } => self.send(replica, &to, message),
             Output::Combine { statement, shares } => {
-                let result = self.verifier.combine(&statement, &shares).map_err(|error| match error {
-                    CombineError::Culprits(culprits) => culprits,
-                    CombineError::TooFew { have, need } => {
-                        panic!("{replica} combines {have} of {need} shares")
-                    }
-                });
+                let job = CombineJob { statement, shares };
+                let result = job.result(&self.verifier);
                 self.later.push_back((replica, Input::Combined { statement, result }));
+            }
+            Output::Aggregate { view, words } => {
+                let job = AggregateJob { view, words };
+                let result = job.result(&self.verifier);
+                self.later.push_back((replica, Input::Aggregated { view, result }));
             }
             Output::NeedPayload { token, .. } => self.members[replica.index()].wanted = Some(token),
             Output::FetchBlocks { from, blocks, .. } => self.fetch(replica, &from, &blocks),
@@ -376,6 +378,9 @@ impl<E: Engine> World<E> {
             sealed.message.check(from, &sealed.seal, &self.context).map_err(|error| error.to_string())?;
         for (statement, certificate) in &due.certificates {
             self.verifier.verify(statement, certificate).map_err(|error| error.to_string())?;
+        }
+        for (words, aggregate) in &due.aggregates {
+            self.verifier.verify_aggregate(words, aggregate).map_err(|error| error.to_string())?;
         }
         for (signer, statement, signature) in &due.signatures {
             let identity = self.members[signer.index()].identity.public();

@@ -26,7 +26,7 @@ fn torsion() -> Signature {
     let mut order: [u8; 32] = hex::read(ORDER.as_bytes()).unwrap();
     order.reverse();
     let point = UncheckedPoint::decompress(&outside.unwrap().compress()).unwrap();
-    let torsion = UncheckedPoint::weighted_sum(&[point], &order);
+    let torsion = UncheckedPoint::weighted_sum(&[point], &order, 255);
     assert!(torsion.check().is_none());
     Signature::uncompress(&torsion.encode()).unwrap()
 }

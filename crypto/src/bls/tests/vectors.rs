@@ -141,7 +141,7 @@ fn interpolation_is_that_of_py_ecc() {
         let points: Vec<UncheckedPoint> =
             signers.iter().map(|i| UncheckedPoint::decompress(&bytes(DEALING[*i][2])).unwrap()).collect();
         let indexes = signers.map(|i| i as u64 + 1);
-        let sum = UncheckedPoint::weighted_sum(&points, &concatenated(&lagrange_at_zero(&indexes)));
+        let sum = UncheckedPoint::weighted_sum(&points, &concatenated(&lagrange_at_zero(&indexes)), 255);
         let signature = sum.check().unwrap();
         assert_eq!(signature.encode(), bytes::<48>(GROUP_SIGNATURE), "{signers:?}");
         assert!(signature.verify(b"a message", SIGNATURE_SUITE, public.group().point()));

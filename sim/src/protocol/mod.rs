@@ -1,0 +1,126 @@
+//! What the simulator has to know of a protocol, and of nothing else in it: one file here for what checkers, links and mutants
+//! read off messages and records, one in `adversary` for the lies that can be told.
+//!
+//! A new protocol adds both files, and an arm to each `match` of this file and to [`crate::adversary`]'s choice of lies.
+
+mod pbft;
+
+use crate::checker::Violation;
+use bft_core::envelope::Rejection;
+use bft_core::mutants::Mutant;
+use bft_core::types::{Digest, Height, ReplicaId, View};
+use crypto::ProtocolTag;
+use engines::{AnyMessage, AnyRecord};
+use std::fmt::Debug;
+
+/// What a promise says, in the checkers' own terms: what, in which view, at which height, about what.
+pub type Word = (&'static str, View, Height, Digest);
+
+/// A message that binds its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// What has to be on disk before it leaves, if anything.
+    pub word: Option<Word>,
+    /// The block that has to be there too.
+    pub block: Option<Digest>,
+    /// The height that it votes for, if it is a first vote: bounded by the window.
+    pub votes_at: Option<Height>,
+}
+
+/// A message, as the simulator sees it.
+pub trait Message: Debug {
+    /// What it binds its sender to.
+    fn promise(&self) -> Option<Promise>;
+    /// Whether it is about which view to be in.
+    fn changes_views(&self) -> bool;
+    /// Whether a mutant is on that lets it pass although the edge refused it, for what is this protocol's own in it.
+    fn is_overlooked(&self, rejection: &Rejection) -> bool;
+    /// The protocol's own rules about what a replica says after what, with nothing said yet.
+    fn history(&self) -> Box<dyn History>;
+}
+
+/// What one replica has said, in any of its lives, as far as the protocol has rules about it.
+pub trait History: Debug {
+    /// An honest replica says something.
+    ///
+    /// # Errors
+    /// If it may not, after what it has said before.
+    fn says(&mut self, replica: ReplicaId, message: &AnyMessage) -> Result<(), Violation>;
+}
+
+/// A record, as the simulator sees it.
+pub trait Record {
+    /// What it is a promise of.
+    fn word(&self) -> Option<Word>;
+    /// Whether a mutant is on that keeps it from the disk.
+    fn is_unlogged(&self) -> bool;
+    /// Whether a mutant is on that lets a start pass over it.
+    fn is_passed_over(&self) -> bool;
+}
+
+/// The message of whichever protocol it is.
+pub fn message(message: &AnyMessage) -> &dyn Message {
+    match message {
+        AnyMessage::Pbft(message) => message,
+    }
+}
+
+/// The record of whichever protocol it is.
+pub fn record(record: &AnyRecord) -> &dyn Record {
+    match record {
+        AnyRecord::Pbft(record) => record,
+    }
+}
+
+/// The protocols that can be simulated, by name.
+const NAMED: &[(&str, ProtocolTag)] = &[("pbft", ProtocolTag::PBFT)];
+
+/// The protocol of this name.
+///
+/// # Errors
+/// Which names there are.
+pub fn named(name: &str) -> Result<ProtocolTag, String> {
+    let found = NAMED.iter().find(|(known, _)| *known == name);
+    found.map(|(_, tag)| *tag).ok_or_else(|| {
+        let names: Vec<&str> = NAMED.iter().map(|(known, _)| *known).collect();
+        format!("there is no protocol {name:?} here; use {}", names.join(" or "))
+    })
+}
+
+/// The rules that only engines of this protocol have, and mutants break.
+fn own_mutants(protocol: ProtocolTag) -> &'static [Mutant] {
+    match protocol {
+        ProtocolTag::PBFT => pbft::MUTANTS,
+        _ => &[],
+    }
+}
+
+/// Whether a mutant breaks a rule that runs of `protocol` keep: one of its own, or one that no protocol has for itself.
+pub fn concerns(mutant: Mutant, protocol: ProtocolTag) -> bool {
+    let others = NAMED.iter().filter(|(_, tag)| *tag != protocol);
+    own_mutants(protocol).contains(&mutant)
+        || others.into_iter().all(|(_, tag)| !own_mutants(*tag).contains(&mutant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_have_names() {
+        for (name, tag) in NAMED {
+            assert_eq!(named(name), Ok(*tag));
+            assert!(engines::is_known(*tag), "{name} has an engine");
+        }
+        assert_eq!(named("paxos").unwrap_err(), "there is no protocol \"paxos\" here; use pbft");
+    }
+
+    #[test]
+    fn every_mutant_of_the_host_concerns_every_protocol() {
+        for tag in [ProtocolTag::PBFT, ProtocolTag::HOTSTUFF] {
+            assert!(concerns(Mutant::SessionBitmap, tag) && concerns(Mutant::ChainUnproven, tag));
+        }
+        assert!(concerns(Mutant::PlanOfNulls, ProtocolTag::PBFT));
+        assert!(!concerns(Mutant::PlanOfNulls, ProtocolTag::HOTSTUFF));
+    }
+}

@@ -1,0 +1,193 @@
+//! PBFT, as the checkers, links and mutants see it.
+
+use super::{History, Message, Promise, Record, Word};
+use crate::checker::{Verdict, broken};
+use bft_core::envelope::Rejection;
+use bft_core::mutants::Mutant;
+use bft_core::types::{Height, ReplicaId, View};
+use engines::AnyMessage;
+use pbft::Relay;
+use std::collections::BTreeMap;
+
+/// What only PBFT's engine does, or its records and messages say.
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant::PrepareQuorum,
+    Mutant::CommitQuorum,
+    Mutant::ViewChangeQuorum,
+    Mutant::CommitsOfAnyBlock,
+    Mutant::CommitUnprepared,
+    Mutant::SecondProposal,
+    Mutant::SecondVote,
+    Mutant::WindowIgnored,
+    Mutant::BadSharesStay,
+    Mutant::EvidenceAcrossViews,
+    Mutant::PlanForgotten,
+    Mutant::PlanOfNulls,
+    Mutant::PlanStopsAtHoles,
+    Mutant::LowestViewWins,
+    Mutant::LowestCheckpointWins,
+    Mutant::FirstCertificateStays,
+    Mutant::PreparedUnsaid,
+    Mutant::PreparedDropped,
+    Mutant::JoinOne,
+    Mutant::SecondNewView,
+    Mutant::NoRetransmission,
+    Mutant::PrepareUnlogged,
+    Mutant::PreparedUnlogged,
+    Mutant::ViewChangeUnlogged,
+    Mutant::NewViewUnlogged,
+    Mutant::StartWithoutPrepares,
+    Mutant::StartWithoutPrepared,
+    Mutant::StartWithoutViewChanges,
+    Mutant::StartWithoutNewViews,
+    Mutant::AnyLeader,
+    Mutant::ShortNewView,
+    Mutant::PreparedUnproven,
+];
+
+impl Message for pbft::Message {
+    fn promise(&self) -> Option<Promise> {
+        Some(match self {
+            pbft::Message::PrePrepare(proposal) => {
+                let (block, height) = (proposal.block.digest(), proposal.block.header.height);
+                let word = Some(("prepare", proposal.view, height, block));
+                Promise { word, block: Some(block), votes_at: Some(height) }
+            }
+            pbft::Message::Prepare(vote) => {
+                let word = Some(("prepare", vote.view, vote.height, vote.block));
+                Promise { word, block: Some(vote.block), votes_at: Some(vote.height) }
+            }
+            pbft::Message::Commit(vote) => {
+                let word = Some(("prepared", vote.view, vote.height, vote.block));
+                Promise { word, block: None, votes_at: None }
+            }
+            pbft::Message::ViewChange(change) => {
+                let word = Some(("view-change", change.view, 0, change.digest()));
+                Promise { word, block: None, votes_at: None }
+            }
+            pbft::Message::NewView(_) => Promise { word: None, block: None, votes_at: None },
+            pbft::Message::Status(_) | pbft::Message::FetchViewChanges(..) | pbft::Message::Relay(_) => {
+                return None;
+            }
+        })
+    }
+
+    fn changes_views(&self) -> bool {
+        match self {
+            pbft::Message::ViewChange(_)
+            | pbft::Message::NewView(_)
+            | pbft::Message::Status(_)
+            | pbft::Message::FetchViewChanges(..)
+            | pbft::Message::Relay(_) => true,
+            pbft::Message::PrePrepare(_) | pbft::Message::Prepare(_) | pbft::Message::Commit(_) => false,
+        }
+    }
+
+    fn is_overlooked(&self, rejection: &Rejection) -> bool {
+        let shows_prepared =
+            matches!(self, pbft::Message::ViewChange(_) | pbft::Message::Relay(Relay::ViewChange(..)));
+        let mutant = match rejection {
+            Rejection::Invalid("a pre-prepare not from its view's leader") => Mutant::AnyLeader,
+            Rejection::Invalid("a new-view does not name exactly a quorum of distinct members") => {
+                Mutant::ShortNewView
+            }
+            Rejection::Certificate(_) if shows_prepared => Mutant::PreparedUnproven,
+            _ => return false,
+        };
+        mutant.is_on()
+    }
+
+    fn history(&self) -> Box<dyn History> {
+        Box::new(Said::default())
+    }
+}
+
+impl Record for pbft::Record {
+    fn word(&self) -> Option<Word> {
+        match self {
+            pbft::Record::Prepare(vote) => Some(("prepare", vote.view, vote.height, vote.block)),
+            pbft::Record::Prepared(prepared) => {
+                let vote = prepared.vote;
+                Some(("prepared", vote.view, vote.height, vote.block))
+            }
+            pbft::Record::ViewChange(change) => Some(("view-change", change.view, 0, change.digest())),
+            pbft::Record::NewView(_) => None,
+        }
+    }
+
+    fn is_unlogged(&self) -> bool {
+        match self {
+            pbft::Record::Prepare(_) => Mutant::PrepareUnlogged.is_on(),
+            pbft::Record::Prepared(_) => Mutant::PreparedUnlogged.is_on(),
+            pbft::Record::ViewChange(_) => Mutant::ViewChangeUnlogged.is_on(),
+            pbft::Record::NewView(_) => Mutant::NewViewUnlogged.is_on(),
+        }
+    }
+
+    fn is_passed_over(&self) -> bool {
+        match self {
+            pbft::Record::Prepare(_) => Mutant::StartWithoutPrepares.is_on(),
+            pbft::Record::Prepared(_) => Mutant::StartWithoutPrepared.is_on(),
+            pbft::Record::ViewChange(_) => Mutant::StartWithoutViewChanges.is_on(),
+            pbft::Record::NewView(_) => Mutant::StartWithoutNewViews.is_on(),
+        }
+    }
+}
+
+/// What one replica has said, in any of its lives.
+#[derive(Debug, Default)]
+struct Said {
+    /// The highest view that it asked for, and with it left all before.
+    left: View,
+    /// The highest view of its commits, by height.
+    commits: BTreeMap<Height, View>,
+}
+
+impl History for Said {
+    /// Who has left a view takes no part in it any more, and who has sent commit says so in every later view change: on this
+    /// stands that a new view's plan has every block that may be decided (Castro and Liskov, section 4.4).
+    #[expect(irrefutable_let_patterns, reason = "there is one protocol yet")]
+    fn says(&mut self, replica: ReplicaId, message: &AnyMessage) -> Verdict {
+        let AnyMessage::Pbft(message) = message else { return Ok(()) };
+        let view = match message {
+            pbft::Message::PrePrepare(proposal) => proposal.view,
+            pbft::Message::Prepare(vote) => vote.view,
+            pbft::Message::Commit(vote) => {
+                let highest = self.commits.entry(vote.height).or_default();
+                *highest = vote.view.max(*highest);
+                vote.view
+            }
+            pbft::Message::ViewChange(change) => {
+                self.left = change.view.max(self.left);
+                let shown: BTreeMap<Height, View> = change
+                    .prepared
+                    .iter()
+                    .map(|prepared| (prepared.vote.height, prepared.vote.view))
+                    .collect();
+                let hidden =
+                    |(height, view): &(&Height, &View)| shown.get(height).is_none_or(|shown| shown < view);
+                let mut open = self.commits.range(change.stable.height() + 1..);
+                return match open.find(hidden) {
+                    None => Ok(()),
+                    Some((height, view)) => broken(
+                        "a view change hides nothing",
+                        format!(
+                            "{replica} sent commit in view {view} at height {height}, and then {change:?}"
+                        ),
+                    ),
+                };
+            }
+            pbft::Message::NewView(_)
+            | pbft::Message::Status(_)
+            | pbft::Message::FetchViewChanges(..)
+            | pbft::Message::Relay(_) => return Ok(()),
+        };
+        if view < self.left {
+            return broken(
+                "a view that was left stays left",
+                format!("{replica} asked for view {} and sent {message:?}", self.left),
+            );
+        }
+        Ok(())
+    }
+}
