@@ -44,6 +44,11 @@ chaos COUNT="10" SEED="0":
     cargo build --release -p quorate
     cargo run --release -p tests --bin chaos -- --count {{COUNT}} --seed {{SEED}}
 
+# The same from that seed on, until so many processes were killed with SIGKILL.
+chaos-kills KILLS="200" SEED="0":
+    cargo build --release -p quorate
+    cargo run --release -p tests --bin chaos -- --kills {{KILLS}} --seed {{SEED}}
+
 # One seed of that again, telling what happens.
 chaos-one SEED REPLICAS="4" SECONDS="60":
     cargo build --release -p quorate

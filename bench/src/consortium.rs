@@ -172,20 +172,20 @@ impl Consortium {
         Ok(())
     }
 
-    /// Lets every replica keep so many blocks, as its operator would.
+    /// Writes one of a replica's own choices into the configuration of all, as their operators would.
     ///
     /// # Errors
-    /// If a configuration cannot be read or written.
-    pub fn retain_blocks(&self, blocks: u64) -> anyhow::Result<()> {
+    /// If a configuration cannot be read or written. Whether there is such a choice is found out at the start.
+    pub fn choose(&self, name: &str, value: &str) -> anyhow::Result<()> {
         for replica in 0..self.genesis.replicas.len() {
             let path = self.home(replica).join("replica.toml");
             let text =
                 fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let lines = text.lines().filter(|line| !line.starts_with("retain_blocks"));
+            let is_it = |line: &&str| line.split_once('=').is_some_and(|(other, _)| other.trim() == name);
+            let lines = text.lines().filter(|line| !is_it(line));
             // Before everything else: a table may end the file.
-            let text: Vec<String> = std::iter::once(format!("retain_blocks = {blocks}"))
-                .chain(lines.map(str::to_owned))
-                .collect();
+            let text: Vec<String> =
+                std::iter::once(format!("{name} = {value}")).chain(lines.map(str::to_owned)).collect();
             fs::write(&path, text.join("\n") + "\n")
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -204,6 +204,15 @@ impl Consortium {
             ReplicaProcess::start(executable, &home(dir, replica), replica_id(replica))
         };
         self.ports.iter_mut().enumerate().map(start).collect()
+    }
+
+    /// Removes all its files.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn remove(self) -> anyhow::Result<()> {
+        let dir = &self.dir;
+        fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
     }
 
     /// The home of a replica.

@@ -1,5 +1,6 @@
 //! Load generator and figures of Quorate.
 
+mod catch_up;
 pub mod consortium;
 pub mod load;
 pub mod process;

@@ -3,9 +3,10 @@
 //! Figures are ratios of counters over one measured stretch: CPU time of all replica processes from the kernel, bytes and
 //! syncs from the replicas' own status. The load generator's CPU is not counted.
 
+use crate::catch_up::{self, CatchUp};
 use crate::consortium::{Consortium, ConsortiumConfig, fresh_seed, replica_id};
 use crate::process::{ReplicaProcess, stop_all};
-use crate::reading::{Reading, disk_mib, resident_mib};
+use crate::reading::{DiskUse, Reading, resident_mib};
 use anyhow::{Context, bail, ensure};
 use app_examples::ledger::Operation;
 use bft_core::genesis::Limits;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How long the network may take for something that should come soon.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// What to measure.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +35,9 @@ pub struct LoadArguments {
     /// Blocks below the stable height that replicas keep, if not their default.
     #[arg(long, value_name = "BLOCKS")]
     pub retain_blocks: Option<u64>,
+    /// Bytes of a log segment, if not the replicas' default.
+    #[arg(long, value_name = "BYTES")]
+    pub segment_bytes: Option<u64>,
     /// Replicas.
     #[arg(long, default_value_t = 4)]
     pub replicas: usize,
@@ -49,6 +53,9 @@ pub struct LoadArguments {
     /// How certificates are made.
     #[arg(long, default_value = "threshold")]
     pub scheme: Scheme,
+    /// Seconds for which a replica is away before it catches up.
+    #[arg(long, default_value_t = 15)]
+    pub away: u64,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -85,15 +92,16 @@ pub struct Figures {
     pub resident_half_way_mib: f64,
     /// The same at the end.
     pub resident_at_end_mib: f64,
-    /// Largest data directory of a replica half-way, in MiB.
-    pub disk_half_way_mib: f64,
-    /// The same at the end.
-    pub disk_at_end_mib: f64,
-    /// Heights per second at which a restarted replica caught up.
-    pub catch_up_per_second: f64,
-    /// That, per live heights per second meanwhile.
-    pub catch_up_ratio: f64,
+    /// What the data directories took up, at equal times until the end.
+    pub disk: Vec<DiskUse>,
+    /// How a restarted replica caught up while the others were saturated.
+    pub catch_up_at_saturation: CatchUp,
+    /// The same while they had half as much to do.
+    pub catch_up_at_half: CatchUp,
 }
+
+/// Looks at the disk within the measured stretch.
+const DISK_LOOKS: u32 = 12;
 
 /// Runs the benchmark with the program `executable` and prints the figures.
 ///
@@ -107,13 +115,21 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
     );
     // So small that the clients' transactions fill the window with blocks.
     let small = Limits { block_bytes: 16 << 10, transaction_bytes: 4 << 10, ..Limits::default() };
-    let window_full = on_network(arguments, executable.clone(), small, async |consortium, processes| {
+    let consortium = |limits| create(arguments, executable.clone(), limits);
+    let window_full = on_network(consortium(small)?, async |consortium, processes| {
         syncs_with_window_full(arguments, consortium, processes).await
     })?;
     // Half a megabyte: some 800 of the default transactions.
     let large = Limits { block_bytes: 512 << 10, ..Limits::default() };
-    let figures = on_network(arguments, executable, large, async |consortium, processes| {
-        measure(arguments, consortium, processes, window_full).await
+    let following = consortium(large)?;
+    // The ledger of this load is far smaller than its blocks, so that a replica would fetch the former.
+    following.choose("fetch_all_blocks", "true")?;
+    following.choose("retain_blocks", "100000")?;
+    let catch_ups = on_network(following, async |consortium, processes| {
+        measure_catch_up(arguments, consortium, processes).await
+    })?;
+    let figures = on_network(consortium(large)?, async |consortium, processes| {
+        measure(arguments, consortium, processes, window_full, catch_ups).await
     })?;
     print(arguments, &figures);
     if let Some(path) = &arguments.json {
@@ -123,16 +139,11 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Runs `work` on a fresh network that is gone afterwards.
-fn on_network<T>(
-    arguments: &LoadArguments,
-    executable: PathBuf,
-    limits: Limits,
-    work: impl AsyncFnOnce(&Consortium, &mut [ReplicaProcess]) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
+/// A fresh network that is not running yet.
+fn create(arguments: &LoadArguments, executable: PathBuf, limits: Limits) -> anyhow::Result<Consortium> {
     let dir = std::env::temp_dir().join(format!("quorate-bench-{}", std::process::id()));
-    let mut consortium = Consortium::create(ConsortiumConfig {
-        dir: dir.clone(),
+    let consortium = Consortium::create(ConsortiumConfig {
+        dir,
         executable,
         replicas: arguments.replicas,
         clients: arguments.clients,
@@ -140,9 +151,19 @@ fn on_network<T>(
         limits,
         seed: fresh_seed()?,
     })?;
-    if let Some(blocks) = arguments.retain_blocks {
-        consortium.retain_blocks(blocks)?;
+    for (name, value) in
+        [("retain_blocks", arguments.retain_blocks), ("segment_bytes", arguments.segment_bytes)]
+    {
+        value.map_or(Ok(()), |value| consortium.choose(name, &value.to_string()))?;
     }
+    Ok(consortium)
+}
+
+/// Runs `work` on a network that is gone afterwards.
+fn on_network<T>(
+    mut consortium: Consortium,
+    work: impl AsyncFnOnce(&Consortium, &mut [ReplicaProcess]) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let mut processes = consortium.start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(work(&consortium, &mut processes));
@@ -152,7 +173,7 @@ fn on_network<T>(
         format!("the replicas said:\n{}", words.join("\n"))
     })?;
     stopped?;
-    std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    consortium.remove()?;
     Ok(result)
 }
 
@@ -162,7 +183,7 @@ fn print(arguments: &LoadArguments, figures: &Figures) {
         "{} replicas, {}-byte transactions, {} clients with {} in flight each, {} certificates, {seconds:.0} s of saturation",
         arguments.replicas, arguments.bytes, arguments.clients, arguments.in_flight, arguments.scheme
     );
-    let rows: [(&str, f64, &str); 16] = [
+    let rows: [(&str, f64, &str); 14] = [
         ("committed transactions per second", figures.transactions_per_second, ""),
         ("transactions per block", figures.transactions_per_block, ""),
         ("latency with proven receipt, p50, ms", figures.latency_p50_ms, ""),
@@ -175,10 +196,8 @@ fn print(arguments: &LoadArguments, figures: &Figures) {
         ("all bytes between replicas per (n-1) payload", figures.sent_bytes_per_payload, "≤ 1.32"),
         ("resident memory half-way, MiB", figures.resident_half_way_mib, "≤ 300"),
         ("resident memory at the end, MiB", figures.resident_at_end_mib, "≤ 300, flat"),
-        ("data directory half-way, MiB", figures.disk_half_way_mib, ""),
-        ("data directory at the end, MiB", figures.disk_at_end_mib, ""),
-        ("catch-up, heights per second", figures.catch_up_per_second, ""),
-        ("catch-up per live rate", figures.catch_up_ratio, "≥ 3"),
+        ("data directory half-way, MiB", figures.disk[figures.disk.len() / 2 - 1].sum_mib(), ""),
+        ("data directory at the end, MiB", figures.disk[figures.disk.len() - 1].sum_mib(), ""),
     ];
     for (name, value, bound) in rows {
         println!("  {name:<46} {value:>10.2}  {bound}");
@@ -186,10 +205,19 @@ fn print(arguments: &LoadArguments, figures: &Figures) {
     let by_kind = figures.sent_bytes_by_kind.iter().filter(|(_, share)| **share >= 0.001);
     let by_kind: Vec<String> = by_kind.map(|(kind, share)| format!("{kind} {share:.3}")).collect();
     println!("  of all bytes: {}", by_kind.join(", "));
+    let row = |of: fn(&DiskUse) -> f64| -> String {
+        figures.disk.iter().map(|disk| format!("{:>6.0}", of(disk))).collect()
+    };
+    println!("  after seconds             {}", row(|disk| disk.seconds));
+    println!("  log, MiB on disk          {}", row(|disk| disk.log_mib));
+    println!("  state, MiB on disk        {}", row(|disk| disk.state_mib));
+    figures.catch_up_at_saturation.print("saturation");
+    figures.catch_up_at_half.print("half the saturation rate");
+    println!("{}", catch_up::ARITHMETIC);
 }
 
-/// Clients that submit as fast as their transactions are acknowledged.
-struct Load {
+/// Clients that submit as fast as their transactions are acknowledged, or at a pace.
+pub(crate) struct Load {
     running: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
     tasks: Vec<tokio::task::JoinHandle<anyhow::Result<Vec<u64>>>>,
@@ -201,6 +229,7 @@ impl Load {
         clients: &[Client],
         accounts: &[ClientKey],
         consortium: &Consortium,
+        pace: Option<Pace>,
     ) -> Load {
         let running = Arc::new(AtomicBool::new(true));
         let acknowledged = Arc::new(AtomicU64::new(0));
@@ -211,9 +240,13 @@ impl Load {
             for _ in 0..arguments.in_flight {
                 let (client, body) = (client.clone(), body.clone());
                 let (running, acknowledged) = (Arc::clone(&running), Arc::clone(&acknowledged));
+                let pace = pace.clone();
                 tasks.push(tokio::spawn(async move {
                     let mut latencies = Vec::new();
                     while running.load(Relaxed) {
+                        if let Some(pace) = &pace {
+                            pace.turn().await;
+                        }
                         let started = Instant::now();
                         let receipt = client.submit(Kind::Application, body.clone()).await?;
                         ensure!(
@@ -241,7 +274,7 @@ impl Load {
     }
 
     /// Waits until so many more are acknowledged.
-    async fn progress(&self, more: u64) -> anyhow::Result<()> {
+    pub(crate) async fn progress(&self, more: u64) -> anyhow::Result<()> {
         let target = self.acknowledged.load(Relaxed) + more;
         let deadline = Instant::now() + SOON;
         while self.acknowledged.load(Relaxed) < target {
@@ -252,7 +285,27 @@ impl Load {
     }
 }
 
-async fn pause(span: Duration) {
+/// Turns at even distances, whatever became of those before: a load that does not slow down with the network.
+#[derive(Clone)]
+struct Pace {
+    begin: tokio::time::Instant,
+    per_second: f64,
+    taken: Arc<AtomicU64>,
+}
+
+impl Pace {
+    fn new(per_second: f64) -> Pace {
+        Pace { begin: tokio::time::Instant::now(), per_second, taken: Arc::default() }
+    }
+
+    /// Waits for the next turn.
+    async fn turn(&self) {
+        let turn = self.taken.fetch_add(1, Relaxed);
+        tokio::time::sleep_until(self.begin + Duration::from_secs_f64(turn as f64 / self.per_second)).await;
+    }
+}
+
+pub(crate) async fn pause(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
@@ -297,6 +350,7 @@ impl Loaded {
         arguments: &LoadArguments,
         consortium: &Consortium,
         processes: &mut [ReplicaProcess],
+        per_second: Option<f64>,
     ) -> anyhow::Result<Loaded> {
         let secrets: &[ClientSecret] = &consortium.clients;
         let accounts: Vec<ClientKey> = secrets.iter().map(ClientSecret::public).collect();
@@ -315,7 +369,7 @@ impl Loaded {
             let receipt = clients[0].submit(Kind::Application, issue.encode()).await?;
             ensure!(receipt.receipt.code == 0, "issuing was refused with code {}", receipt.receipt.code);
         }
-        let load = Load::start(arguments, &clients, &accounts, consortium);
+        let load = Load::start(arguments, &clients, &accounts, consortium, per_second.map(Pace::new));
         load.progress(2000).await?;
         Ok(Loaded { watch, clients, load })
     }
@@ -336,7 +390,7 @@ async fn syncs_with_window_full(
     consortium: &Consortium,
     processes: &mut [ReplicaProcess],
 ) -> anyhow::Result<f64> {
-    let loaded = Loaded::start(arguments, consortium, processes).await?;
+    let loaded = Loaded::start(arguments, consortium, processes, None).await?;
     let first = Reading::take(&loaded.watch, processes).await?;
     pause(Duration::from_secs(5)).await;
     let last = Reading::take(&loaded.watch, processes).await?;
@@ -350,18 +404,21 @@ async fn measure(
     consortium: &Consortium,
     processes: &mut [ReplicaProcess],
     fsyncs_per_block_window_full: f64,
+    [catch_up_at_saturation, catch_up_at_half]: [CatchUp; 2],
 ) -> anyhow::Result<Figures> {
-    let loaded = Loaded::start(arguments, consortium, processes).await?;
+    let loaded = Loaded::start(arguments, consortium, processes, None).await?;
     let stretch = Duration::from_secs(if arguments.quick { 20 } else { arguments.seconds });
     let first = Reading::take(&loaded.watch, processes).await?;
-    pause(stretch / 2).await;
-    let resident_half_way_mib = resident_mib(processes);
-    let disk_half_way_mib = disk_mib(consortium)?;
-    pause(stretch / 2).await;
+    let (mut disk, mut resident_half_way_mib) = (Vec::new(), 0.0);
+    for look in 1..=DISK_LOOKS {
+        pause((first.at + stretch * look / DISK_LOOKS).saturating_duration_since(Instant::now())).await;
+        if look == DISK_LOOKS / 2 {
+            resident_half_way_mib = resident_mib(processes);
+        }
+        disk.push(DiskUse::take(consortium, first.at.elapsed())?);
+    }
     let last = Reading::take(&loaded.watch, processes).await?;
     let resident_at_end_mib = resident_mib(processes);
-    let disk_at_end_mib = disk_mib(consortium)?;
-    let catch_up = catch_up(&loaded.watch, &loaded.load, processes).await?;
     let latencies = loaded.stop().await?;
     let percentile =
         |part: usize| latencies.get(latencies.len() * part / 100).map_or(0.0, |us| *us as f64 / 1000.0);
@@ -395,11 +452,27 @@ async fn measure(
             .collect(),
         resident_half_way_mib,
         resident_at_end_mib,
-        disk_half_way_mib,
-        disk_at_end_mib,
-        catch_up_per_second: catch_up.0,
-        catch_up_ratio: catch_up.1,
+        disk,
+        catch_up_at_saturation,
+        catch_up_at_half,
     })
+}
+
+/// Catch-up at saturation, and at half the rate that was seen there.
+async fn measure_catch_up(
+    arguments: &LoadArguments,
+    consortium: &Consortium,
+    processes: &mut [ReplicaProcess],
+) -> anyhow::Result<[CatchUp; 2]> {
+    let away = Duration::from_secs(arguments.away);
+    let loaded = Loaded::start(arguments, consortium, processes, None).await?;
+    let at_saturation = catch_up::measure(&loaded.watch, &loaded.load, processes, away).await?;
+    loaded.stop().await?;
+    let half = at_saturation.live_before / 2.0;
+    let loaded = Loaded::start(arguments, consortium, processes, Some(half)).await?;
+    let at_half = catch_up::measure(&loaded.watch, &loaded.load, processes, away).await?;
+    loaded.stop().await?;
+    Ok([at_saturation, at_half])
 }
 
 async fn connect(config: ClientConfig) -> anyhow::Result<Client> {
@@ -410,44 +483,5 @@ async fn connect(config: ClientConfig) -> anyhow::Result<Client> {
             Err(error) if Instant::now() > deadline => return Err(error.into()),
             Err(_) => pause(Duration::from_millis(100)).await,
         }
-    }
-}
-
-/// Stops a replica that does not lead, lets the others go on, brings it back, and measures how fast it catches up: heights per
-/// second, and that relative to the live rate.
-async fn catch_up(
-    watch: &Client,
-    load: &Load,
-    processes: &mut [ReplicaProcess],
-) -> anyhow::Result<(f64, f64)> {
-    let leader = watch.status(processes[0].replica()).await?.leader;
-    let victim = processes
-        .iter()
-        .rposition(|process| process.replica() != leader)
-        .context("there is one replica only")?;
-    let observer = processes
-        .iter()
-        .position(|p| p.replica() != processes[victim].replica())
-        .context("one replica only")?;
-    let (behind, ahead) = (processes[victim].replica(), processes[observer].replica());
-    let before = watch.status(behind).await?.executed;
-    processes[victim].kill()?;
-    load.progress(80_000).await?;
-    let ahead_before = watch.status(ahead).await?.executed;
-    processes[victim].restart()?;
-    // Starting and reading its own log are part of it.
-    let restarted = Instant::now();
-    loop {
-        ensure!(restarted.elapsed() < SOON, "the restarted replica did not catch up");
-        // The one ahead is asked first: on busy machines an answer is old when it comes.
-        if let (Ok(fast), Ok(slow)) = (watch.status(ahead).await, watch.status(behind).await)
-            && slow.executed + 2 >= fast.executed
-        {
-            let seconds = restarted.elapsed().as_secs_f64();
-            let live = (fast.executed - ahead_before) as f64 / seconds;
-            let caught_up = (slow.executed - before) as f64 / seconds;
-            return Ok((caught_up, caught_up / live.max(1e-3)));
-        }
-        pause(Duration::from_millis(5)).await;
     }
 }

@@ -16,6 +16,9 @@ pub const OUTPUT: &str = "replica.log";
 /// What a replica says that cannot listen (`net`).
 const PORT_TAKEN: &str = "the port is taken";
 
+/// What a replica says that is about to serve (`quorate::node`).
+const STARTED: &str = ": started replica=";
+
 /// How much of the output an error message quotes, in bytes.
 const LAST_WORDS: u64 = 2000;
 
@@ -171,6 +174,11 @@ impl ReplicaProcess {
     /// Whether it ended because another program has its port: then a new consortium helps.
     pub fn lost_its_port(&mut self) -> bool {
         self.ended().is_some() && self.last_words().contains(PORT_TAKEN)
+    }
+
+    /// How often it has said that it is started and listens; 0 too if what it says was turned down.
+    pub fn starts(&self) -> usize {
+        fs::read_to_string(self.output_path()).map_or(0, |output| output.matches(STARTED).count())
     }
 
     /// The end of its output, for error messages.

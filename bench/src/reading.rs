@@ -5,6 +5,7 @@ use crate::process::ReplicaProcess;
 use anyhow::Context;
 use bft_core::request::StatusReport;
 use client::Client;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -56,7 +57,8 @@ impl Reading {
     }
 }
 
-fn counter(report: &StatusReport, name: &str) -> f64 {
+/// A counter of a replica; 0 if it has none of this name.
+pub fn counter(report: &StatusReport, name: &str) -> f64 {
     let found = report.counters.iter().find(|(other, _)| other == name);
     found.map_or(0.0, |(_, value)| *value as f64)
 }
@@ -71,15 +73,39 @@ pub fn resident_mib(processes: &[ReplicaProcess]) -> f64 {
     most * 4096.0 / f64::from(1 << 20)
 }
 
-/// The largest data directory, in MiB on disk. Files that go while it is read do not count.
-///
-/// # Errors
-/// If one cannot be read.
-pub fn disk_mib(consortium: &Consortium) -> anyhow::Result<f64> {
-    let replicas = 0..consortium.genesis.replicas.len();
-    let sizes = replicas.map(|replica| allocated(&consortium.home(replica).join("data")));
-    let largest = sizes.collect::<anyhow::Result<Vec<u64>>>()?.into_iter().max().unwrap_or(0);
-    Ok(largest as f64 / f64::from(1 << 20))
+/// What the data directory of a replica took up: the log of the one with the largest log, and the state likewise. Files that go
+/// while they are looked at do not count.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct DiskUse {
+    /// Since the beginning of the measurement.
+    pub seconds: f64,
+    /// MiB on disk.
+    pub log_mib: f64,
+    /// MiB on disk.
+    pub state_mib: f64,
+}
+
+impl DiskUse {
+    /// Looks at all of them.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn take(consortium: &Consortium, since: Duration) -> anyhow::Result<DiskUse> {
+        let (mut log, mut state) = (0, 0);
+        for replica in 0..consortium.genesis.replicas.len() {
+            let data = consortium.home(replica).join("data");
+            let of_log = allocated(&data.join("log"))?;
+            log = log.max(of_log);
+            state = state.max(allocated(&data)?.saturating_sub(of_log));
+        }
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        Ok(DiskUse { seconds: since.as_secs_f64(), log_mib: mib(log), state_mib: mib(state) })
+    }
+
+    /// All of it.
+    pub fn sum_mib(&self) -> f64 {
+        self.log_mib + self.state_mib
+    }
 }
 
 /// Bytes that the files under a directory take up.

@@ -7,7 +7,7 @@ use crate::block::Block;
 use crate::codec;
 use crate::committee::Trust;
 use crate::engine::{CheckContext, Message};
-use crate::envelope::{Body, ChainPart, Envelope, Obligations, Rejection, StatePart};
+use crate::envelope::{Body, ChainPart, Envelope, Obligations, Promised, Rejection, StatePart};
 use crate::evidence::{self, Evidence, EvidenceError};
 use crate::genesis::Limits;
 use crate::ledger::CheckpointCertificate;
@@ -137,6 +137,12 @@ impl Edge {
         Ok(Verified::new(evidence))
     }
 
+    /// Whether a promise is one of `replica`.
+    pub fn recognizes(&self, replica: ReplicaId, promised: &Promised) -> bool {
+        self.counts.signatures.fetch_add(1, Relaxed);
+        evidence::is_sealed_by(replica, &promised.statement, &promised.seal, &self.trust)
+    }
+
     /// The same evidence comes from every peer once: what was verified is not verified again.
     fn check_evidence<M: Message>(&self, evidence: &Evidence) -> Result<(), EvidenceError> {
         let name = evidence.digest();
@@ -200,7 +206,11 @@ impl Edge {
                 work.aggregates = aggregates;
                 work.signatures = signatures;
             }
-            Body::Votes | Body::FetchChain(_) => {}
+            Body::Votes | Body::FetchChain(_) | Body::FetchPromises(_) => {}
+            // What is shown there is verified by whoever it is about, if it does not know it.
+            Body::Promises(told) => {
+                work.certificates.extend(checkpoint_obligation(&self.context, &told.stable)?);
+            }
             Body::Forward(payload) => work.items.extend(self.check_payload(payload)?.iter().cloned()),
             Body::Certificate(certificate) => {
                 if certificate.height() <= self.stable.load(Relaxed) {

@@ -12,7 +12,7 @@
 
 use crate::block::{Block, Header};
 use crate::committee::{Committee, StatementDomain};
-use crate::envelope::{Obligations, Rejection, Seal, SealWith, Sealed};
+use crate::envelope::{Obligations, Promised, Rejection, Seal, SealWith, Sealed};
 use crate::evidence::Evidence;
 use crate::genesis::Limits;
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
@@ -40,6 +40,10 @@ pub trait Engine: Sized {
     fn step(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>);
     /// Every promise still in force: written at the head of each new log segment.
     fn records(&self) -> Vec<Self::Record>;
+    /// What it holds of promises that a replica has made, with their seals: at heights above the stable one, and about views. Those
+    /// that count most first: a long list is cut. A replica that starts is shown them, in case that its disk has forgotten.
+    /// Empty where promises carry no seal that proves itself.
+    fn promises_of(&self, replica: ReplicaId) -> Vec<Promised>;
     /// Who leads now, and who next.
     fn led_by(&self) -> Lead;
     /// What it is doing and what it waits for.
@@ -93,6 +97,11 @@ pub trait Record: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Sen
     fn signed(&self, domain: &StatementDomain) -> Vec<Statement>;
     /// The height it is about, for the log's index; 0 where there is none.
     fn height(&self) -> Height;
+    /// Whether a replica with these records in force may have signed a statement about a view, or about a height above its stable
+    /// one. If not, its records are older than what it has signed. True for whatever an honest replica that has just these can
+    /// have signed, be it that later records took the place of those written for it (a vote of a later view, a view or term
+    /// entered since); and for statements that need no record.
+    fn account_for<'a>(records: impl Iterator<Item = &'a Self>, statement: &Statement) -> bool;
 }
 
 /// Streams between replicas, in order of urgency.
@@ -170,6 +179,12 @@ pub enum Input<E: Engine> {
         /// Since when.
         oldest: Option<Time>,
     },
+    /// On change: a certificate above what is executed here is known, so that this replica has to catch up; or no longer. While it
+    /// has to, it waits for itself: that nothing is decided here is nobody's fault, and no reason to leave a view.
+    Behind {
+        /// Whether it has to catch up.
+        behind: bool,
+    },
     /// Answers [`Output::NeedPayload`].
     Payload {
         /// The request's token.
@@ -235,6 +250,7 @@ impl<E: Engine> Input<E> {
                 Input::Message { from, message: Verified::new(Sealed { message: message(inner)?, seal }) }
             }
             Input::Work { oldest } => Input::Work { oldest },
+            Input::Behind { behind } => Input::Behind { behind },
             Input::Payload { token, draft } => Input::Payload { token, draft },
             Input::Blocks { blocks } => Input::Blocks { blocks },
             Input::FetchFailed { blocks } => Input::FetchFailed { blocks },

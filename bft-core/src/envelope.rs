@@ -52,6 +52,26 @@ pub struct CheckpointVote {
     pub share: Share,
 }
 
+/// A promise of a replica as another one holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promised {
+    /// What was signed.
+    pub statement: Statement,
+    /// The seal of whoever signed it.
+    pub seal: Seal,
+}
+
+/// What a replica holds of another one's promises.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promises {
+    /// The question that this answers.
+    pub question: u64,
+    /// The sender's highest certificate: of what is below it holds nothing.
+    pub stable: CheckpointCertificate,
+    /// Promises of whoever asked.
+    pub held: Vec<Promised>,
+}
+
 /// One frame between replicas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound(serialize = "M: Serialize", deserialize = "M: serde::de::DeserializeOwned"))]
@@ -80,8 +100,8 @@ pub enum Body<M> {
     FetchBlocks(Vec<Digest>),
     /// Bodies asked for, as many as fit; and which of them the sender does not have.
     Blocks(Vec<Block>, Vec<Digest>),
-    /// Wanted: the chain from this height on.
-    FetchChain(Height),
+    /// Wanted: the chain.
+    FetchChain(ChainQuestion),
     /// Answers [`Body::FetchChain`].
     Chain(ChainPart),
     /// Wanted: state.
@@ -90,6 +110,20 @@ pub enum Body<M> {
     State(StatePart),
     /// A replica lied: said once to everybody by each replica to which it is new, and again to whom a connection is new.
     Evidence(Box<Evidence>),
+    /// Wanted by a replica that starts: what it has promised. The number comes back with the answer.
+    FetchPromises(u64),
+    /// Answers [`Body::FetchPromises`].
+    Promises(Box<Promises>),
+}
+
+/// What a replica that fell behind asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChainQuestion {
+    /// The chain from this height on, in a few answers.
+    From(Height),
+    /// So many more answers, from where the last one ended. Means nothing to a replica that was not asked before, or that had no
+    /// more to give.
+    More(u8),
 }
 
 /// What a replica that fell far behind asks for.
@@ -166,6 +200,8 @@ impl<M: Message> Body<M> {
             Body::FetchState(_) => "fetch-state",
             Body::State(_) => "state",
             Body::Evidence(_) => "evidence",
+            Body::FetchPromises(_) => "fetch-promises",
+            Body::Promises(_) => "promises",
         }
     }
 
@@ -181,7 +217,9 @@ impl<M: Message> Body<M> {
             | Body::Chain(_)
             | Body::FetchState(_)
             | Body::State(_)
-            | Body::Evidence(_) => Class::Sync,
+            | Body::Evidence(_)
+            | Body::FetchPromises(_)
+            | Body::Promises(_) => Class::Sync,
         }
     }
 
@@ -190,15 +228,18 @@ impl<M: Message> Body<M> {
         match self {
             Body::Engine(sealed) => sealed.message.height(),
             Body::Certificate(certificate) => Some(certificate.height()),
-            Body::FetchChain(from) => Some(*from),
+            Body::FetchChain(ChainQuestion::From(height)) => Some(*height),
             Body::Votes
+            | Body::FetchChain(ChainQuestion::More(_))
             | Body::Forward(_)
             | Body::FetchBlocks(_)
             | Body::Blocks(..)
             | Body::Chain(_)
             | Body::FetchState(_)
             | Body::State(_)
-            | Body::Evidence(_) => None,
+            | Body::Evidence(_)
+            | Body::FetchPromises(_)
+            | Body::Promises(_) => None,
         }
     }
 
@@ -212,12 +253,16 @@ impl<M: Message> Body<M> {
             Body::Chain(part) => usize::from(part.certificate.is_some()),
             Body::State(StatePart::Offer(offer)) => usize::from(offer.is_some()),
             Body::Evidence(_) => 2,
+            Body::Promises(told) => {
+                told.held.len() + told.stable.proof.as_ref().map_or(0, Certificate::authenticators)
+            }
             Body::Votes
             | Body::Forward(_)
             | Body::FetchBlocks(_)
             | Body::Blocks(..)
             | Body::FetchChain(_)
             | Body::FetchState(_)
+            | Body::FetchPromises(_)
             | Body::State(StatePart::Stretch { .. }) => 0,
         }
     }

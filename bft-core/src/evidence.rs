@@ -92,13 +92,23 @@ pub fn contradiction<M: Message>(first: &Statement, second: &Statement) -> Optio
     M::contradiction(first, second)
 }
 
+/// Whether a seal under a statement is that of a replica.
+pub(crate) fn is_sealed_by(replica: ReplicaId, statement: &Statement, seal: &Seal, trust: &Trust) -> bool {
+    let Some(identity) = trust.identities.get(replica.index()) else { return false };
+    match seal {
+        Seal::None => false,
+        Seal::Share(share) => trust.quorum.verify_share(replica, statement, share).is_ok(),
+        Seal::Signature(signature) => trust.quorum.verify_signature(identity, statement, signature).is_ok(),
+    }
+}
+
 /// Whether the accused has signed two statements that contradict each other; gives the name of what they are.
 ///
 /// # Errors
 /// Why it proves nothing.
 pub fn verify<M: Message>(evidence: &Evidence, trust: &Trust) -> Result<&'static str, EvidenceError> {
     let Evidence { accused, first, second } = evidence;
-    let identity = trust.identities.get(accused.index()).ok_or(EvidenceError::Stranger(*accused))?;
+    trust.identities.get(accused.index()).ok_or(EvidenceError::Stranger(*accused))?;
     for (statement, _) in [first, second] {
         let Statement { chain, epoch, protocol, fault_model, .. } = *statement;
         if (StatementDomain { chain, epoch, protocol, fault_model }) != trust.domain {
@@ -110,14 +120,7 @@ pub fn verify<M: Message>(evidence: &Evidence, trust: &Trust) -> Result<&'static
         return Err(EvidenceError::Order);
     }
     for (statement, seal) in [first, second] {
-        let holds = match seal {
-            Seal::None => false,
-            Seal::Share(share) => trust.quorum.verify_share(*accused, statement, share).is_ok(),
-            Seal::Signature(signature) => {
-                trust.quorum.verify_signature(identity, statement, signature).is_ok()
-            }
-        };
-        if !holds {
+        if !is_sealed_by(*accused, statement, seal, trust) {
             return Err(EvidenceError::Seal(statement.digest, *accused));
         }
     }

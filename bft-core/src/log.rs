@@ -77,6 +77,31 @@ pub struct StateBatch {
     pub meta: Bytes,
 }
 
+/// A part of a state that is being fetched, kept so that a restart need not fetch it again. It replaces what is kept of a state of
+/// another height; the next [`StateBatch`] that is not below its height ends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedPart {
+    /// The height of the state.
+    pub height: Height,
+    /// What the host needs to go on: the same for all parts of a state.
+    pub offer: Bytes,
+    /// Where the part begins.
+    pub place: Digest,
+    /// The part.
+    pub stretch: Bytes,
+}
+
+/// What is kept of a state that was being fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchedState {
+    /// The height of the state.
+    pub height: Height,
+    /// See [`FetchedPart`].
+    pub offer: Bytes,
+    /// The parts, in the order of their places.
+    pub stretches: Vec<Bytes>,
+}
+
 /// What the state store held when it was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadedState {

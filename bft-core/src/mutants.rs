@@ -84,6 +84,7 @@ mutants! {
     RefusedWritesStay, "refused-writes-stay", "What a refused transaction wrote stays.";
     RefusalSettles, "refusal-settles", "A receipt that settles nothing takes the place of one that does.";
     ReceiptPath, "receipt-path", "Receipts are proven by the path of another receipt of their block.";
+    ForgottenStays, "forgotten-stays", "What others show a replica of the promises that it has forgotten is ignored.";
     ReleaseUnflushed, "release-unflushed", "The log is cut before the state on disk covers it.";
     StateOfAnyRoot, "state-of-any-root", "State is fetched and installed without a look at the certified root.";
 
@@ -114,6 +115,7 @@ mutants! {
     ChainUnproven, "chain-unproven", "The certificate of a fetched chain need not verify.";
     ChainUnlinked, "chain-unlinked", "The entries of a fetched chain need not link up to their certificate.";
     BlockOfOtherEntry, "block-of-other-entry", "A fetched block need not be the one of its entry.";
+    PromiseUnproven, "promise-unproven", "What others show a replica as its own promise need not have its seal.";
     OfferUnproven, "offer-unproven", "The certificate of an offered state need not verify.";
     StretchUnproven, "stretch-unproven", "A stretch of a fetched state need not verify against its root.";
 }

@@ -8,7 +8,7 @@ use bft_core::engine::{
     CheckContext, Class, Draft, Engine, EngineConfig, Input, Lead, Message, Outbox, Output, Record, Start,
     Status,
 };
-use bft_core::envelope::{Body, Envelope, Obligations, Rejection, Seal, SealWith, Sealed};
+use bft_core::envelope::{Body, Envelope, Obligations, Promised, Rejection, Seal, SealWith, Sealed};
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, RecoverError, Recovered, genesis_state};
 use bft_core::ledger::CheckpointCertificate;
@@ -82,6 +82,9 @@ impl Record for Nothing {
     fn height(&self) -> Height {
         0
     }
+    fn account_for<'a>(_: impl Iterator<Item = &'a Nothing>, _: &Statement) -> bool {
+        true
+    }
 }
 
 impl Alone {
@@ -122,6 +125,10 @@ impl Engine for Alone {
     }
 
     fn records(&self) -> Vec<Nothing> {
+        Vec::new()
+    }
+
+    fn promises_of(&self, _: ReplicaId) -> Vec<Promised> {
         Vec::new()
     }
 
@@ -249,7 +256,7 @@ impl Rig {
             .cloned()
             .collect();
         let mut effects = Vec::new();
-        let recovered = Recovered { state: state.clone(), records, items: later, evidence: Vec::new() };
+        let recovered = Recovered { state: state.clone(), records, items: later, ..Recovered::default() };
         let host = Host::recover(config.clone(), app, recovered, now, &mut effects)?;
         let edge = Edge::new(config.trust.clone(), config.genesis.limits, TransactionVerifier::Zip215);
         let signer = QuorumSigner::Ed25519(IdentitySecret::from_seed([1; 32]));

@@ -1,5 +1,7 @@
 //! The client.
 
+mod direct;
+
 use crate::config::ClientConfig;
 use crate::error::{Attempts, ClientError, SubmitError};
 use crate::exchange::{Exchange, Failed, Verdict};
@@ -8,10 +10,9 @@ use crate::sequences::Sequences;
 use crate::stats::{ClientStats, Counters, count};
 use crate::tally::{Fate, Tally};
 use bft_core::committee::Trust;
-use bft_core::evidence::Evidence;
 use bft_core::machine::StateMachine;
 use bft_core::receipt::{ProvenReceipt, Receipt};
-use bft_core::request::{Advice, Answer, Call, ProvenAnswer, StatusReport};
+use bft_core::request::{Advice, Answer, Call, ProvenAnswer};
 use bft_core::transaction::{Item, Kind, Payload, Transaction};
 use bft_core::types::Height;
 use bytes::Bytes;
@@ -294,55 +295,6 @@ impl Client {
         learn_session(&inner.exchange, &inner.verifier.trust, client, inner.session_patience).await
     }
 
-    /// What one replica says of itself. Not proven. It has [`ClientConfig::answer_timeout`]; no other replica is asked.
-    ///
-    /// # Errors
-    /// Why that replica did not answer.
-    pub async fn status(&self, replica: ReplicaId) -> Result<StatusReport, ClientError> {
-        let chain = self.0.chain;
-        let judge = |answer| match answer {
-            Answer::Status(report) if report.replica == replica && report.chain == chain => Ok(*report),
-            Answer::Status(_) => Err("its answer is not about itself"),
-            _ => Err("it answered another question"),
-        };
-        self.ask_one(replica, Call::Status, judge).await
-    }
-
-    /// The lies that one replica says it can prove. Nothing here has been verified: `bft_core::evidence::verify` does. It has
-    /// [`ClientConfig::answer_timeout`]; no other replica is asked.
-    ///
-    /// # Errors
-    /// Why that replica did not answer.
-    pub async fn evidence(&self, replica: ReplicaId) -> Result<Vec<Evidence>, ClientError> {
-        let judge = |answer| match answer {
-            Answer::Evidence(evidence) => Ok(evidence),
-            _ => Err("it answered another question"),
-        };
-        self.ask_one(replica, Call::Evidence, judge).await
-    }
-
-    async fn ask_one<T>(
-        &self,
-        replica: ReplicaId,
-        call: Call,
-        judge: impl Fn(Answer) -> Result<T, &'static str>,
-    ) -> Result<T, ClientError> {
-        let inner = &*self.0;
-        if !inner.verifier.trust.committee.contains(replica) {
-            return Err(ClientError::NoSuchReplica(replica));
-        }
-        let started = Instant::now();
-        let answer = inner.exchange.ask_one(replica, call).await.map_err(no_answer)?;
-        if let Answer::Refused { sentence, .. } = answer {
-            return Err(ClientError::Refused { sentence, replica });
-        }
-        judge(answer).map_err(|lie| {
-            count(&inner.counters.lies);
-            let last = Attempts([(replica, lie.to_owned())].into());
-            ClientError::NoAnswer { waited: started.elapsed(), last }
-        })
-    }
-
     /// Ends all connections, giving the replicas a moment to notice, for all clones. Requests under way end: a transaction that
     /// was sent, as [`SubmitError::Unknown`].
     pub async fn close(self) {
@@ -352,8 +304,11 @@ impl Client {
     }
 }
 
+/// What is wrong with an answer of another kind.
+const OTHER_QUESTION: &str = "it answered another question";
+
 fn other_question<T>() -> Verdict<T> {
-    Verdict::Lie("it answered another question".into())
+    Verdict::Lie(OTHER_QUESTION.into())
 }
 
 fn no_answer(failed: Failed) -> ClientError {

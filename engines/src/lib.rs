@@ -8,7 +8,7 @@ use bft_core::committee::StatementDomain;
 use bft_core::engine::{
     CheckContext, Class, Engine, EngineConfig, Input, Lead, Message, Outbox, Record, Start, Status,
 };
-use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
+use bft_core::envelope::{Obligations, Promised, Rejection, Seal, SealWith};
 use bft_core::types::{Height, Time};
 use crypto::{ProtocolTag, ReplicaId, Statement};
 use hotstuff::HotStuff;
@@ -83,15 +83,21 @@ macro_rules! with {
     }};
 }
 
+/// The records of one protocol.
+macro_rules! own {
+    ($protocol:ident, $records:expr) => {
+        $records.filter_map(|record| match record {
+            AnyRecord::$protocol(record) => Some(record),
+            _ => None,
+        })
+    };
+}
+
 /// The part of a start that concerns one protocol.
 macro_rules! narrow_start {
     ($protocol:ident, $start:expr) => {{
         let Start { tip, tip_header, stable, records, blocks } = $start;
-        let own = |record| match record {
-            AnyRecord::$protocol(record) => Some(record),
-            _ => None,
-        };
-        Start { tip, tip_header, stable, records: records.into_iter().filter_map(own).collect(), blocks }
+        Start { tip, tip_header, stable, records: own!($protocol, records.into_iter()).collect(), blocks }
     }};
 }
 
@@ -154,6 +160,10 @@ impl Engine for AnyEngine {
             AnyEngine::Pbft(engine) => engine.records().into_iter().map(AnyRecord::Pbft).collect(),
             AnyEngine::HotStuff(engine) => engine.records().into_iter().map(AnyRecord::HotStuff).collect(),
         }
+    }
+
+    fn promises_of(&self, replica: ReplicaId) -> Vec<Promised> {
+        each!(self, AnyEngine, engine => engine.promises_of(replica))
     }
 
     fn led_by(&self) -> Lead {
@@ -231,5 +241,13 @@ impl Record for AnyRecord {
 
     fn height(&self) -> Height {
         each!(self, AnyRecord, record => record.height())
+    }
+
+    fn account_for<'a>(records: impl Iterator<Item = &'a AnyRecord>, statement: &Statement) -> bool {
+        match statement.protocol {
+            ProtocolTag::PBFT => pbft::Record::account_for(own!(Pbft, records), statement),
+            ProtocolTag::HOTSTUFF => hotstuff::Record::account_for(own!(HotStuff, records), statement),
+            _ => true,
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::tree::Tree;
 use bft_core::engine::{
     Engine, EngineConfig, Input, Lead, Outbox, Output, Recipients, Start, Status, WaitsFor,
 };
-use bft_core::envelope::{Seal, Sealed};
+use bft_core::envelope::{Promised, Seal, Sealed};
 use bft_core::types::{Height, Time, View};
 use crypto::{Digest, ReplicaId, Share};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +110,7 @@ impl Engine for HotStuff {
         match input {
             Input::Message { from, message } => self.on_message(now, from, message.into_inner(), out),
             Input::Work { oldest } => self.timing.work = oldest,
+            Input::Behind { behind } => self.timing.behind = behind,
             Input::Payload { token, draft } => self.on_payload(now, token, draft, out),
             Input::Blocks { blocks } => self.on_blocks(now, blocks.into_inner(), out),
             // The resend timer asks again while the block is missing.
@@ -136,6 +137,10 @@ impl Engine for HotStuff {
         let votes = ballots.into_iter().cloned().map(|ballot| Record::Vote(Box::new(ballot)));
         let left = self.left.iter().cloned().map(Box::new).map(Record::Timeout);
         votes.chain(left).collect()
+    }
+
+    fn promises_of(&self, replica: ReplicaId) -> Vec<Promised> {
+        self.held_of(replica)
     }
 
     fn led_by(&self) -> Lead {

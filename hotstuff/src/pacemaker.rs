@@ -55,7 +55,10 @@ impl HotStuff {
 
     pub(crate) fn on_progress_timeout(&mut self, now: Time, out: &mut Out) {
         self.timing.progress = None;
-        if !self.has_left() {
+        if self.timing.behind && !self.has_left() {
+            // Others have committed what waits here: the leader gets another timeout once this replica is with them.
+            self.timing.entered = now;
+        } else if !self.has_left() {
             let view = rules::last_of_tenure(self.view, self.config.limits.tenure_views);
             self.leave(now, view, out);
         }

@@ -1,6 +1,6 @@
 //! What a replica must not forget.
 
-use crate::message::{Node, Qc, Tc, Timeout};
+use crate::message::{Node, Qc, TIMEOUT, Tc, Timeout, VOTE};
 use bft_core::committee::StatementDomain;
 use bft_core::types::{Height, View};
 use crypto::Statement;
@@ -50,5 +50,18 @@ impl bft_core::engine::Record for Record {
             Record::Vote(ballot) => ballot.node.height,
             Record::Timeout(_) => 0,
         }
+    }
+
+    /// The last vote and the last timeout are always in force; of each kind, a later one takes the place of those before.
+    fn account_for<'a>(mut records: impl Iterator<Item = &'a Record>, statement: &Statement) -> bool {
+        let Statement { chain, epoch, protocol, fault_model, .. } = *statement;
+        let domain = StatementDomain { chain, epoch, protocol, fault_model };
+        let later = |record: &Record| match record {
+            // Who votes in a later tenure has nothing left to say about how an earlier one was given up.
+            Record::Vote(ballot) => ballot.node.view > statement.view,
+            Record::Timeout(left) => statement.kind == TIMEOUT && left.timeout.view > statement.view,
+        };
+        ![VOTE, TIMEOUT].contains(&statement.kind)
+            || records.any(|record| record.signed(&domain).contains(statement) || later(record))
     }
 }

@@ -3,9 +3,10 @@
 use crate::engine::{HotStuff, Out, to_one};
 use crate::message::{Message, Node, Proposal, Status};
 use bft_core::engine::Output;
+use bft_core::envelope::{Promised, Seal};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Height, Time};
-use crypto::{Digest, ReplicaId};
+use crypto::{Digest, ReplicaId, Share};
 
 impl HotStuff {
     /// While something waits: as leader, says its proposal again to those who have not voted; else says to the leader how far it is,
@@ -52,6 +53,22 @@ impl HotStuff {
         let ballot = self.ballot.as_ref().filter(|ballot| ballot.node.view == self.view && self.leads())?;
         let block = self.tree.get(&ballot.node.digest())?.body.clone()?;
         Some(Proposal { view: self.view, block, justify: ballot.justify.clone(), tc: ballot.tc.clone() })
+    }
+
+    /// What it holds of a replica's promises: the last votes and timeouts, where this one collects them, and proposals.
+    pub(crate) fn held_of(&self, replica: ReplicaId) -> Vec<Promised> {
+        let domain = self.config.domain;
+        let promised = |statement, share: &Share| Promised { statement, seal: Seal::Share(share.clone()) };
+        let timeout = self.timeouts.get(&replica);
+        let timeout = timeout.map(|(timeout, share)| promised(timeout.statement(&domain), share));
+        let vote = self.votes.get(&replica).filter(|(node, _)| node.height > self.stable);
+        let vote = vote.map(|(node, share)| promised(node.statement(&domain), share));
+        let proposed = self.tree.iter().filter(|(_, known)| self.leader(known.node.view) == replica);
+        let last = proposed
+            .filter_map(|(_, known)| Some((known.node, known.proposed.as_ref()?)))
+            .max_by_key(|(node, _)| node.view)
+            .map(|(node, share)| promised(node.statement(&domain), share));
+        timeout.into_iter().chain(vote).chain(last).collect()
     }
 
     pub(crate) fn on_status(&mut self, from: ReplicaId, status: Status, out: &mut Out) {

@@ -17,6 +17,8 @@ const TIMEOUTS_PER_TENURE: u32 = 4;
 pub(crate) struct Timing {
     /// Since when the oldest pooled transaction waits.
     pub work: Option<Time>,
+    /// Whether this replica has to catch up.
+    pub behind: bool,
     /// When the current tenure began.
     pub entered: Time,
     /// When something was committed last.

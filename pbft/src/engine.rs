@@ -8,7 +8,7 @@ use crate::timing::Timing;
 use bft_core::engine::{
     Engine, EngineConfig, Input, Lead, Outbox, Output, Recipients, Start, Status, WaitsFor,
 };
-use bft_core::envelope::{Seal, Sealed};
+use bft_core::envelope::{Promised, Seal, Sealed};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::{Height, Time, View};
 use crypto::{Digest, ReplicaId, Signature};
@@ -90,6 +90,7 @@ impl Engine for Pbft {
         match input {
             Input::Message { from, message } => self.on_message(now, from, message.into_inner(), out),
             Input::Work { oldest } => self.timing.work = oldest,
+            Input::Behind { behind } => self.timing.behind = behind,
             Input::Payload { token, draft } => self.on_payload(token, draft, out),
             Input::Blocks { blocks } => self.on_blocks(now, blocks.into_inner(), out),
             // The resend timer asks again while the block is missing.
@@ -117,6 +118,10 @@ impl Engine for Pbft {
         let prepared = self.slots.values().filter_map(|slot| slot.prepared.clone()).map(Record::Prepared);
         let begun = self.begun.iter().cloned().map(Record::NewView);
         entered.chain(left).chain(begun).chain(votes).chain(prepared).collect()
+    }
+
+    fn promises_of(&self, replica: ReplicaId) -> Vec<Promised> {
+        self.held_of(replica)
     }
 
     fn led_by(&self) -> Lead {

@@ -50,6 +50,8 @@
 //!   votes above min(executed + window, stable + 2·window).
 //! - *Per-transaction timers*. The timer runs for the oldest transaction that waits, not for any; a leader that starves one client
 //!   is replaced (the host spreads a transaction to all replicas when the leader does not take it).
+//! - *Who has to catch up suspects nobody.* While a checkpoint certificate above its own height is known to a replica, its timer starts
+//!   again instead of ending the view: what it waits for was decided without it. It still joins f+1 others.
 //! - *Retransmission* follows the paper's status messages (4.5.2 of the thesis): while something waits, a replica says how far it
 //!   is, and others send again what it lacks. An idle network is silent.
 

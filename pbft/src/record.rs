@@ -1,6 +1,6 @@
 //! What a replica must not forget.
 
-use crate::message::{COMMIT, NewView, PREPARE, Prepared, ViewChange, Vote};
+use crate::message::{COMMIT, NEW_VIEW, NewView, PREPARE, Prepared, VIEW_CHANGE, ViewChange, Vote};
 use bft_core::committee::StatementDomain;
 use bft_core::types::Height;
 use crypto::{ReplicaId, Signature, Statement};
@@ -59,6 +59,33 @@ impl bft_core::engine::Record for Record {
             Record::Prepare(vote) => vote.height,
             Record::Prepared(prepared) => prepared.vote.height,
             Record::ViewChange(_) | Record::NewView(_) => 0,
+        }
+    }
+
+    /// What [`crate::Message`]'s `contradiction` says of records, from the other end: the record that was written before a statement was
+    /// signed is in force until one of a later view takes its place.
+    fn account_for<'a>(mut records: impl Iterator<Item = &'a Record>, statement: &Statement) -> bool {
+        let Statement { kind, view, height, .. } = *statement;
+        let Statement { chain, epoch, protocol, fault_model, .. } = *statement;
+        let domain = StatementDomain { chain, epoch, protocol, fault_model };
+        let later_vote = |vote: &Vote| vote.height == height && vote.view > view;
+        let same = |record: &Record| record.signed(&domain).contains(statement);
+        match kind {
+            PREPARE => records
+                .any(|record| same(record) || matches!(record, Record::Prepare(vote) if later_vote(vote))),
+            COMMIT => records.any(|record| {
+                same(record) || matches!(record, Record::Prepared(prepared) if later_vote(&prepared.vote))
+            }),
+            // Who enters a view has nothing left to say about how it was left, or begun.
+            VIEW_CHANGE | NEW_VIEW => records.any(|record| {
+                same(record)
+                    || match record {
+                        Record::ViewChange(change) => change.view > view,
+                        Record::NewView(proof) => proof.signature.is_some() && proof.new_view.view >= view,
+                        Record::Prepare(_) | Record::Prepared(_) => false,
+                    }
+            }),
+            _ => true,
         }
     }
 }

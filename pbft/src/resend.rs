@@ -1,8 +1,10 @@
 //! Retransmission: says how far it is, and sends again what others lack (Castro's thesis, section 5.2).
 
 use crate::engine::{Out, Pbft, fetch, to_all, to_one};
-use crate::message::{Message, PrePrepare, Relay, Status};
+use crate::message::{COMMIT, Message, NewView, PREPARE, PrePrepare, Relay, Status, Vote};
+use crate::slot::Early;
 use bft_core::engine::Output;
+use bft_core::envelope::{Promised, Seal};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Height, Time};
 use crypto::{Digest, ReplicaId};
@@ -79,6 +81,32 @@ impl Pbft {
             Some(signature) => to_one(to, Message::Relay(Relay::NewView(new_view, signature)), out),
             None => to_one(to, Message::NewView(new_view), out),
         }
+    }
+
+    /// What it holds of another replica's promises: about views, then votes from the highest height down.
+    pub(crate) fn held_of(&self, replica: ReplicaId) -> Vec<Promised> {
+        let domain = self.config.domain;
+        let leads = |view| self.config.committee.in_turn(view) == replica;
+        let proven = self.proof.iter().chain(&self.begun).flat_map(|proof| &proof.changes);
+        let changes = self.changes.values().chain(proven).filter(|signed| signed.author == replica);
+        let left = changes.map(|signed| (signed.change.statement(&domain), signed.signature));
+        let begun = |new_view: &NewView, signature| {
+            leads(new_view.view).then(|| (new_view.statement(&domain), signature))
+        };
+        let pending = self.pending.values().filter_map(|held| begun(&held.new_view, held.signature));
+        let entered = self.proof.iter().filter_map(|proof| begun(&proof.new_view, proof.signature?));
+        let views = left.chain(entered).chain(pending).map(|(said, by)| (said, Seal::Signature(by)));
+        let votes = self.slots.iter().rev().flat_map(|(height, slot)| {
+            let early = slot.early.as_ref().filter(|early| leads(early.view)).map(Early::cast);
+            let prepares = slot.prepares.get(&replica).cloned().into_iter().chain(early);
+            let commits = slot.commits.get(&replica).cloned();
+            let prepares = prepares.map(|cast| (PREPARE, cast));
+            prepares.chain(commits.map(|cast| (COMMIT, cast))).map(|(kind, cast)| {
+                let vote = Vote { view: cast.view, height: *height, block: cast.block };
+                (vote.statement(kind, &domain), Seal::Share(cast.share))
+            })
+        });
+        views.chain(votes).map(|(statement, seal)| Promised { statement, seal }).collect()
     }
 
     fn send_votes_again(&mut self, now: Time, to: ReplicaId, status: &Status, out: &mut Out) {

@@ -13,6 +13,8 @@ const MOST_DOUBLINGS: u32 = 6;
 pub(crate) struct Timing {
     /// Since when the oldest pooled transaction waits.
     pub work: Option<Time>,
+    /// Whether the host has to catch up with what is certified.
+    pub behind: bool,
     /// When the current view was entered, or asked for.
     pub entered: Time,
     /// Views that failed in a row.
@@ -63,7 +65,10 @@ impl Pbft {
 
     pub(crate) fn on_progress_timeout(&mut self, now: Time, out: &mut Out) {
         self.timing.progress = None;
-        if self.active {
+        if self.active && self.timing.behind {
+            // Others have decided what waits here: the leader gets another timeout once this replica is with them.
+            self.timing.entered = now;
+        } else if self.active {
             self.next_view(now, out);
         }
     }

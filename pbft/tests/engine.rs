@@ -144,6 +144,9 @@ impl Engine for Plain {
     fn records(&self) -> Vec<Record> {
         match *self {}
     }
+    fn promises_of(&self, _: ReplicaId) -> Vec<bft_core::envelope::Promised> {
+        match *self {}
+    }
     fn led_by(&self) -> Lead {
         match *self {}
     }
@@ -709,6 +712,24 @@ fn a_late_new_view_may_plan_what_a_later_view_decided_otherwise() {
     let said = replica.enter(&[signed(0, &without), signed(1, &with), signed(2, &without)]);
     assert_eq!(said.len(), 1, "it enters, and says nothing: {said:?}");
     assert_eq!(replica.engine.led_by(), Lead { view: 1, leader: ReplicaId(1), next: None });
+}
+
+#[test]
+fn who_has_to_catch_up_suspects_nobody_until_it_has() {
+    let mut replica = Replica::new(1);
+    replica.propose(0, 0, &block(1, "a"));
+    replica.step(Input::Behind { behind: true });
+    assert_eq!(replica.time_out(), []);
+    // It still goes where f + 1 others go.
+    let others = [signed(2, &change(1, 0, &[])), signed(3, &change(1, 0, &[]))];
+    replica.step(Input::Behind { behind: false });
+    assert!(matches!(replica.time_out()[..], [Said::Persist { .. }, Said::Send { .. }]));
+    let mut joining = Replica::new(1);
+    joining.step(Input::Behind { behind: true });
+    for signed in others {
+        joining.hear(signed.author.0, Message::ViewChange(signed.change.clone()));
+    }
+    assert_eq!((joining.engine.led_by().view, joining.engine.status().active), (1, false));
 }
 
 // threat 10

@@ -112,6 +112,10 @@ pub struct ReplicaConfig {
     /// that no height reaches keeps all.
     #[serde(default = "default_retain_blocks")]
     pub retain_blocks: u64,
+    /// After an absence, fetch every block that others still have, even where the state would be less to fetch: for a replica
+    /// that keeps the history.
+    #[serde(default)]
+    pub fetch_all_blocks: bool,
     /// Where this replica reaches others, by their number, instead of at their addresses in the genesis. Who they are
     /// does not change: their keys are those of the genesis. A table, so it comes last in the file.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -144,6 +148,7 @@ impl ReplicaConfig {
             segment_bytes: default_segment_bytes(),
             flush_heights: default_flush_heights(),
             retain_blocks: default_retain_blocks(),
+            fetch_all_blocks: false,
             peers: BTreeMap::new(),
         }
     }
@@ -209,7 +214,9 @@ mod tests {
         let path = dir.path().join("replica.toml");
         let plain = ReplicaConfig::new(2);
         let peers = BTreeMap::from([(0, "10.0.0.1:7000".to_owned()), (3, "north.example:7000".to_owned())]);
-        for config in [ReplicaConfig { peers, retain_blocks: 9, ..plain.clone() }, plain] {
+        for config in
+            [ReplicaConfig { peers, retain_blocks: 9, fetch_all_blocks: true, ..plain.clone() }, plain]
+        {
             config.write(&path).unwrap();
             assert_eq!(ReplicaConfig::read(&path).unwrap(), config);
         }

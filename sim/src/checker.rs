@@ -52,6 +52,8 @@ pub struct Checker {
     lives: BTreeMap<ReplicaId, Life>,
     /// What the protocol's own rules have to know.
     said: BTreeMap<ReplicaId, Box<dyn History>>,
+    /// What replicas with old copies said, in any of their lives.
+    told: BTreeMap<(ReplicaId, &'static str, View, Height), Digest>,
     /// Replicas that lost their disk.
     learners: BTreeSet<ReplicaId>,
     /// What honest clients submitted.
@@ -163,6 +165,28 @@ impl Checker {
             );
         }
         Ok(())
+    }
+
+    /// A replica that may be put back to an old copy of its disk sends a frame.
+    ///
+    /// # Errors
+    /// If it contradicts what it sent before.
+    pub fn told(&mut self, replica: ReplicaId, frame: &[u8]) -> Verdict {
+        let Ok(Envelope::<AnyMessage> { body: Body::Engine(sealed), .. }) = codec::decode(frame, usize::MAX)
+        else {
+            return Ok(());
+        };
+        let message = &sealed.message;
+        let word = protocol::message(message).promise().and_then(|promise| promise.word);
+        let Some((kind, view, height, digest)) = word else { return Ok(()) };
+        let before = *self.told.entry((replica, kind, view, height)).or_insert(digest);
+        if before == digest {
+            return Ok(());
+        }
+        broken(
+            "an old copy is noticed before it votes",
+            format!("{replica} sent {message:?}, and {before} before"),
+        )
     }
 
     /// An honest replica has executed a height.

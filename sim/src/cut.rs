@@ -31,22 +31,28 @@ pub struct Cut {
 /// Runs four replicas until they have served clients after the power failure too, and rest. Also gives how many operations that
 /// disk has had.
 pub fn run(cut: &Cut) -> (Outcome, u64) {
-    crypto::remember_digests();
-    let scenario =
-        Scenario { replicas: Some(4), liars: Some(0), faults: Faults::Few, ..Scenario::of_seed(cut.seed) };
-    let mut world = scenario::build(&scenario, &mut Random::new(cut.seed));
-    world.network.set_weather(Weather::CALM);
-    for replica in &mut world.replicas {
-        let local = &mut replica.config.local;
-        (local.segment_bytes, local.flush_heights, local.retain_blocks) = (SEGMENT_BYTES, 2, 0);
-        replica.drive = Drive::new(&replica.config);
-    }
+    let mut world = with_short_segments(cut.seed, 0);
     world.replicas[cut.replica].drive.sectors.fail_at(cut.operation, Fault::Crash);
     let violation = play(&mut world).err();
     world.gather_disk_counts();
     let operations = world.replicas[cut.replica].drive.sectors.operations();
     let tally = scenario::tally(&world);
     (Outcome { audit: world.audit(), tally, violation, beyond: false }, operations)
+}
+
+/// Four honest replicas on a calm network, whose logs have short segments and keep so many blocks.
+pub(crate) fn with_short_segments(seed: u64, retain_blocks: u64) -> World {
+    crypto::remember_digests();
+    let scenario =
+        Scenario { replicas: Some(4), liars: Some(0), faults: Faults::Few, ..Scenario::of_seed(seed) };
+    let mut world = scenario::build(&scenario, &mut Random::new(seed));
+    world.network.set_weather(Weather::CALM);
+    for replica in &mut world.replicas {
+        let local = &mut replica.config.local;
+        (local.segment_bytes, local.flush_heights, local.retain_blocks) = (SEGMENT_BYTES, 2, retain_blocks);
+        replica.drive = Drive::new(&replica.config);
+    }
+    world
 }
 
 fn play(world: &mut World) -> Result<(), Violation> {
@@ -61,6 +67,13 @@ fn play(world: &mut World) -> Result<(), Violation> {
         let what = format!("heights {:?}", world.heights());
         return Err(Violation { rule: "after a power failure the network goes on", what });
     }
+    rest(world)?;
+    world.linearizable()?;
+    world.checker.finished(&world.heights())
+}
+
+/// Ends the load, and waits until all replicas have come to rest.
+pub(crate) fn rest(world: &mut World) -> Result<(), Violation> {
     world.load = false;
     let quiet = |world: &World| {
         world.is_settled()
@@ -71,6 +84,5 @@ fn play(world: &mut World) -> Result<(), Violation> {
         let what = format!("heights {:?}", world.heights());
         return Err(Violation { rule: "without load, replicas come to the same certified height", what });
     }
-    world.linearizable()?;
-    world.checker.finished(&world.heights())
+    Ok(())
 }

@@ -6,7 +6,7 @@
 use crate::random::Random;
 use bft_core::evidence::Evidence;
 use bft_core::host::{ChainBytes, Recovered};
-use bft_core::log::{Height, LoadedState, LogBatch, LogItem, LogKind, StateBatch};
+use bft_core::log::{FetchedPart, FetchedState, Height, LoadedState, LogBatch, LogItem, LogKind, StateBatch};
 use bytes::Bytes;
 use crypto::Digest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,8 @@ pub struct Disk {
     /// Items that survive a crash.
     durable: usize,
     state: Option<LoadedState>,
+    /// What is kept of a state that is being fetched: its height, what is known of it, and its parts.
+    fetched: Option<(Height, Bytes, BTreeMap<Digest, Bytes>)>,
     blocks: BTreeMap<Digest, usize>,
     entries: BTreeMap<Height, usize>,
     certificates: BTreeMap<Height, usize>,
@@ -80,6 +82,7 @@ impl Disk {
 
     /// Applies a state batch: atomic and durable.
     pub fn flush(&mut self, batch: StateBatch) {
+        self.fetched.take_if(|(height, ..)| *height <= batch.height);
         let state = self.state.get_or_insert_default();
         if batch.replace {
             *state = LoadedState::default();
@@ -97,6 +100,27 @@ impl Disk {
         let mut receipts: BTreeMap<Height, Bytes> = state.receipts.drain(..).collect();
         receipts.extend(batch.receipts);
         state.receipts = receipts.into_iter().filter(|(height, _)| *height >= batch.receipts_from).collect();
+    }
+
+    /// Keeps a part of a state that is being fetched.
+    pub fn keep_fetched(&mut self, part: FetchedPart) {
+        let FetchedPart { height, offer, place, stretch } = part;
+        let same = self.fetched.take().filter(|(kept, about, _)| *kept == height && *about == offer);
+        let (.., mut parts) = same.unwrap_or_default();
+        parts.insert(place, stretch);
+        self.fetched = Some((height, offer, parts));
+    }
+
+    /// Whether it has such a part of the same state already, whoever offered it.
+    pub fn holds(&self, part: &FetchedPart) -> bool {
+        let kept = self.fetched.as_ref().filter(|(height, ..)| *height == part.height);
+        kept.is_some_and(|(.., parts)| parts.contains_key(&part.place))
+    }
+
+    /// What a start finds of a state that was being fetched.
+    pub fn fetched(&self) -> Option<FetchedState> {
+        let (height, offer, parts) = self.fetched.clone()?;
+        Some(FetchedState { height, offer, stretches: parts.into_values().collect() })
     }
 
     /// What a copy made now has.
@@ -139,6 +163,7 @@ impl Disk {
             state: self.state.clone(),
             records,
             items: items.cloned().collect(),
+            fetched: self.fetched(),
             ..Recovered::default()
         }
     }

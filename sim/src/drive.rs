@@ -198,7 +198,13 @@ impl Drive {
         let whole = self.account.settle(&records, &items);
         self.running = Some(Running { log, reader, queue: Vec::new(), group: Vec::new(), release: None });
         Ok(Found {
-            recovered: Recovered { state: self.account.state(), records, items, ..Recovered::default() },
+            recovered: Recovered {
+                state: self.account.state(),
+                fetched: self.account.fetched(),
+                records,
+                items,
+                ..Recovered::default()
+            },
             whole,
         })
     }

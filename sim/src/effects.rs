@@ -122,6 +122,7 @@ impl World {
                 let delay = node.flushed_by.since(self.now);
                 self.at(delay, Action::Flushed { replica, life, batch: Box::new(batch) });
             }
+            Effect::KeepFetched(part) => self.fetched(replica, part),
             Effect::Stable { height } => self.replicas[replica.index()].edge.set_stable(height),
             Effect::Release { below } => self.replicas[replica.index()].drive.release(below),
             Effect::Examine(suspicion) if self.ignores(replica, &suspicion) => {}
@@ -130,6 +131,13 @@ impl World {
                 if let Ok(evidence) = proven {
                     self.later(replica, Event::Proven { evidence: Box::new(evidence) });
                 }
+            }
+            Effect::Recognize { shown_by, promised } => {
+                let node = &self.replicas[replica.index()];
+                // A liar, or one of two copies, knows that others have more of it than itself.
+                let looks = node.liar.is_none() && !node.twin;
+                let own = Mutant::PromiseUnproven.is_on() || node.edge.recognizes(node.config.me, &promised);
+                self.later(replica, Event::Recognized { shown_by, promised, own: looks && own });
             }
             Effect::Report(evidence) => {
                 let accused = evidence.accused;
@@ -146,14 +154,19 @@ impl World {
                     what: format!("{replica}: {reason}"),
                 });
             }
-            Effect::Halt { .. } => {
+            Effect::Halt { reason } => {
+                let shown = reason.contains("that its records do not have");
                 let node = &mut self.replicas[replica.index()];
                 node.host = None;
                 if node.amnesiac {
                     // Its operator does what the message says: an empty disk, without a vote.
                     node.drive = Drive::new(&node.config);
                     node.config.may_vote = false;
-                    *self.mishaps.entry("amnesiac replicas stopped by evidence").or_default() += 1;
+                    self.count(if shown {
+                        "old copies noticed"
+                    } else {
+                        "amnesiac replicas stopped by evidence"
+                    });
                 }
             }
         }
@@ -175,6 +188,11 @@ impl World {
         if node.is_honest() {
             for utterance in &utterances {
                 self.checker.sent(from, &utterance.frame)?;
+            }
+        }
+        if self.watches_copies && (node.backup.is_some() || node.amnesiac) {
+            for utterance in &utterances {
+                self.checker.told(from, &utterance.frame)?;
             }
         }
         let me = self.member(from);

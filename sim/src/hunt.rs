@@ -43,6 +43,8 @@ fn ground(mutant: Mutant) -> Option<(Option<Behaviour>, Faults)> {
         | Mutant::StartWithoutPrepared
         | Mutant::StartWithoutViewChanges
         | Mutant::PreparedDropped => (None, Faults::Severe),
+        Mutant::ForgottenStays => (None, Faults::OldCopies),
+        Mutant::PromiseUnproven => (Some(Behaviour::Mutate), Faults::All),
         _ => return None,
     })
 }

@@ -17,6 +17,7 @@ pub mod disk;
 pub mod disk_fault;
 pub mod drive;
 mod effects;
+pub mod endurance;
 pub mod fault;
 mod frames;
 pub mod linear;
@@ -27,6 +28,7 @@ pub mod protocol;
 pub mod random;
 pub mod replica;
 pub mod scenario;
+mod transfer;
 pub mod twins;
 pub mod world;
 

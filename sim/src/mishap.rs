@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::random::Random;
+use crate::transfer::Interruption;
 use crate::world::World;
 use bft_core::types::{ReplicaId, Time};
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub enum Mishap {
     Drift,
     /// A replica loses its disk, and comes back as one that does not vote. Counts among the f.
     LostDisk,
+    /// The same, and a replica that fetches the state crashes again and again before it has all of it.
+    Interruption,
     /// A replica comes back with an older disk, and votes. Counts among the f.
     Amnesia,
     /// Disks fail operations, or have no room: their replicas stop, and go on when they are mended.
@@ -38,6 +41,9 @@ pub enum Faults {
     Few,
     /// Crashes and cut links, and much of one mishap; nobody lies.
     Only(Mishap),
+    /// A good network, in which f replicas come back with older copies of their disks, and nothing else happens but that the others
+    /// do not hear each other for a while. All hear what the f say, so that each must notice it before it contradicts itself.
+    OldCopies,
 }
 
 impl Faults {
@@ -59,6 +65,10 @@ pub fn plan(
     storm: Duration,
     random: &mut Random,
 ) -> (Vec<ReplicaId>, usize) {
+    if faults == Faults::OldCopies {
+        plan_old_copies(world, budget, storm, random);
+        return (Vec::new(), 0);
+    }
     let n = world.replicas.len();
     let all = faults.are_all();
     let any = |random: &mut Random| ReplicaId(random.index(n) as u16);
@@ -87,10 +97,15 @@ pub fn plan(
             replica.clock.set(Time(0), Time(0) + shown);
         }
     }
+    if faults.include(Mishap::Interruption) && (!all || random.per_mille(300)) {
+        world.interruption = Some(Interruption::new(random.between(1, 9)));
+    }
     let mut left: Vec<ReplicaId> =
         world.replicas.iter().filter(|replica| replica.liar.is_none()).map(|r| r.config.me).collect();
     let mut spare = budget;
-    let losses = faults.include(Mishap::LostDisk) || faults.include(Mishap::Amnesia);
+    let losses = faults.include(Mishap::LostDisk)
+        || faults.include(Mishap::Interruption)
+        || faults.include(Mishap::Amnesia);
     for _ in 0..budget {
         if !losses || (all && !random.per_mille(400)) {
             continue;
@@ -105,11 +120,34 @@ pub fn plan(
             world.plan(at, Fault::RestoreBackup(replica));
         } else if amnesia {
             world.plan(at, Fault::LoseTail(replica));
-        } else if faults.include(Mishap::LostDisk) {
+        } else if faults.include(Mishap::LostDisk) || faults.include(Mishap::Interruption) {
             world.plan(at, Fault::LoseDisk(replica));
             let down = random.span(Duration::from_millis(1), Duration::from_millis(1500));
             world.plan(at + down, Fault::Restart(replica));
         }
     }
     (left, spare)
+}
+
+/// Puts `count` replicas back to copies of their disks that were made some time before. Meanwhile links between the others are cut, so
+// that all hear what is said and nothing of it is decided.
+fn plan_old_copies(world: &mut World, count: usize, storm: Duration, random: &mut Random) {
+    world.watches_copies = true;
+    let mut left: Vec<ReplicaId> = world.replicas.iter().map(|replica| replica.config.me).collect();
+    let put_back: Vec<ReplicaId> = (0..count).map(|_| left.swap_remove(random.index(left.len()))).collect();
+    let cut = random.span(Duration::from_millis(1), storm / 2);
+    for (index, replica) in left.iter().enumerate() {
+        let (one, rest) = ([*replica].into(), left[index + 1..].iter().copied().collect());
+        world.plan(cut, Fault::Cut(one, rest, false));
+    }
+    let crashed = cut + random.span(Duration::from_millis(20), storm / 4);
+    // What was said last has arrived by then.
+    let back = crashed + random.span(Duration::from_millis(100), Duration::from_millis(900));
+    for replica in put_back {
+        let copied = random.span(cut / 2, crashed - Duration::from_millis(10));
+        world.plan(copied, Fault::Backup(replica));
+        world.plan(crashed, Fault::Crash(replica));
+        world.plan(back, Fault::RestoreBackup(replica));
+    }
+    world.plan(back + random.span(Duration::ZERO, Duration::from_millis(200)), Fault::Mend);
 }

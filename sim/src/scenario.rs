@@ -137,7 +137,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     world.evidence_is_kept_back = scenario.canary == Some(Canary::EvidenceIsKeptBack);
     world.trace = scenario.trace;
     world.trusts_disks = scenario.canary == Some(Canary::SickDisksCountAsSound);
-    if scenario.faults == Faults::Calm {
+    if matches!(scenario.faults, Faults::Calm | Faults::OldCopies) {
         world.network.set_weather(Weather::CALM);
     } else {
         plan_faults(&mut world, scenario.faults == Faults::Severe, &mut random.fork());
@@ -289,6 +289,7 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
         retain_blocks: if random.per_mille(500) { random.below(6) } else { u64::MAX },
         sync_bytes: 1 << random.between(9, 13),
         sync_rate: 64 << 20,
+        fetch_all_blocks: false,
     };
     let mut replicas: Vec<Replica> = Vec::new();
     for (index, (signer, identity)) in signers.into_iter().zip(identities).enumerate() {
@@ -297,7 +298,7 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
             genesis: Arc::clone(&genesis),
             trust: trust.clone(),
             may_vote: true,
-            local,
+            local: LocalLimits { fetch_all_blocks: index % 4 == 3, ..local },
         };
         let skew_us = random.below(2_000_000) as i64 - MOST_SKEW_US;
         replicas.push(Replica::new(config, signer, identity, Clock::with_skew(skew_us)));
@@ -350,7 +351,7 @@ fn liars(scenario: &Scenario, n: usize, f: usize, random: &mut Random) -> BTreeS
     let wanted = match (scenario.liars, scenario.behaviour, scenario.faults) {
         (Some(liars), _, _) => liars.min(n),
         (None, Some(_), _) => f,
-        (None, None, Faults::Only(_)) => 0,
+        (None, None, Faults::Only(_) | Faults::OldCopies) => 0,
         (None, None, Faults::All | Faults::Severe | Faults::Calm | Faults::Few) => random.index(f + 1),
     };
     let mut liars = BTreeSet::new();

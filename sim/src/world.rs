@@ -10,10 +10,11 @@ use crate::mutants;
 use crate::network::Network;
 use crate::random::Random;
 use crate::replica::{Replica, SimHost};
+use crate::transfer::Interruption;
 use bft_core::envelope::Body;
 use bft_core::evidence::Evidence;
 use bft_core::host::{AggregateJob, CombineJob, Effect, Event, SealJob};
-use bft_core::log::StateBatch;
+use bft_core::log::{FetchedPart, StateBatch};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
@@ -37,6 +38,7 @@ pub(crate) enum Action {
     Combined { replica: ReplicaId, life: u32, job: CombineJob },
     Aggregated { replica: ReplicaId, life: u32, job: AggregateJob },
     Flushed { replica: ReplicaId, life: u32, batch: Box<StateBatch> },
+    Kept { replica: ReplicaId, life: u32, part: Box<FetchedPart> },
     Event { replica: ReplicaId, life: u32, event: Box<Event<AnyEngine>> },
     Tick { replica: ReplicaId, life: u32 },
     Client { client: usize },
@@ -53,6 +55,7 @@ impl Action {
             | Action::Combined { replica, .. }
             | Action::Aggregated { replica, .. }
             | Action::Flushed { replica, .. }
+            | Action::Kept { replica, .. }
             | Action::Event { replica, .. }
             | Action::Tick { replica, .. } => Some(*replica),
             Action::Reply { .. } | Action::Client { .. } | Action::Fault(_) => None,
@@ -99,6 +102,10 @@ pub struct World {
     pub installed: u64,
     /// Lies proven, by accused: at most one of a kind at each replica.
     pub accused: BTreeMap<ReplicaId, u64>,
+    /// Replicas crash while they fetch state.
+    pub interruption: Option<Interruption>,
+    /// Old copies of disks must be noticed before they do harm.
+    pub watches_copies: bool,
     /// Sick disks are taken for sound ones: a canary.
     pub trusts_disks: bool,
     pub(crate) sync_time: (Duration, Duration),
@@ -129,6 +136,8 @@ impl World {
             rejected: 0,
             installed: 0,
             accused: BTreeMap::new(),
+            interruption: None,
+            watches_copies: false,
             trusts_disks: false,
             sync_time: (Duration::from_micros(100), Duration::from_millis(slow)),
         }
@@ -231,6 +240,10 @@ impl World {
                 }
                 self.step(replica, Some(Event::Flushed { height }))
             }
+            Action::Kept { replica, life, part } if self.lives(replica, life) => {
+                self.replicas[replica.index()].drive.account.keep_fetched(*part);
+                Ok(())
+            }
             Action::Event { replica, life, event } if self.lives(replica, life) => {
                 self.step(replica, Some(*event))
             }
@@ -249,6 +262,7 @@ impl World {
             | Action::Combined { .. }
             | Action::Aggregated { .. }
             | Action::Flushed { .. }
+            | Action::Kept { .. }
             | Action::Event { .. }
             | Action::Tick { .. } => Ok(()),
         }

@@ -2,6 +2,7 @@
 //! all of it with everything else.
 
 use sim::cut::{self, Cut};
+use sim::endurance;
 use sim::{Canary, Faults, Mishap, Scenario, Tally, run};
 
 fn count(tally: &Tally, kind: &str) -> u64 {
@@ -78,6 +79,18 @@ fn threat_73_76_f_disks_that_say_nothing_are_noticed_or_borne() {
         "promises lost unnoticed",
     ];
     mishaps(Mishap::SickDisk, &kinds, 0..16);
+}
+
+/// However long replicas run, a log that may let go of blocks stays as large as it was after the first seconds.
+#[test]
+fn the_log_of_a_long_run_does_not_grow() {
+    const LOOKS: usize = 12;
+    let kept = endurance::run(1, LOOKS, 0).unwrap();
+    let (early, late) = kept.log_bytes.split_at(LOOKS / 4);
+    assert!(late.iter().max() <= early.iter().max(), "{kept:?}");
+    // It would have grown: one that keeps all does.
+    let all = endurance::run(1, LOOKS / 4, u64::MAX).unwrap();
+    assert!(all.log_bytes.iter().max() > late.iter().max(), "{all:?} and {kept:?}");
 }
 
 /// The checkers notice what a disk forgets, and what its log notices, if nobody told them that it is sick.

@@ -135,10 +135,30 @@ fn threat_42_80_86_a_lost_disk_comes_back_without_a_vote_and_catches_up() {
     mishaps(Mishap::LostDisk, &["disks lost", "states transferred"], 0..10);
 }
 
+// What was fetched and kept is not fetched again by the next life of a replica.
+#[test]
+fn a_transfer_goes_on_where_a_crash_ended_it() {
+    let total = mishaps(Mishap::Interruption, &["crashes amid a transfer", "states transferred"], 0..16);
+    assert_eq!(count(&total, "parts of a state fetched twice"), 0, "{total:?}");
+}
+
 // threat 79: an old copy of a disk; 22: amnesia of f replicas.
 #[test]
 fn threat_22_79_f_replicas_that_forgot_their_votes_change_nothing() {
     mishaps(Mishap::Amnesia, &["old disks restored", "synced tails lost"], 0..12);
+}
+
+// What others hold of its votes shows a replica that its disk is an old copy, before it says anything to the contrary.
+#[test]
+fn threat_79_an_old_copy_is_noticed_before_it_votes() {
+    let mut total = Tally::default();
+    for seed in 0..16 {
+        let outcome = run(&Scenario { faults: Faults::OldCopies, ..Scenario::of_seed(seed) });
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        total.add(&outcome.tally);
+    }
+    assert!(count(&total, "old copies noticed") > 5, "{total:?}");
+    assert_eq!(count(&total, "lies proven"), 0, "{total:?}");
 }
 
 // threat 4, 5, 6, 8, 31, 68, 82: every field of every message, changed and sealed again; old ones in other views.

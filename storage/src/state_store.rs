@@ -1,20 +1,22 @@
 //! The durable application state: one redb file, one transaction a checkpoint.
 //!
 //! Tables: `state` (key → value), `receipts` (height → receipts of that height), `meta` (`version`: u32, `height`: u64,
-//! both little endian; `meta`: the host's bytes). redb checks its pages against checksums and rolls an unfinished
+//! both little endian; `meta`: the host's bytes; `fetched`: the height of a state that is being fetched, u64, and the host's bytes about
+//! it), `fetched` (place → part of that state). redb checks its pages against checksums and rolls an unfinished
 //! transaction back by itself.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bft_core::log::{Height, LoadedState, StateBatch};
+use bft_core::log::{FetchedPart, FetchedState, Height, LoadedState, StateBatch};
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
 const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 const RECEIPTS: TableDefinition<u64, &[u8]> = TableDefinition::new("receipts");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+const FETCHED: TableDefinition<&[u8], &[u8]> = TableDefinition::new("fetched");
 
 const VERSION: u32 = 1;
 
@@ -155,6 +157,22 @@ impl StateStore {
         self.write(batch).map_err(|e| self.failed(e))
     }
 
+    /// Keeps a part of a state that is being fetched, durable when this returns, in the place of any of another height.
+    ///
+    /// # Errors
+    /// The disk refuses: then the store takes no more.
+    pub fn keep_fetched(&self, part: &FetchedPart) -> Result<(), StateStoreError> {
+        self.write_fetched(part).map_err(|e| self.failed(e))
+    }
+
+    /// What is kept of a state that was being fetched.
+    ///
+    /// # Errors
+    /// The disk refuses, or the content makes no sense.
+    pub fn fetched(&self) -> Result<Option<FetchedState>, StateStoreError> {
+        self.read_fetched().map_err(|e| self.failed(e))
+    }
+
     /// Writes the version into a new store, checks it in an old one.
     fn prepare(&self) -> Result<(), StateStoreError> {
         let found = self.version().map_err(|e| self.failed(e))?;
@@ -171,7 +189,8 @@ impl StateStore {
         let mut write = self.database.begin_write()?;
         write.set_durability(Durability::Immediate)?;
         let found = {
-            // Opening a table creates it, so that readers find all three.
+            // Opening a table creates it, so that readers find all of them.
+            write.open_table(FETCHED)?;
             write.open_table(STATE)?;
             write.open_table(RECEIPTS)?;
             let mut meta = write.open_table(META)?;
@@ -234,8 +253,43 @@ impl StateStore {
             let mut meta = write.open_table(META)?;
             meta.insert("height", batch.height.to_le_bytes().as_slice())?;
             meta.insert("meta", batch.meta.as_ref())?;
+            let fetched =
+                meta.get("fetched")?.map(|about| Ok::<_, redb::Error>(split_height(about.value())?.0));
+            if fetched.transpose()?.is_some_and(|height| height <= batch.height) {
+                meta.remove("fetched")?;
+                write.delete_table(FETCHED)?;
+                write.open_table(FETCHED)?;
+            }
         }
         Ok(write.commit()?)
+    }
+
+    fn write_fetched(&self, part: &FetchedPart) -> Result<(), redb::Error> {
+        let mut write = self.database.begin_write()?;
+        write.set_durability(Durability::Immediate)?;
+        {
+            let about = [&part.height.to_le_bytes(), part.offer.as_ref()].concat();
+            let mut meta = write.open_table(META)?;
+            let other = meta.get("fetched")?.is_some_and(|kept| kept.value() != about);
+            if other {
+                write.delete_table(FETCHED)?;
+            }
+            meta.insert("fetched", about.as_slice())?;
+            write.open_table(FETCHED)?.insert(part.place.0.as_slice(), part.stretch.as_ref())?;
+        }
+        Ok(write.commit()?)
+    }
+
+    fn read_fetched(&self) -> Result<Option<FetchedState>, redb::Error> {
+        let read = self.database.begin_read()?;
+        let meta = read.open_table(META)?;
+        let Some(about) = meta.get("fetched")? else { return Ok(None) };
+        let (height, offer) = split_height(about.value())?;
+        let mut stretches = Vec::new();
+        for pair in read.open_table(FETCHED)?.iter()? {
+            stretches.push(Bytes::copy_from_slice(pair?.1.value()));
+        }
+        Ok(Some(FetchedState { height, offer: Bytes::copy_from_slice(offer), stretches }))
     }
 
     fn failed(&self, error: redb::Error) -> StateStoreError {
@@ -262,6 +316,12 @@ fn open_checked(path: &Path) -> Result<Database, StateStoreError> {
             reason: "redb panicked while it read the file".into(),
         }),
     }
+}
+
+/// A height and what follows it.
+fn split_height(bytes: &[u8]) -> Result<(Height, &[u8]), redb::Error> {
+    let (height, rest) = bytes.split_at_checked(8).unwrap_or_default();
+    Ok((u64::from_le_bytes(number(height)?), rest))
 }
 
 fn number<const N: usize>(bytes: &[u8]) -> Result<[u8; N], redb::Error> {

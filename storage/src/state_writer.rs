@@ -2,14 +2,14 @@
 
 use std::thread::JoinHandle;
 
-use bft_core::log::{Height, StateBatch};
+use bft_core::log::{FetchedPart, Height, StateBatch};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::queue::{QueueError, WriterStopped};
 use crate::state_store::{StateStore, StateStoreError};
 
-/// How many batches may wait. One is a checkpoint's worth of state: more than a few mean the disk cannot keep up.
-const QUEUE_BATCHES: usize = 4;
+/// How many batches and parts may wait. A batch is a checkpoint's worth of state: more than a few mean the disk cannot keep up.
+const QUEUE: usize = 4;
 
 /// What the state writer reports.
 #[derive(Clone, Debug)]
@@ -23,6 +23,13 @@ pub enum StateEvent {
     Failed(StateStoreError),
 }
 
+/// What the thread is given.
+#[derive(Debug)]
+enum Work {
+    Batch(StateBatch),
+    Part(FetchedPart),
+}
+
 /// The state store's thread and the queue to it.
 ///
 /// A batch must be handed over only once the log is durable through its `log_sequence` (the shell knows from
@@ -32,7 +39,7 @@ pub enum StateEvent {
 /// waits.
 #[derive(Debug)]
 pub struct StateWriter {
-    batches: Sender<StateBatch>,
+    batches: Sender<Work>,
     thread: JoinHandle<Result<(), StateStoreError>>,
 }
 
@@ -45,7 +52,7 @@ impl StateWriter {
         store: StateStore,
         notify: impl FnMut(StateEvent) + Send + 'static,
     ) -> Result<StateWriter, StateStoreError> {
-        let (batches, queue) = crossbeam_channel::bounded(QUEUE_BATCHES);
+        let (batches, queue) = crossbeam_channel::bounded(QUEUE);
         let thread = std::thread::Builder::new()
             .name("quorate-state".into())
             .spawn(move || run(&store, queue, notify))
@@ -60,7 +67,7 @@ impl StateWriter {
     /// # Errors
     /// The writer has stopped.
     pub fn commit(&self, batch: StateBatch) -> Result<(), WriterStopped> {
-        self.batches.send(batch).map_err(|_| WriterStopped)
+        self.batches.send(Work::Batch(batch)).map_err(|_| WriterStopped)
     }
 
     /// Queues a batch unless four are queued.
@@ -68,10 +75,21 @@ impl StateWriter {
     /// # Errors
     /// The queue is full, or the writer has stopped.
     pub fn try_commit(&self, batch: StateBatch) -> Result<(), QueueError<StateBatch>> {
-        self.batches.try_send(batch).map_err(|error| match error {
-            TrySendError::Full(batch) => QueueError::Full(batch),
-            TrySendError::Disconnected(_) => WriterStopped.into(),
+        self.batches.try_send(Work::Batch(batch)).map_err(|error| match error {
+            TrySendError::Full(Work::Batch(batch)) => QueueError::Full(batch),
+            TrySendError::Full(Work::Part(_)) | TrySendError::Disconnected(_) => WriterStopped.into(),
         })
+    }
+
+    /// Queues a part of a state that is being fetched, unless the queue is full: then it is not kept. Reported by nothing.
+    ///
+    /// # Errors
+    /// The writer has stopped.
+    pub fn keep(&self, part: FetchedPart) -> Result<(), WriterStopped> {
+        match self.batches.try_send(Work::Part(part)) {
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+            Err(TrySendError::Disconnected(_)) => Err(WriterStopped),
+        }
     }
 
     /// Finishes what is queued and waits for the thread.
@@ -86,18 +104,24 @@ impl StateWriter {
 
 fn run(
     store: &StateStore,
-    queue: Receiver<StateBatch>,
+    queue: Receiver<Work>,
     mut notify: impl FnMut(StateEvent),
 ) -> Result<(), StateStoreError> {
-    for batch in &queue {
-        if let Err(error) = store.commit(&batch) {
+    for work in &queue {
+        let (result, height) = match work {
+            Work::Batch(batch) => (store.commit(&batch), Some(batch.height)),
+            Work::Part(part) => (store.keep_fetched(&part), None),
+        };
+        if let Err(error) = result {
             tracing::error!(%error, "the state store has stopped");
             // Nobody who has heard of it can queue anything more.
             drop(queue);
             notify(StateEvent::Failed(error.clone()));
             return Err(error);
         }
-        notify(StateEvent::Flushed { height: batch.height });
+        if let Some(height) = height {
+            notify(StateEvent::Flushed { height });
+        }
     }
     Ok(())
 }

@@ -110,6 +110,26 @@ pub struct Counts {
     pub passed: u64,
     /// Datagrams lost, for whatever reason.
     pub lost: u64,
+    /// Datagrams that were held back so that later ones overtake them.
+    pub reordered: u64,
+    /// Datagrams that were sent twice.
+    pub doubled: u64,
+    /// Datagrams that took longer than a calm link has them take.
+    pub delayed: u64,
+}
+
+impl Counts {
+    /// Both together.
+    pub fn and(self, other: Counts) -> Counts {
+        Counts {
+            taken: self.taken + other.taken,
+            passed: self.passed + other.passed,
+            lost: self.lost + other.lost,
+            reordered: self.reordered + other.reordered,
+            doubled: self.doubled + other.doubled,
+            delayed: self.delayed + other.delayed,
+        }
+    }
 }
 
 /// One direction of a link. Pure: it is told the time, and says what is due.
@@ -170,6 +190,7 @@ impl Channel {
         }
         self.send(now, datagram);
         if self.dice.chance(duplicates) {
+            self.counts.doubled += 1;
             self.send(now, datagram);
         }
     }
@@ -185,6 +206,7 @@ impl Channel {
         let mut due = through + delay + jitter.mul_f64(times);
         if self.dice.chance(reordered) {
             due += HELD_BACK;
+            self.counts.reordered += 1;
         } else {
             due = self.latest.map_or(due, |latest| due.max(latest));
             self.latest = Some(due);
@@ -193,6 +215,7 @@ impl Channel {
             self.counts.lost += 1;
             return;
         }
+        self.counts.delayed += u64::from(due > now);
         self.bytes += datagram.len();
         self.under_way.insert((due, self.next), datagram.to_vec());
         self.next += 1;
@@ -305,13 +328,7 @@ impl Mesh {
 
     /// What all have done.
     pub fn counts(&self) -> Counts {
-        self.channels.values().map(|shared| shared.lock().counts()).fold(Counts::default(), |sum, one| {
-            Counts {
-                taken: sum.taken + one.taken,
-                passed: sum.passed + one.passed,
-                lost: sum.lost + one.lost,
-            }
-        })
+        self.channels.values().map(|shared| shared.lock().counts()).fold(Counts::default(), Counts::and)
     }
 }
 
@@ -422,7 +439,10 @@ mod tests {
         channel.set(Conditions::default());
         channel.accept(begin + 100 * MS, b"after");
         assert_eq!(channel.due(begin + 200 * MS), Some(b"after".to_vec()));
-        assert_eq!(channel.counts(), Counts { taken: 3, passed: 1, lost: 2 });
+        assert_eq!(
+            channel.counts(),
+            Counts { taken: 3, passed: 1, lost: 2, delayed: 1, ..Counts::default() }
+        );
     }
 
     #[test]

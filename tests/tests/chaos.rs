@@ -3,8 +3,8 @@
 use crypto::Scheme;
 use std::time::Duration;
 use tests::chaos::schedule::{Direction, Episode, Fault, Schedule, Strike, Target};
-use tests::chaos::{Plan, SmallDisk, run};
-use tests::proxy::Conditions;
+use tests::chaos::{Figures, Plan, SmallDisk, run};
+use tests::proxy::{Conditions, Counts};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_replica");
 
@@ -43,7 +43,25 @@ async fn what_was_promised_holds_through_faults_of_every_kind() {
             strikes: vec![strike(3, Fault::Rollback, 100, 2000), strike(3, Fault::Twin, 3000, 5000)],
         },
     ];
-    holds_through(None, episodes).await;
+    let figures = holds_through(None, episodes).await;
+    let done: Vec<(&str, u64)> = figures.deeds.into_iter().collect();
+    // Old data take two more kills, and a twin one, besides its own end.
+    let twin_was_killed = done.contains(&("SIGKILL", 5));
+    let kills = if twin_was_killed { 5 } else { 4 };
+    let all = [
+        ("SIGKILL", kills),
+        ("SIGSTOP", 1),
+        ("cut links", 1),
+        ("old data restored", 1),
+        ("second process", 1),
+        ("twin", 1),
+    ];
+    assert_eq!(done, all);
+    let Counts { lost, reordered, doubled, delayed, .. } = figures.datagrams;
+    assert!([lost, reordered, doubled, delayed].iter().all(|count| *count > 0), "{:?}", figures.datagrams);
+    // Before and after each of four episodes, at the end, and after all were stopped and started.
+    assert_eq!(figures.same_roots, 7);
+    assert_eq!(figures.found + figures.not_kept, 4 * figures.acknowledged);
 }
 
 /// Needs a file system that can be filled, and so the right to mount one.
@@ -55,17 +73,18 @@ async fn threat_77_a_replica_without_room_stops_in_order_and_goes_on_with_room()
     }
     let weather = Conditions::default();
     let strikes = vec![strike(3, Fault::DiskFull { left: 100_000 }, 500, 1000)];
-    holds_through(Some(3), vec![Episode { weather, strikes }]).await;
+    let figures = holds_through(Some(3), vec![Episode { weather, strikes }]).await;
+    assert_eq!(figures.deeds.get("full disk"), Some(&1));
 }
 
-async fn holds_through(small_disk: Option<usize>, episodes: Vec<Episode>) {
+async fn holds_through(small_disk: Option<usize>, episodes: Vec<Episode>) -> Figures {
     let schedule =
         Schedule { replicas: 4, scheme: Scheme::Ed25519, view_timeout_ms: 500, small_disk, episodes };
     let dir = tempfile::tempdir().unwrap();
     let plan =
         Plan { seed: 1, schedule, program: PROGRAM.into(), dir: dir.path().join("run"), verbose: true };
     match run(&plan).await {
-        Ok(figures) => println!("{figures:?}"),
+        Ok(figures) => figures,
         Err(error) => panic!("{error:#}\n{}\nkept: {}", plan.schedule, dir.keep().display()),
     }
 }

@@ -9,9 +9,10 @@ use engines::AnyMessage;
 use net::{ConnectionId, Frame, Handler, Hello, Member, NetConfig, Roster};
 use pbft::{Message, Vote};
 use quorate::home::Home;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tests::{Network, run, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_replica");
@@ -30,8 +31,27 @@ impl Handler for Deaf {
     fn client_closed(&self, _: ConnectionId) {}
 }
 
+/// Remembers who has shown promises of whoever asked.
+#[derive(Default)]
+struct Reminded(Mutex<BTreeSet<ReplicaId>>);
+
+impl Handler for Reminded {
+    fn frame(&self, from: ReplicaId, _: net::Class, frame: Frame) {
+        let envelope = codec::decode::<Envelope<AnyMessage>>(&frame.into_parts().0, usize::MAX);
+        if envelope
+            .is_ok_and(|envelope| matches!(envelope.body, Body::Promises(told) if !told.held.is_empty()))
+        {
+            self.0.lock().unwrap().insert(from);
+        }
+    }
+    fn connected(&self, _: ReplicaId) {}
+    fn disconnected(&self, _: ReplicaId) {}
+    fn client_frame(&self, _: ConnectionId, _: Frame) {}
+    fn client_closed(&self, _: ConnectionId) {}
+}
+
 /// The network's transport, under the keys of the liar.
-fn speak_as_liar(network: &Network) -> net::Network {
+fn speak_as_liar(network: &Network, handler: Arc<impl Handler>) -> net::Network {
     let genesis = &network.consortium.genesis;
     let domain = genesis.trust().unwrap().domain;
     let identity = keystore::read_identity(&Home::new(network.consortium.home(LIAR)).identity_key()).unwrap();
@@ -54,7 +74,7 @@ fn speak_as_liar(network: &Network) -> net::Network {
         bound = net::Network::bind(config).ok();
         bound.is_some()
     });
-    bound.unwrap().start(Arc::new(Deaf), &tokio::runtime::Handle::current()).unwrap()
+    bound.unwrap().start(handler, &tokio::runtime::Handle::current()).unwrap()
 }
 
 /// A commit that the liar sealed.
@@ -86,7 +106,7 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
     let home = Home::new(network.consortium.home(LIAR));
     let keys = network.consortium.genesis.threshold.as_ref().unwrap();
     let share = keystore::read_threshold(&home.threshold_key(), FIRST_EPOCH, keys).unwrap();
-    let liar = speak_as_liar(&network);
+    let liar = speak_as_liar(&network, Arc::new(Deaf));
     until("the others have dialled", || liar.peers().iter().all(|peer| peer.connected));
     // Only replica 0 gets to see it; what it hears first is said twice, which proves nothing.
     for block in [1, 1, 2] {
@@ -121,7 +141,8 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
         until("the accused stops", || network.replicas[LIAR].ended().is_some());
         let said = network.replicas[LIAR].last_words();
         assert!(
-            said.contains("has signed two statements") && said.contains("start on an empty one"),
+            // What was shown first: the lies, or one of them alone, which its records do not have.
+            said.contains("this replica has signed") && said.contains("start on an empty one"),
             "{said}"
         );
         network.replicas[LIAR].kill().unwrap();
@@ -145,4 +166,42 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
     fs::write(&forged, &content[..content.len() / 2]).unwrap();
     ask(&["--verify", &text(&forged)]).complains(1, &["half-written", "quorate evidence --save"]);
     ask(&["--verify", "nowhere.json"]).complains(1, &["nowhere.json", "No such file"]);
+}
+
+// A replica's data are older than what was said with its key: it is told so when it starts, and does not wait until it contradicts itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_79_data_older_than_a_vote_are_noticed_at_the_start() {
+    let mut network = Network::start(PROGRAM, Scheme::Threshold).await;
+    network.replicas[LIAR].kill().unwrap();
+    let home = Home::new(network.consortium.home(LIAR));
+    let keys = network.consortium.genesis.threshold.as_ref().unwrap();
+    let share = keystore::read_threshold(&home.threshold_key(), FIRST_EPOCH, keys).unwrap();
+    let reminded = Arc::new(Reminded::default());
+    let voter = speak_as_liar(&network, Arc::clone(&reminded));
+    until("the others have dialled", || voter.peers().iter().all(|peer| peer.connected));
+    for peer in 0..3 {
+        let _ = voter.send(ReplicaId(peer), net::Class::Vote, commit(&network, &share, 1));
+    }
+    let question =
+        Envelope::<AnyMessage> { epoch: FIRST_EPOCH, votes: Vec::new(), body: Body::FetchPromises(7) };
+    let question = Bytes::from(codec::encode(&question));
+    until("all remember it", || {
+        for peer in 0..3 {
+            let _ = voter.send(ReplicaId(peer), net::Class::Sync, question.clone());
+        }
+        reminded.0.lock().unwrap().len() == 3
+    });
+    voter.shutdown().await;
+    network.replicas[LIAR].restart().unwrap();
+    until("the replica stops", || network.replicas[LIAR].ended().is_some());
+    let said = network.replicas[LIAR].last_words();
+    assert!(said.contains("a statement that its records do not have (kind 17, view 0, height 5)"), "{said}");
+    assert!(said.contains("move the data directory away and start on an empty one"), "{said}");
+    network.replicas[LIAR].kill().unwrap();
+
+    fs::rename(home.path().join("data"), home.path().join("old-data")).unwrap();
+    network.replicas[LIAR].restart().unwrap();
+    let genesis = text(&network.consortium.genesis_path());
+    let follows = || run(PROGRAM, ["status", "--genesis", &genesis]).out.contains("follows, does not vote");
+    until("it follows without a vote", follows);
 }

@@ -2,7 +2,7 @@
 
 use super::accounting::{Direction, Sort, Traffic};
 use super::pool::Refused;
-use super::serving::{CHAIN_ANSWERS, Question};
+use super::serving::Question;
 use super::{ChainBytes, Effect, Host};
 use crate::block::Block;
 use crate::codec;
@@ -70,10 +70,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Body::Certificate(certificate) => self.on_certificate(now.time, &certificate, effects),
             Body::FetchBlocks(blocks) => self.serving.ask(from, Question::Blocks(blocks)),
             Body::Blocks(blocks, missing) => self.on_blocks(now.time, from, blocks, &missing, effects),
-            Body::FetchChain(height) => self.serving.ask(from, Question::Chain(height, CHAIN_ANSWERS)),
+            Body::FetchChain(question) => self.serving.ask_chain(from, question),
             Body::FetchState(question) => self.serving.ask(from, Question::State(question)),
             Body::State(part) => self.on_state(now.time, from, part, effects),
             Body::Chain(part) => self.on_chain(now.time, from, part, effects),
+            Body::FetchPromises(question) => self.serving.ask(from, Question::Promises(question)),
+            Body::Promises(told) => self.on_promises(now.time, from, *told, effects),
             Body::Evidence(evidence) => self.on_evidence(Verified::new(*evidence), effects),
         }
     }
@@ -180,13 +182,23 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if self.chain_sync.target(tip.height).is_none() {
             return;
         }
-        let others: Vec<ReplicaId> =
-            self.others().filter(|replica| self.connected.contains(replica)).collect();
+        let others = self.chain_sources();
         let end = self.chain_sync.end(&tip).height;
-        if let Some(peer) = self.chain_sync.ask(now, end, self.config.local.sync_bytes, &others) {
-            tracing::debug!(%peer, from = end + 1, "asking for the chain");
-            self.send(&[peer], Body::FetchChain(end + 1), effects);
+        if let Some((peer, question)) = self.chain_sync.ask(now, end, self.config.local.sync_bytes, &others) {
+            tracing::debug!(%peer, ?question, "asking for the chain");
+            self.send(&[peer], Body::FetchChain(question), effects);
         }
+    }
+
+    /// Whom to ask for the chain, in this order: the leader, who has most to do, last; and each replica begins with another one.
+    fn chain_sources(&self) -> Vec<ReplicaId> {
+        let mut sources: Vec<ReplicaId> =
+            self.others().filter(|replica| self.connected.contains(replica)).collect();
+        let first = self.config.me.index() % sources.len().max(1);
+        sources.rotate_left(first);
+        let leader = self.engine.led_by().leader;
+        sources.sort_by_key(|replica| *replica == leader);
+        sources
     }
 
     /// Answers replicas that catch up, as far as their rates allow.
@@ -200,6 +212,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 Question::Blocks(blocks) => effects.push(Effect::ReadBlocks { to, blocks }),
                 Question::Chain(from, _) => {
                     effects.push(Effect::ReadChain { to, from, max_bytes, max_entries });
+                }
+                Question::Promises(question) => {
+                    let bytes = self.serve_promises(to, question, effects);
+                    self.serving.served(now, to, bytes, None);
                 }
                 Question::State(question) => {
                     let bytes = self.serve_state(now, to, &question, effects);
@@ -231,6 +247,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let through = part.blocks.last().map(|block| block.header.height);
         self.serving.served(now, to, chain.blocks.iter().map(Bytes::len).sum(), through);
         self.send(&[to], Body::Chain(part), effects);
+        // The next answer can be read while this one is on its way.
+        self.serve(now, effects);
     }
 
     pub(super) fn serve_blocks(

@@ -16,11 +16,13 @@ mod directory;
 mod execution;
 mod frames;
 mod jobs;
+mod log_tail;
 mod outputs;
 mod pool;
 mod progress;
 mod promises;
 mod proposing;
+mod recall;
 mod recovery;
 mod report;
 mod serving;
@@ -36,11 +38,11 @@ pub use recovery::{RecoverError, Recovered};
 use crate::block::Block;
 use crate::committee::Trust;
 use crate::engine::{Class, Engine, Input, Lead, Outbox};
-use crate::envelope::{Envelope, Seal, Sealed};
+use crate::envelope::{Envelope, Promised, Seal, Sealed};
 use crate::evidence::Evidence;
 use crate::genesis::Genesis;
 use crate::ledger::CheckpointCertificate;
-use crate::log::{LogBatch, LogItem, LogKind, StateBatch};
+use crate::log::{FetchedPart, LogBatch, StateBatch};
 use crate::machine::StateMachine;
 use crate::request::Request;
 use crate::transaction::Item;
@@ -53,13 +55,14 @@ use checkpoint::Checkpoints;
 use clients::Clients;
 use crypto::{Aggregate, Certificate, Digest, ReplicaId, Statement};
 use execution::Ledger;
+use log_tail::{Flushing, LogTail};
 use pool::Pool;
 use promises::Promises;
 use proposing::Wanted;
+use recall::Recall;
 use serving::Serving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 use sync::{BlockFetch, ChainSync};
 use transfer::{Snapshots, StateSync};
 
@@ -135,6 +138,15 @@ pub enum Event<E: Engine> {
         /// The evidence.
         evidence: Box<Verified<Evidence>>,
     },
+    /// Answers [`Effect::Recognize`].
+    Recognized {
+        /// Who showed it.
+        shown_by: ReplicaId,
+        /// The promise.
+        promised: Box<Promised>,
+        /// Whether it is this replica's own.
+        own: bool,
+    },
     /// A replica is connected (again).
     Connected {
         /// Which.
@@ -205,6 +217,8 @@ pub enum Effect {
     },
     /// Write the state, atomically, and report [`Event::Flushed`]. The log is durable far enough.
     Flush(StateBatch),
+    /// Keep a part of a state that is being fetched; best effort, nothing waits for it. What does not fit is dropped.
+    KeepFetched(FetchedPart),
     /// Blocks below this height may be removed from the log.
     Release {
         /// The height.
@@ -217,6 +231,13 @@ pub enum Effect {
     },
     /// Verify the seals of what may be evidence, and report [`Event::Proven`] if they hold.
     Examine(Box<Evidence>),
+    /// Verify whether a promise is this replica's own, and report [`Event::Recognized`].
+    Recognize {
+        /// Who shows it.
+        shown_by: ReplicaId,
+        /// The promise.
+        promised: Box<Promised>,
+    },
     /// A replica was caught lying: keep this on disk. It is verified, and the first of its kind against this replica.
     Report(Box<Evidence>),
     /// This replica must not go on. The sentence says why and what to do.
@@ -252,6 +273,8 @@ pub struct LocalLimits {
     pub flush_heights: u64,
     /// Blocks this far below the stable height are kept for others.
     pub retain_blocks: u64,
+    /// Whether it fetches all blocks that others still have, even where the state would be less to fetch.
+    pub fetch_all_blocks: bool,
     /// Bytes of blocks in one answer to a replica that catches up.
     pub sync_bytes: usize,
     /// Bytes a second for each replica that catches up.
@@ -265,6 +288,7 @@ impl Default for LocalLimits {
             segment_bytes: 48 << 20,
             flush_heights: 64,
             retain_blocks: 1000,
+            fetch_all_blocks: false,
             sync_bytes: 2 << 20,
             sync_rate: 64 << 20,
         }
@@ -287,6 +311,7 @@ pub struct Host<E: Engine, A> {
     pool: Pool,
     clients: Clients,
     promises: Promises<Promise<E::Message>>,
+    recall: Recall<E::Record>,
     checkpoints: Checkpoints,
     chain_sync: ChainSync,
     block_fetch: BlockFetch,
@@ -314,6 +339,8 @@ pub struct Host<E: Engine, A> {
     /// When this replica last proposed a block that asks for a certificate.
     flagged_at: Time,
     work: Option<Time>,
+    /// Whether the engine was told that this replica has to catch up.
+    behind: bool,
     executed_at: Time,
     totals: Totals,
     log: LogTail,
@@ -330,63 +357,6 @@ pub struct Totals {
     pub transactions: u64,
     /// Bytes of their payloads.
     pub payload_bytes: u64,
-}
-
-/// Items waiting for the next batch, and where the log stands.
-#[derive(Debug, Default)]
-struct LogTail {
-    items: Vec<LogItem>,
-    /// Whether a promise or a body is among them; entries and certificates can wait for the next of these.
-    urgent: bool,
-    /// When items that are not urgent have waited long enough.
-    lazy_until: Option<Time>,
-    /// Sequence of the last batch handed out.
-    sequence: u64,
-    durable: u64,
-    segment_bytes: usize,
-}
-
-/// How long entries and certificates wait for something urgent to be written with, so that they cost no sync of their own.
-const LAZY_WAIT: Duration = Duration::from_millis(50);
-
-impl LogTail {
-    fn push(&mut self, item: LogItem) {
-        self.urgent |= match item.kind {
-            LogKind::Record | LogKind::Block | LogKind::Mark => true,
-            LogKind::Entry | LogKind::Certificate => false,
-        };
-        self.items.push(item);
-    }
-
-    /// The sequence that covers every promise and body so far.
-    fn covering_promises(&self) -> u64 {
-        if self.urgent { self.sequence + 1 } else { self.sequence }
-    }
-
-    /// The sequence that covers everything so far.
-    fn covering(&self) -> u64 {
-        if self.items.is_empty() { self.sequence } else { self.sequence + 1 }
-    }
-}
-
-/// State on its way to disk.
-#[derive(Debug, Default)]
-struct Flushing {
-    /// Waits for a certificate and for the log.
-    waiting: Option<StateBatch>,
-    /// How many are at the state store.
-    handed_out: usize,
-    /// On disk.
-    height: Height,
-    /// The checkpoint of a fetched state that is on its way. Until it is on disk the engine does not hear of it: a crash would
-    /// bring back the older state, under promises beyond its reach.
-    installed: Option<CheckpointCertificate>,
-}
-
-impl Flushing {
-    fn is_busy(&self) -> bool {
-        self.waiting.is_some() || self.handed_out > 0
-    }
 }
 
 impl<E: Engine, A: StateMachine> Host<E, A> {
@@ -411,7 +381,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Event::BlocksRead { to, blocks } => self.serve_blocks(now.time, to, blocks, effects),
             Event::Flushed { height } => self.on_flushed(now.time, height, effects),
             Event::Proven { evidence } => self.on_evidence(*evidence, effects),
+            Event::Recognized { shown_by, promised, own } => {
+                self.on_recognized(now.time, shown_by, &promised, own, effects);
+            }
             Event::Connected { peer } => {
+                self.ask_promises(peer, effects);
+                self.state_sync.met(peer);
                 self.connected.insert(peer);
                 self.tell_stable(peer, effects);
                 self.tell_evidence(peer, effects);
@@ -428,9 +403,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if self.halted {
             return;
         }
+        self.pursue_recall(now.time, effects);
+        self.update_work(now.time, effects);
         self.fire_timers(now.time, effects);
         self.follow_leader(now.time, effects);
-        self.update_work(now.time, effects);
         self.propose(now, effects);
         self.catch_up(now.time, effects);
         self.pursue_state(now.time, effects);
@@ -453,6 +429,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.block_fetch.deadline(),
             self.state_sync_deadline(),
             self.serving.deadline(),
+            self.recall_deadline(),
             self.log.lazy_until,
         ]
         .into_iter()
@@ -489,30 +466,5 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     fn others(&self) -> impl Iterator<Item = ReplicaId> + use<E, A> {
         let me = self.config.me;
         self.config.trust.committee.members().filter(move |replica| *replica != me)
-    }
-
-    /// Hands out the batch of log items gathered since the last one.
-    fn append(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        if self.log.items.is_empty() {
-            return;
-        }
-        if !self.log.urgent && now < *self.log.lazy_until.get_or_insert(now + LAZY_WAIT) {
-            return;
-        }
-        self.log.urgent = false;
-        self.log.lazy_until = None;
-        let items = std::mem::take(&mut self.log.items);
-        self.hand_out(items, false, effects);
-        if self.log.segment_bytes >= self.config.local.segment_bytes {
-            self.log.segment_bytes = 0;
-            let head = self.segment_head().collect();
-            self.hand_out(head, true, effects);
-        }
-    }
-
-    fn hand_out(&mut self, items: Vec<LogItem>, new_segment: bool, effects: &mut Vec<Effect>) {
-        self.log.segment_bytes += items.iter().map(|item| item.body.len() + 96).sum::<usize>();
-        self.log.sequence += 1;
-        effects.push(Effect::Append(LogBatch { sequence: self.log.sequence, new_segment, items }));
     }
 }

@@ -112,6 +112,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// Sends every promise that is durable and sealed, and returns the replica's own to its engine.
     pub(super) fn release_promises(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        if self.recall.withholds() {
+            return;
+        }
         while let Some((promise, seal)) = self.promises.release() {
             match promise {
                 Promise::Engine { to, message } => {

@@ -408,7 +408,7 @@ mod tests {
         pool.proposed(2, Digest([2; 32]), [item(1, 2).key()].into_iter());
         pool.refresh(&[Digest([1; 32])]);
         assert_eq!(keys(&pool.take(9999)), [(1, 2), (1, 3)]);
-        assert_eq!(pool.local(), vec![]);
+        assert_eq!(pool.local(false), vec![]);
     }
 
     #[test]
@@ -429,5 +429,27 @@ mod tests {
         pool.executed(1, [item(1, 4).key()].into_iter());
         assert_eq!(keys(&pool.overdue(Time(40), patience, true)), []);
         assert_eq!(pool.next_overdue(), None);
+    }
+
+    #[test]
+    fn a_leader_in_turn_is_told_what_nobody_proposed_and_each_replica_once_until_one_fails() {
+        let mut pool = Pool::new(1 << 20, 1, LATE);
+        for sequence in 1..=3 {
+            pool.add(Time(0), item(1, sequence), 0, sequence != 3).unwrap();
+        }
+        let (next, other) = (ReplicaId(1), ReplicaId(127));
+        let local = pool.local(true);
+        assert_eq!(keys(&local), [(1, 1), (1, 2)], "the others' are theirs to forward");
+        assert_eq!(keys(&pool.tell(next, &local[..1])), [(1, 1)]);
+        assert_eq!(keys(&pool.tell(next, &local)), [(1, 2)]);
+        assert_eq!(keys(&pool.tell(other, &local)), [(1, 1), (1, 2)]);
+        pool.proposed(1, Digest::ZERO, local[..1].iter().map(Item::key));
+        assert_eq!(keys(&pool.local(true)), [(1, 2)]);
+        let all = pool.local(false);
+        assert_eq!(
+            keys(&pool.tell(next, &all)),
+            [(1, 1), (1, 2)],
+            "a leader failed, and with it what it was told"
+        );
     }
 }

@@ -149,8 +149,11 @@ impl<P> Promises<P> {
         Some((promise, seal.expect("a ready promise is sealed")))
     }
 
-    /// Statements about heights up to `stable`, and view statements before `view`, are settled.
+    /// Statements about heights up to `stable`, and view statements before `view`, are settled. What has not left of the former is not
+    /// wanted any more.
     pub fn forget(&mut self, stable: Height, view: u64) {
+        let settled = |statement: &Statement| (1..=stable).contains(&statement.height);
+        self.pending.retain(|_, pending| !pending.statement.as_ref().is_some_and(settled));
         self.guard.forget(stable, view);
     }
 }

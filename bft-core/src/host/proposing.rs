@@ -75,8 +75,15 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.ledger.is_open() && uncommitted.iter().all(idle)
     }
 
-    /// Tells the engine since when something waits to be ordered, if that changed.
+    /// Tells the engine whether this replica has to catch up, and since when something waits to be ordered, if that changed.
     pub(super) fn update_work(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let behind =
+            self.chain_sync.target(self.ledger.tip().height).is_some() || self.flush.installed.is_some();
+        if behind != self.behind {
+            self.behind = behind;
+            self.feed(now, Input::Behind { behind }, effects);
+            self.drive(now, effects);
+        }
         // An executed tip without a certificate is work too: where too few replicas have executed it to certify it, those that
         // have must not rest, or nobody would help the others to it.
         let uncertified = self.ledger.owes() > self.stable.height();

@@ -3,8 +3,10 @@
 use super::accusations::Accusations;
 use super::checkpoint::Checkpoints;
 use super::execution::{BadState, Ledger};
+use super::log_tail::{Flushing, LogTail};
 use super::promises::Promises;
-use super::{Effect, Flushing, Host, HostConfig, LogTail, Promise};
+use super::recall::Recall;
+use super::{Effect, Host, HostConfig, Promise};
 use crate::block::Block;
 use crate::codec::{self, DecodeError};
 use crate::engine::{Engine, Outbox, Record, Start};
@@ -12,7 +14,7 @@ use crate::envelope::SealWith;
 use crate::evidence::Evidence;
 use crate::genesis::GenesisError;
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
-use crate::log::{LoadedState, LogItem, LogKind};
+use crate::log::{FetchedState, LoadedState, LogItem, LogKind};
 use crate::machine::StateMachine;
 use crate::types::{Height, Now};
 use crate::verified::Verified;
@@ -31,6 +33,8 @@ pub struct Recovered {
     /// Blocks, entries and certificates above the state's height, in log order; certificates that records in force rely on
     /// also below.
     pub items: Vec<LogItem>,
+    /// What [`Effect::KeepFetched`] asked to keep, of one state.
+    pub fetched: Option<FetchedState>,
     /// What [`Effect::Report`] asked to keep.
     pub evidence: Vec<Verified<Evidence>>,
 }
@@ -180,6 +184,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let reach = 2 * limits.stable_window();
         let signed: Vec<Statement> = records.iter().flat_map(|record| record.signed(&domain)).collect();
         let led_by = engine.led_by();
+        let needed = if config.may_vote { config.trust.committee.quorum() - 1 } else { 0 };
         let mut host = Host {
             engine,
             pool: super::pool::Pool::new(
@@ -189,6 +194,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             ),
             clients: super::clients::Clients::default(),
             promises: Promises::new(signed.into_iter()),
+            recall: Recall::new(records, now.wall.0, now.time, limits.view_timeout(), needed),
             checkpoints: Checkpoints::new(
                 config.me,
                 config.trust.committee,
@@ -199,7 +205,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             ),
             chain_sync: super::sync::ChainSync::default(),
             block_fetch: super::sync::BlockFetch::default(),
-            state_sync: super::transfer::StateSync::default(),
+            state_sync: super::transfer::StateSync::resume(
+                recovered.fetched,
+                tip.height,
+                limits.frame_bytes(),
+            ),
             snapshots: super::transfer::Snapshots::default(),
             serving: super::serving::Serving::new(config.local.sync_rate),
             accusations,
@@ -216,6 +226,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             refresh_pool: true,
             flagged_at: now.time,
             work: None,
+            behind: false,
             executed_at: now.time,
             totals: super::Totals::default(),
             log: LogTail::default(),

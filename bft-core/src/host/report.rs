@@ -6,6 +6,7 @@ use crate::engine::{Engine, Status, WaitsFor};
 use crate::machine::StateMachine;
 use crate::request::StatusReport;
 use crate::types::{Height, View};
+use crypto::ReplicaId;
 
 impl<E: Engine, A: StateMachine> Host<E, A> {
     /// The replica's own view of things. Connections are filled in by whoever has them.
@@ -29,6 +30,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             waits_for: self
                 .transfer_in_words()
                 .into_iter()
+                .chain(self.recall_in_words())
                 .chain(waits_for.iter().map(|wait| self.in_words(wait)))
                 .collect(),
             peers: Vec::new(),
@@ -53,6 +55,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             wait.needed,
             missing.join(", ")
         )
+    }
+
+    /// Which replica it is.
+    pub fn me(&self) -> ReplicaId {
+        self.config.me
     }
 
     /// What was executed since the start.

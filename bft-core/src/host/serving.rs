@@ -1,6 +1,6 @@
 //! Answering replicas that catch up, no faster than is good for the rest.
 
-use crate::envelope::StateQuestion;
+use crate::envelope::{ChainQuestion, StateQuestion};
 use crate::types::{Height, Time};
 use crypto::{Digest, ReplicaId};
 use std::collections::{BTreeMap, VecDeque};
@@ -9,8 +9,9 @@ use std::time::Duration;
 /// Questions of one replica that wait, at most. Full: the newest is dropped, and will be asked again.
 const WAITING: usize = 8;
 
-/// Answers to one question for the chain, one behind the other, so that the asker need not wait a round trip for each.
-pub const CHAIN_ANSWERS: usize = 4;
+/// Answers to one question for the chain, one behind the other, so that the asker need not wait a round trip for each: so many
+/// are on their way at a time, at most. The asker wants more of them as they arrive.
+pub const CHAIN_ANSWERS: u8 = 4;
 
 /// Something asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +19,11 @@ pub enum Question {
     /// Bodies by digest.
     Blocks(Vec<Digest>),
     /// The certified chain from a height on, in so many answers.
-    Chain(Height, usize),
+    Chain(Height, u8),
     /// State.
     State(StateQuestion),
+    /// What the asker has promised.
+    Promises(u64),
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +33,8 @@ struct Account {
     /// What is being read from the log.
     reading: Option<Question>,
     waiting: VecDeque<Question>,
+    /// Where the chain goes on that it was given.
+    next: Option<Height>,
 }
 
 /// How much each replica was given, as time to wait.
@@ -53,6 +58,24 @@ impl Serving {
         }
     }
 
+    /// A replica asks for the chain, or for more answers to the question it has asked.
+    pub fn ask_chain(&mut self, from: ReplicaId, question: ChainQuestion) {
+        let more = match question {
+            ChainQuestion::From(height) => return self.ask(from, Question::Chain(height, CHAIN_ANSWERS)),
+            ChainQuestion::More(more) => more,
+        };
+        let account = self.accounts.entry(from).or_default();
+        let open = account.waiting.iter_mut().chain(&mut account.reading).find_map(|open| match open {
+            Question::Chain(_, answers) => Some(answers),
+            Question::Blocks(_) | Question::State(_) | Question::Promises(_) => None,
+        });
+        if let Some(answers) = open {
+            *answers = answers.saturating_add(more).min(CHAIN_ANSWERS);
+        } else if let Some(next) = account.next.filter(|_| more > 0) {
+            self.ask(from, Question::Chain(next, more.min(CHAIN_ANSWERS)));
+        }
+    }
+
     /// The next question to answer, one of a replica at a time. Say with [`Serving::served`] what came of it.
     pub fn next(&mut self, now: Time) -> Option<(ReplicaId, Question)> {
         self.accounts.iter_mut().find_map(|(from, account)| {
@@ -69,11 +92,13 @@ impl Serving {
         let nanos = (bytes as u64).saturating_mul(1_000_000_000) / self.bytes_per_second;
         let account = self.accounts.entry(to).or_default();
         account.free_at = account.free_at.max(now) + Duration::from_nanos(nanos);
-        if let Some(Question::Chain(_, answers)) = account.reading.take()
-            && let Some(through) = through
-            && answers > 1
-        {
-            account.waiting.push_front(Question::Chain(through + 1, answers - 1));
+        if let Some(Question::Chain(_, answers)) = account.reading.take() {
+            account.next = through.map(|through| through + 1);
+            if let Some(next) = account.next
+                && answers > 1
+            {
+                account.waiting.push_front(Question::Chain(next, answers - 1));
+            }
         }
     }
 
@@ -132,6 +157,33 @@ mod tests {
         assert_eq!(serving.next(Time(0)), Some((one, Question::Chain(10, 3))));
         serving.served(Time(0), one, 0, None);
         assert_eq!(serving.next(Time(0)), None, "the log ends");
+    }
+
+    #[test]
+    fn more_answers_go_on_where_the_last_one_ended() {
+        let one = ReplicaId(1);
+        let mut serving = Serving::new(u64::MAX);
+        let more = ChainQuestion::More(2);
+        serving.ask_chain(one, more);
+        assert_eq!(serving.next(Time(0)), None, "nothing was asked before");
+        serving.ask_chain(one, ChainQuestion::From(5));
+        assert_eq!(serving.next(Time(0)), Some((one, Question::Chain(5, CHAIN_ANSWERS))));
+        serving.ask_chain(one, more);
+        serving.served(Time(0), one, 10, Some(7));
+        // No more than that are ever owed.
+        for (from, owed) in [(8, 3), (10, 2), (12, 1)] {
+            assert_eq!(serving.next(Time(0)), Some((one, Question::Chain(from, owed))));
+            serving.served(Time(0), one, 10, Some(from + 1));
+        }
+        assert_eq!(serving.next(Time(0)), None);
+        serving.ask_chain(one, more);
+        assert_eq!(serving.next(Time(0)), Some((one, Question::Chain(14, 2))));
+        serving.ask_chain(one, more);
+        serving.served(Time(0), one, 10, Some(14));
+        assert_eq!(serving.next(Time(0)), Some((one, Question::Chain(15, 3))));
+        serving.served(Time(0), one, 0, None);
+        serving.ask_chain(one, more);
+        assert_eq!(serving.next(Time(0)), None, "the log has ended: the asker was told and asks anew");
     }
 
     // threat 65

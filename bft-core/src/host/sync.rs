@@ -3,6 +3,7 @@
 use super::serving::CHAIN_ANSWERS;
 use crate::block::Block;
 use crate::edge::MAX_FETCH;
+use crate::envelope::ChainQuestion;
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::types::{Height, Time};
 use crypto::{Digest, ReplicaId};
@@ -34,10 +35,12 @@ struct Asked {
     /// When its next answer is late.
     by: Time,
     /// How many answers it still owes.
-    owes: usize,
+    owes: u8,
+    /// Whether it gave anything.
+    gave: bool,
 }
 
-/// Catch-up along the certified chain: while one answer is executed, step by step, the next one is on its way.
+/// Catch-up along the certified chain: while one answer is executed, step by step, the next ones are on their way.
 #[derive(Debug, Default)]
 pub struct ChainSync {
     target: Option<CheckpointCertificate>,
@@ -67,6 +70,7 @@ impl ChainSync {
     pub fn target(&mut self, executed: Height) -> Option<&CheckpointCertificate> {
         if self.target.as_ref().is_some_and(|target| target.height() <= executed) {
             (self.target, self.not_before, self.asked) = (None, None, None);
+            self.lacking.clear();
         }
         self.target.as_ref()
     }
@@ -83,7 +87,10 @@ impl ChainSync {
 
     /// `from` has nothing that comes next. If it gave nothing at all, the next question goes to another replica, a little later.
     pub fn lacks(&mut self, now: Time, from: ReplicaId) {
-        if self.asked.take_if(|asked| asked.peer == from && asked.owes < CHAIN_ANSWERS).is_none() {
+        if self.target.is_none() {
+            return;
+        }
+        if self.asked.take_if(|asked| asked.peer == from && asked.gave).is_none() {
             self.lacking.insert(from);
             self.useless(now, from);
         }
@@ -115,11 +122,26 @@ impl ChainSync {
         Some(step)
     }
 
-    /// Whom to ask now for what follows `end`, if anybody: a replica that did not answer in time is passed over. While more
-    /// than `room` bytes wait to be executed, nobody is asked.
-    pub fn ask(&mut self, now: Time, end: Height, room: usize, others: &[ReplicaId]) -> Option<ReplicaId> {
+    /// Whom to ask now for what follows `end`, if anybody, and what: a replica that did not answer in time is passed over. While
+    /// more than `room` bytes wait to be executed, nobody is asked.
+    pub fn ask(
+        &mut self,
+        now: Time,
+        end: Height,
+        room: usize,
+        others: &[ReplicaId],
+    ) -> Option<(ReplicaId, ChainQuestion)> {
         if self.target.as_ref()?.height() <= end || self.bytes > room {
             return None;
+        }
+        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.gave && asked.by > now) {
+            let more = CHAIN_ANSWERS - asked.owes;
+            // Half of them at a time: questions are small, but not free.
+            if more < CHAIN_ANSWERS / 2 {
+                return None;
+            }
+            asked.owes = CHAIN_ANSWERS;
+            return Some((asked.peer, ChainQuestion::More(more)));
         }
         let due =
             self.not_before.is_some_and(|at| at <= now) && self.asked.is_none_or(|asked| asked.by <= now);
@@ -135,17 +157,17 @@ impl ChainSync {
             self.turn += 1;
         }
         let peer = others[usize::try_from(self.turn % others.len() as u64).unwrap_or(0)];
-        self.asked = Some(Asked { peer, by: now + ANSWER, owes: CHAIN_ANSWERS });
-        Some(peer)
+        self.asked = Some(Asked { peer, by: now + ANSWER, owes: CHAIN_ANSWERS, gave: false });
+        Some((peer, ChainQuestion::From(end + 1)))
     }
 
     /// `from` answered. After its last answer the next question need not wait for it any longer.
     pub fn answered(&mut self, now: Time, from: ReplicaId) {
         if let Some(asked) = self.asked.as_mut().filter(|asked| asked.peer == from) {
-            asked.owes -= 1;
+            asked.owes = asked.owes.saturating_sub(1);
             asked.by = now + ANSWER;
+            asked.gave = true;
         }
-        self.asked.take_if(|asked| asked.owes == 0);
     }
 
     /// The answer of `from` was of no use: the next question goes to another replica, a little later.
@@ -269,6 +291,67 @@ impl BlockFetch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PEERS: [ReplicaId; 2] = [ReplicaId(1), ReplicaId(2)];
+
+    /// One that knows of a certificate of height 1000.
+    fn behind() -> ChainSync {
+        let entry = LedgerEntry {
+            epoch: 1,
+            height: 1000,
+            block: Digest::ZERO,
+            time: 0,
+            receipts_root: Digest::ZERO,
+            state_root: None,
+            next_epoch: None,
+            previous: Digest::ZERO,
+        };
+        let mut sync = ChainSync::default();
+        sync.aim(Time(0), &CheckpointCertificate { entry, proof: None }, true);
+        sync
+    }
+
+    #[test]
+    fn answers_that_arrive_make_room_for_more_of_the_same_replica() {
+        let (mut sync, now) = (behind(), Time(0));
+        assert_eq!(sync.ask(now, 0, 9, &PEERS), Some((ReplicaId(1), ChainQuestion::From(1))));
+        assert_eq!(sync.ask(now, 0, 9, &PEERS), None);
+        sync.answered(now, ReplicaId(1));
+        assert_eq!(sync.ask(now, 3, 9, &PEERS), None, "questions are asked for half a load of answers");
+        sync.answered(now, ReplicaId(2));
+        assert_eq!(sync.ask(now, 3, 9, &PEERS), None, "nothing was asked of that one");
+        sync.answered(now, ReplicaId(1));
+        assert_eq!(sync.ask(now, 6, 9, &PEERS), Some((ReplicaId(1), ChainQuestion::More(2))));
+        assert_eq!(sync.ask(now, 1000, 9, &PEERS), None, "all is here");
+    }
+
+    #[test]
+    fn a_replica_that_stops_in_the_middle_is_passed_over() {
+        let (mut sync, now) = (behind(), Time(0));
+        sync.ask(now, 0, 9, &PEERS);
+        sync.answered(now, ReplicaId(1));
+        let late = sync.deadline().unwrap();
+        assert_eq!(late, now + ANSWER);
+        assert_eq!(sync.ask(late, 3, 9, &PEERS), Some((ReplicaId(2), ChainQuestion::From(4))));
+        sync.lacks(late, ReplicaId(2));
+        assert_eq!((sync.lacking(), sync.ask(late, 3, 9, &PEERS)), (1, None));
+        let next = sync.deadline().unwrap();
+        assert_eq!(sync.ask(next, 3, 9, &PEERS), Some((ReplicaId(1), ChainQuestion::From(4))));
+    }
+
+    #[test]
+    fn whoever_has_given_all_it_has_is_asked_anew_and_lacks_nothing() {
+        let (mut sync, now) = (behind(), Time(0));
+        sync.ask(now, 0, 9, &PEERS);
+        sync.answered(now, ReplicaId(1));
+        sync.lacks(now, ReplicaId(1));
+        assert_eq!(sync.lacking(), 0);
+        assert_eq!(sync.ask(now, 3, 9, &PEERS), Some((ReplicaId(1), ChainQuestion::From(4))));
+        // At the end of the catch-up an answer may still be on its way.
+        assert!(sync.target(1000).is_none());
+        sync.lacks(now, ReplicaId(1));
+        assert_eq!(sync.lacking(), 0);
+    }
 
     #[test]
     fn a_block_is_asked_for_once_then_of_the_next_replica() {

@@ -1,5 +1,7 @@
 //! State transfer: a certified state instead of the blocks that led to it, in stretches, from several replicas at a time.
 
+mod fetched;
+
 use super::execution::Fate;
 use super::progress::{certificate_item, entry_item};
 use super::{Effect, Host};
@@ -37,6 +39,13 @@ const SNAPSHOTS: usize = 3;
 /// Heights at which all replicas keep a snapshot for others, if the height was certified by itself.
 fn interval(limits: &Limits) -> u64 {
     8 * limits.checkpoint_interval
+}
+
+/// Whether a state may take the place of the blocks between two heights, if it is less. Blocks bring receipts, a state has none:
+/// were one fetched while receipts of the tip are still promised, replicas that are away one after the other would leave nobody
+/// who can prove what clients were told a moment ago.
+fn may_skip(limits: &Limits, tip: Height, goal: Height) -> bool {
+    goal.saturating_sub(tip) >= interval(limits).max(limits.receipt_heights)
 }
 
 /// A certified state that this replica serves.
@@ -84,6 +93,8 @@ struct Transfer {
     pairs: Vec<(Bytes, Bytes)>,
     bytes: u64,
     turn: usize,
+    /// Whether it began before the last start.
+    resumed: bool,
 }
 
 /// Whether and how a replica fetches state.
@@ -130,7 +141,7 @@ impl Transfer {
     fn new(offer: Offer, root: Digest, sources: BTreeSet<ReplicaId>) -> Transfer {
         let part = |(from, until)| Part { next: Some(from), until, asked: None };
         let parts = divide(PARTS).into_iter().map(part).collect();
-        Transfer { offer, root, sources, parts, pairs: Vec::new(), bytes: 0, turn: 0 }
+        Transfer { offer, root, sources, parts, pairs: Vec::new(), bytes: 0, turn: 0, resumed: false }
     }
 
     fn height(&self) -> Height {
@@ -193,18 +204,24 @@ impl Transfer {
             self.drop_source(from);
             return false;
         }
-        let asked = |part: &&mut Part| {
+        let asked = |part: &Part| {
             part.asked.is_some_and(|(source, _)| source == from)
                 && part.next == Some(stretch.from)
                 && stretch.to <= part.until
         };
-        let Some(part) = self.parts.iter_mut().find(asked) else { return false };
+        let Some(part) = self.parts.iter().position(asked) else { return false };
+        self.join(part, stretch);
+        true
+    }
+
+    /// Takes what comes next in a part.
+    fn join(&mut self, part: usize, stretch: &Stretch) {
+        let part = &mut self.parts[part];
         part.asked = None;
         part.next = stretch.next().filter(|next| *next <= part.until);
         let pairs = stretch.pairs();
         self.bytes += pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
         self.pairs.extend(pairs);
-        true
     }
 }
 
@@ -297,8 +314,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 }
             }
             StatePart::Stretch { height, root, stretch } => {
-                if let Some(transfer) = &mut self.state_sync.transfer {
-                    transfer.take(from, height, &root, &stretch);
+                if let Some(transfer) = &mut self.state_sync.transfer
+                    && transfer.take(from, height, &root, &stretch)
+                {
+                    effects.push(Effect::KeepFetched(transfer.to_keep(&stretch)));
                 }
             }
         }
@@ -311,9 +330,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let goal = self.chain_sync.target(tip).map(CheckpointCertificate::height);
         // Blocks are as good, and simpler, unless they are gone or far more than the state.
         let hopeless = self.chain_sync.lacking() > self.config.trust.committee.faulty();
-        let far = interval(&self.config.genesis.limits);
-        let Some(goal) = goal.filter(|goal| hopeless || goal - tip >= far) else {
-            if self.state_sync.wanted {
+        let limits = &self.config.genesis.limits;
+        let skip = !self.config.local.fetch_all_blocks;
+        let Some(goal) = goal.filter(|goal| hopeless || (skip && may_skip(limits, tip, *goal))) else {
+            let passed = self.state_sync.transfer.as_ref().is_some_and(|transfer| transfer.height() <= tip);
+            if self.state_sync.wanted || passed {
                 self.state_sync = StateSync::default();
             }
             return;
@@ -403,5 +424,26 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             transfer.offer.bytes >> 10,
             transfer.sources.len()
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_takes_the_place_of_blocks_only_where_it_lacks_no_promised_receipt() {
+        let limits = |checkpoint_interval, receipt_heights| Limits {
+            checkpoint_interval,
+            receipt_heights,
+            ..Limits::default()
+        };
+        // Interval, heights of receipts, the gap at which it may.
+        for (interval, receipts, gap) in [(16, 256, 256), (16, 1 << 20, 1 << 20), (40, 256, 320)] {
+            let limits = limits(interval, receipts);
+            assert!(!may_skip(&limits, 1000, 1000 + gap - 1));
+            assert!(may_skip(&limits, 1000, 1000 + gap));
+            assert!(!may_skip(&limits, 1000, 10), "nothing is missing");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::network::*;
 use crate::{ClientError, SubmitError};
 use bft_core::ledger::LedgerEntry;
 use bft_core::machine::{Context, Refusal, StateMachine};
-use bft_core::receipt::Receipt;
+use bft_core::receipt::{ProvenReceipt, Receipt};
 use bft_core::request::{Advice, Answer, AnswerBytes, Call, ProvenAnswer, ProvenRead, Request, StatusReport};
 use bft_core::state::{Space, State, Tree, View, full_key};
 use bft_core::transaction::Kind;
@@ -165,4 +165,27 @@ async fn status_is_of_exactly_the_replica_asked() {
     within("a receipt", client.submit(Kind::Application, Bytes::new())).await.unwrap();
     assert_eq!(replicas.asked(), [0, 1, 2, 3, 0]);
     assert_eq!(within("session", client.session(secret().public())).await, Ok(1));
+}
+
+#[tokio::test]
+async fn who_keeps_a_receipt_is_asked_of_one_replica_and_proven() {
+    let kept = |receipt| Receipt { transaction: Digest([receipt; 32]), code: 0, answer: Bytes::new() };
+    let replicas = Replicas::start(Setup::default(), move |chain, me, _, _| {
+        let proven = chain.prove(kept(1));
+        let forged = ProvenReceipt { receipt: kept(2), ..proven.clone() };
+        Act::Answer(match me.0 {
+            0 => Answer::Receipt(Box::new(proven)),
+            1 => Answer::Receipt(Box::new(forged)),
+            _ => refused(Advice::Retry, "not executed"),
+        })
+    });
+    let client = replicas.client().await;
+    let ask = async |replica| {
+        within("an answer", client.receipt_kept_by(ReplicaId(replica), secret().public(), 5)).await
+    };
+    assert_eq!(ask(0).await.map(|proven| proven.receipt), Ok(kept(1)));
+    assert!(matches!(ask(1).await, Err(ClientError::NoAnswer { .. })));
+    let refusal = ClientError::Refused { sentence: "not executed".into(), replica: ReplicaId(2) };
+    assert_eq!(ask(2).await, Err(refusal));
+    assert_eq!(replicas.asked(), [0, 1, 2]);
 }

@@ -155,6 +155,7 @@ impl Consortium {
                 segment_bytes: 1 << 13,
                 flush_heights: 4,
                 retain_blocks: u64::MAX,
+                fetch_all_blocks: false,
                 sync_bytes: 1 << 12,
                 sync_rate: 64 << 20,
             },
@@ -286,6 +287,10 @@ pub fn carry_out(
             // Nothing follows from it.
             Err(_) => return Err(Effect::Examine(suspicion)),
         },
+        Effect::Recognize { shown_by, promised } => {
+            let own = consortium.edge().recognizes(me, &promised);
+            Event::Recognized { shown_by, promised, own }
+        }
         Effect::Flush(batch) => {
             let height = batch.height;
             disk.flush(batch);

@@ -114,7 +114,16 @@ impl Signed {
             Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => {
                 self.pbft.check(from, message, seal, self)
             }
-            Body::Votes | Body::FetchChain(_) | Body::FetchBlocks(_) | Body::FetchState(_) => Ok(()),
+            Body::Engine(Sealed { message: AnyMessage::HotStuff(message), .. }) => {
+                Err(format!("{message:?} of another protocol passed"))
+            }
+            Body::Votes
+            | Body::FetchChain(_)
+            | Body::FetchBlocks(_)
+            | Body::FetchState(_)
+            | Body::FetchPromises(_) => Ok(()),
+            // Its promises are looked at by whoever they are about.
+            Body::Promises(told) => self.checkpoint(&told.stable),
             Body::State(StatePart::Offer(None)) => Ok(()),
             Body::State(StatePart::Offer(Some(offer))) => {
                 self.checkpoint(&offer.certificate)?;

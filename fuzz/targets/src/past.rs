@@ -4,7 +4,7 @@ use crate::consortium::{AnyHost, Consortium, LIAR, SILENT, Sent, carry_out, clie
 use crate::pbft;
 use bft_core::codec;
 use bft_core::edge::Edge;
-use bft_core::envelope::{Body, Envelope, Seal, Sealed};
+use bft_core::envelope::{Body, ChainQuestion, Envelope, Seal, Sealed};
 use bft_core::host::{Effect, Event, HostConfig, Recovered};
 use bft_core::request::{Call, Request};
 use bft_core::transaction::{Item, Kind, Payload, SystemAction};
@@ -111,7 +111,11 @@ impl Past {
         self.ask(ReplicaId(0), Call::Status);
         // Whoever was cut off asks for what it missed, and is told of the checkpoint, which it would have been anyway.
         for (height, peer) in [(1, ReplicaId(0)), (4, ReplicaId(1))] {
-            let ask = Envelope::<AnyMessage> { epoch: 1, votes: Vec::new(), body: Body::FetchChain(height) };
+            let ask = Envelope::<AnyMessage> {
+                epoch: 1,
+                votes: Vec::new(),
+                body: Body::FetchChain(ChainQuestion::From(height)),
+            };
             self.deliver(&Sent { from: SILENT, to: peer, bytes: codec::encode(&ask).into() });
             self.step(peer, Event::Connected { peer: SILENT });
         }
@@ -262,7 +266,9 @@ fn relatives(from: ReplicaId, body: &Body<AnyMessage>) -> (Vec<Body<AnyMessage>>
             let engine = pbft::relatives(from, message, seal).into_iter().map(AnyMessage::Pbft);
             (questions.into_iter().flatten().collect(), engine.collect())
         }
-        Body::Certificate(certificate) => (vec![Body::FetchChain(certificate.height())], Vec::new()),
+        Body::Certificate(certificate) => {
+            (vec![Body::FetchChain(ChainQuestion::From(certificate.height()))], Vec::new())
+        }
         _ => Default::default(),
     }
 }

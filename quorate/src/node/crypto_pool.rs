@@ -8,7 +8,7 @@ use super::Message;
 use anyhow::Context;
 use bft_core::codec;
 use bft_core::edge::Edge;
-use bft_core::envelope::{Rejection, Seal, SealWith};
+use bft_core::envelope::{Promised, Rejection, Seal, SealWith};
 use bft_core::evidence::Evidence;
 use bft_core::host::{AggregateJob, CombineJob, Event, SealJob};
 use bft_core::request::Request;
@@ -46,6 +46,8 @@ pub(crate) struct CryptoPool(Arc<Inner>);
 
 struct Inner {
     threads: rayon::ThreadPool,
+    /// Reads from the log for others, which must not wait behind signatures: a replica that catches up would.
+    reader: rayon::ThreadPool,
     edge: Arc<Edge>,
     quorum: QuorumVerifier,
     signer: QuorumSigner,
@@ -92,9 +94,24 @@ impl CryptoPool {
             .thread_name(|index| format!("crypto-{index}"))
             .build()
             .context("cannot start the threads for signatures")?;
+        let reader = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .thread_name(|_| "log-reader".to_owned())
+            .build()
+            .context("cannot start the thread that reads the log")?;
         let lanes = Mutex::default();
         let counts = CryptoCounts::default();
-        Ok(CryptoPool(Arc::new(Inner { threads, edge, quorum, signer, identity, inbox, lanes, counts })))
+        Ok(CryptoPool(Arc::new(Inner {
+            threads,
+            reader,
+            edge,
+            quorum,
+            signer,
+            identity,
+            inbox,
+            lanes,
+            counts,
+        })))
     }
 
     pub(crate) fn counts(&self) -> &CryptoCounts {
@@ -194,10 +211,19 @@ impl CryptoPool {
         });
     }
 
-    /// Reads from the log, off the host's thread.
+    /// Verifies whether a promise is this replica's own.
+    pub(crate) fn recognize(&self, me: ReplicaId, shown_by: ReplicaId, promised: Box<Promised>) {
+        let inner = Arc::clone(&self.0);
+        self.0.threads.spawn(move || {
+            let own = inner.edge.recognizes(me, &promised);
+            inner.send(Event::Recognized { shown_by, promised, own }, None);
+        });
+    }
+
+    /// Reads from the log, off the host's thread, one after the other.
     pub(crate) fn read(&self, job: impl FnOnce() -> Result<Event<AnyEngine>, String> + Send + 'static) {
         let inner = Arc::clone(&self.0);
-        self.0.threads.spawn(move || match job() {
+        self.0.reader.spawn(move || match job() {
             Ok(event) => inner.send(event, None),
             Err(reason) => drop(inner.inbox.send(Message::Failed(reason))),
         });

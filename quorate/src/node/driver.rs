@@ -220,6 +220,11 @@ impl<A: StateMachine> Driver<A> {
                         return Some(error.to_string());
                     }
                 }
+                Effect::KeepFetched(part) => {
+                    if let Err(error) = self.state_writer.keep(part) {
+                        return Some(error.to_string());
+                    }
+                }
                 Effect::Release { below } => {
                     if let Err(error) = self.log_writer.release(below) {
                         return Some(error.to_string());
@@ -227,6 +232,9 @@ impl<A: StateMachine> Driver<A> {
                 }
                 Effect::Stable { height } => self.edge.set_stable(height),
                 Effect::Examine(suspicion) => self.pool.examine(*suspicion),
+                Effect::Recognize { shown_by, promised } => {
+                    self.pool.recognize(self.host.me(), shown_by, promised);
+                }
                 Effect::Report(evidence) => match self.evidence.keep(&evidence) {
                     Ok(path) => tracing::error!(
                         accused = %evidence.accused, path = %path.display(),

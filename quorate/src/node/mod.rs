@@ -98,6 +98,7 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
         state,
         records: recovered.records,
         items: recovered.items,
+        fetched: store.fetched()?,
         evidence: evidence.load(|evidence| edge.evidence::<AnyMessage>(evidence))?,
     };
     let pool =
@@ -263,6 +264,7 @@ fn local_limits(config: &ReplicaConfig) -> LocalLimits {
         segment_bytes: usize::try_from(config.segment_bytes / 4 * 3).unwrap_or(usize::MAX),
         flush_heights: config.flush_heights,
         retain_blocks: config.retain_blocks,
+        fetch_all_blocks: config.fetch_all_blocks,
         ..LocalLimits::default()
     }
 }

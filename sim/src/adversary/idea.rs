@@ -203,7 +203,8 @@ impl Idea {
                 Some(mutate::statement(message.seal(&self.domain), kinds, random))
             }
             _ => {
-                mutate::envelope(&mut envelope, &self.memory, random);
+                let kinds = self.protocol.kinds_to_sign();
+                mutate::envelope(&mut envelope, &self.domain, kinds, &self.memory, random);
                 None
             }
         };

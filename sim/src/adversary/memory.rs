@@ -38,7 +38,9 @@ impl Memory {
             | Body::Chain(_)
             | Body::FetchState(_)
             | Body::State(_)
-            | Body::Evidence(_) => {}
+            | Body::Evidence(_)
+            | Body::FetchPromises(_)
+            | Body::Promises(_) => {}
         }
     }
 

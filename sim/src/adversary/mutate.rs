@@ -5,7 +5,7 @@ use super::memory::Memory;
 use crate::random::Random;
 use bft_core::block::Block;
 use bft_core::committee::StatementDomain;
-use bft_core::envelope::{Body, Envelope, SealWith, StatePart, StateQuestion};
+use bft_core::envelope::{Body, ChainQuestion, Envelope, Promised, Seal, SealWith, StatePart, StateQuestion};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::types::ReplicaId;
 use crypto::{Digest, Share, Statement, StatementKind};
@@ -81,7 +81,13 @@ pub(super) fn statement(with: SealWith, kinds: &[StatementKind], random: &mut Ra
 }
 
 /// Changes one field of what the host says: votes for checkpoints, certificates, questions and answers.
-pub(super) fn envelope(envelope: &mut Envelope<AnyMessage>, memory: &Memory, random: &mut Random) {
+pub(super) fn envelope(
+    envelope: &mut Envelope<AnyMessage>,
+    domain: &StatementDomain,
+    kinds: &[StatementKind],
+    memory: &Memory,
+    random: &mut Random,
+) {
     if let Some(vote) = envelope.votes.first_mut().filter(|_| random.per_mille(500)) {
         match random.index(3) {
             0 => vote.height = number(random, vote.height),
@@ -100,7 +106,8 @@ pub(super) fn envelope(envelope: &mut Envelope<AnyMessage>, memory: &Memory, ran
             1 => missing.extend(blocks.iter().map(Block::digest)),
             _ => blocks.iter_mut().for_each(|block| block.header.time.0 ^= 1),
         },
-        Body::FetchChain(height) => *height = number(random, *height),
+        Body::FetchChain(ChainQuestion::From(height)) => *height = number(random, *height),
+        Body::FetchChain(ChainQuestion::More(more)) => *more = random.index(256) as u8,
         Body::Chain(part) => match random.index(4) {
             0 => part.entries.reverse(),
             1 => drop(part.entries.pop()),
@@ -120,6 +127,20 @@ pub(super) fn envelope(envelope: &mut Envelope<AnyMessage>, memory: &Memory, ran
             2 => evidence.first.0.digest = digest(random, evidence.first.0.digest, memory),
             _ => evidence.second.1 = evidence.first.1.clone(),
         },
+        // In the name of whoever asked, it has voted far ahead; or less than it has.
+        Body::Promises(told) => match random.index(3) {
+            0 => drop(told.held.pop()),
+            1 => stable(&mut told.stable, memory, random),
+            _ => {
+                let kind = kinds[random.index(kinds.len())];
+                // Statements about views have no height.
+                let height = if random.per_mille(330) { 0 } else { memory.height + random.between(1, 4) };
+                let far = memory.view + random.below(3);
+                let statement = domain.statement(kind, far, height, digest(random, Digest::ZERO, memory));
+                told.held.insert(0, Promised { statement, seal: Seal::Share(Share::Threshold([9; 48])) });
+            }
+        },
+        Body::FetchPromises(question) => *question = number(random, *question),
         Body::State(StatePart::Offer(None)) | Body::Engine(_) | Body::Votes | Body::Forward(_) => {}
     }
 }

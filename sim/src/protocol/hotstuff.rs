@@ -34,11 +34,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
 ];
 
 fn vote_word(node: &Node) -> Word {
-    ("vote", node.view, node.height, node.digest())
+    // One a view, at whatever height.
+    ("vote", node.view, 0, node.digest())
 }
 
 fn timeout_word(timeout: &Timeout) -> Word {
-    ("timeout", timeout.view, timeout.high.node.view, Digest::ZERO)
+    let mut high = [0; 32];
+    high[24..].copy_from_slice(&timeout.high.node.view.to_be_bytes());
+    ("timeout", timeout.view, 0, Digest(high))
 }
 
 impl Message for hotstuff::Message {

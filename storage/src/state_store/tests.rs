@@ -197,3 +197,32 @@ fn a_replacing_batch_leaves_nothing_of_what_was_there() {
     let heights: Vec<Height> = loaded.receipts.iter().map(|(height, _)| *height).collect();
     assert_eq!((loaded.height, loaded.pairs, heights), (9, pairs(&[("c", "3")]), vec![8, 9]));
 }
+
+fn part(height: Height, place: u8, stretch: &'static str) -> FetchedPart {
+    let offer = Bytes::from(format!("offer {height}"));
+    FetchedPart { height, offer, place: crypto::Digest([place; 32]), stretch: bytes(stretch) }
+}
+
+#[test]
+fn parts_of_a_state_are_kept_until_that_state_or_a_later_one_is_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("state.redb");
+    let store = StateStore::open(&path).expect("opens");
+    assert_eq!(store.fetched().expect("reads"), None);
+    for part in [part(7, 2, "second"), part(7, 1, "first"), part(7, 2, "second")] {
+        store.keep_fetched(&part).expect("keeps");
+    }
+    store.commit(&batch(4, &[("a", Some("1"))])).expect("a lower state ends nothing");
+    drop(store);
+    let store = StateStore::open(&path).expect("opens");
+    let kept =
+        FetchedState { height: 7, offer: bytes("offer 7"), stretches: vec![bytes("first"), bytes("second")] };
+    assert_eq!(store.fetched().expect("reads"), Some(kept));
+    store.keep_fetched(&part(9, 3, "of another")).expect("keeps");
+    let kept = FetchedState { height: 9, offer: bytes("offer 9"), stretches: vec![bytes("of another")] };
+    assert_eq!(store.fetched().expect("reads"), Some(kept));
+    store.commit(&StateBatch { replace: true, ..batch(9, &[("b", Some("2"))]) }).expect("commits");
+    assert_eq!(store.fetched().expect("reads"), None);
+    store.keep_fetched(&part(12, 1, "again")).expect("keeps");
+    assert_eq!(store.load().expect("loads").expect("has state").pairs, pairs(&[("b", "2")]));
+}

@@ -7,9 +7,10 @@ use bft_core::receipt::ProvenReceipt;
 use bft_core::transaction::{Kind, Transaction};
 use client::{Client, SubmitError};
 use crypto::ClientKey;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Transactions in flight per client.
@@ -37,10 +38,18 @@ pub struct Outcome {
     pub unknown: u64,
 }
 
+/// What the clients are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Submit,
+    /// Nothing new.
+    Hold,
+    Stop,
+}
+
 /// What the clients share.
 #[derive(Debug, Default)]
 struct Shared {
-    stopped: AtomicBool,
     /// By client.
     acknowledged: Vec<AtomicU64>,
     outcomes: Mutex<Vec<Outcome>>,
@@ -50,6 +59,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
+    orders: watch::Sender<Order>,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
@@ -66,13 +76,15 @@ impl Load {
             let issue = Operation::Issue { asset, to: *key, amount: ENDOWMENT };
             shared.pursue(&clients[0], 0, issue).await?;
         }
+        let (orders, _) = watch::channel(Order::Submit);
         let mut tasks = JoinSet::new();
         for (number, client) in clients.iter().enumerate() {
             for lane in 0..IN_FLIGHT {
                 let (shared, client, keys) = (Arc::clone(&shared), client.clone(), keys.clone());
                 let mut dice = Dice::new(seed, 1000 + (number * IN_FLIGHT + lane) as u64);
+                let mut orders = orders.subscribe();
                 tasks.spawn(async move {
-                    while !shared.stopped.load(SeqCst) {
+                    while *orders.wait_for(|order| *order != Order::Hold).await? == Order::Submit {
                         let others: Vec<ClientKey> =
                             keys.iter().filter(|key| **key != client.key()).copied().collect();
                         let operation = Operation::Transfer {
@@ -87,7 +99,12 @@ impl Load {
                 });
             }
         }
-        Ok(Load { shared, tasks })
+        Ok(Load { shared, orders, tasks })
+    }
+
+    /// Has nothing new submitted for a while, or goes on.
+    pub fn hold(&self, hold: bool) {
+        self.orders.send_replace(if hold { Order::Hold } else { Order::Submit });
     }
 
     /// Receipts so far, by client.
@@ -110,7 +127,7 @@ impl Load {
     /// # Errors
     /// If some outcome is not to be had within `patience`, or is one that should never be.
     pub async fn stop(mut self, patience: Duration) -> anyhow::Result<Vec<Outcome>> {
-        self.shared.stopped.store(true, SeqCst);
+        self.orders.send_replace(Order::Stop);
         let all = async {
             while let Some(ended) = self.tasks.join_next().await {
                 ended??;

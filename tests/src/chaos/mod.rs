@@ -6,24 +6,26 @@
 //! closed (`audit`). The same seed gives the same schedule, not the same run: processes, disks and the kernel have a say.
 
 pub mod audit;
+mod closing;
+mod disk;
 pub mod load;
 pub mod schedule;
 mod watch;
 mod world;
 
-pub use world::SmallDisk;
+pub use disk::SmallDisk;
+pub use world::SIGKILL;
 
-use crate::dice::Dice;
-use crate::proxy::Conditions;
+use crate::proxy::{Conditions, Counts};
 use anyhow::{Context, bail, ensure};
-use app_examples::ledger::{Answer, Ledger, Query};
-use audit::Books;
 use bench::consortium::replica_id;
 use bft_core::request::StatusReport;
 use client::{Client, ClientConfig};
+use closing::{agreed, close};
 use crypto::ClientSecret;
-use load::{Load, Outcome};
+use load::Load;
 use schedule::{Episode, Fault, Schedule, Target};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use watch::Watch;
@@ -38,8 +40,8 @@ pub const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long nobody may be served, while at most f replicas are impaired.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
-/// Of so many transactions the receipts are asked for again at the end; drawn, if there are more.
-const ASKED_AGAIN: usize = 4000;
+/// A replica that is silent for so long is left for another one: some are paused.
+const LEFT_AFTER: Duration = Duration::from_secs(2);
 
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -80,8 +82,40 @@ pub struct Figures {
     pub settled: Duration,
     /// The most memory that a replica had resident, in bytes.
     pub peak: u64,
-    /// Datagrams lost by the relays, and all.
-    pub datagrams: (u64, u64),
+    /// Receipts that replicas showed at the end: each replica those of all that was acknowledged.
+    pub found: usize,
+    /// Those that a replica no longer had which had lost its directory, and fetched the state of others since.
+    pub not_kept: usize,
+    /// How often all replicas were found to have the same root of the same height: before and after each episode, at the end,
+    /// and after all were stopped and started.
+    pub same_roots: u64,
+    /// What was done to processes, disks and links, by what it was, and how often.
+    pub deeds: BTreeMap<&'static str, u64>,
+    /// What the relays did.
+    pub datagrams: Counts,
+}
+
+impl Figures {
+    /// Those of one more run: what is counted is added up, of what is bounded the worst remains.
+    pub fn add(&mut self, other: &Figures) {
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.unknown += other.unknown;
+        self.heights += other.heights;
+        self.view = self.view.max(other.view);
+        if other.silence > self.silence {
+            (self.silence, self.silence_until) = (other.silence, other.silence_until);
+        }
+        self.settled = self.settled.max(other.settled);
+        self.peak = self.peak.max(other.peak);
+        self.found += other.found;
+        self.not_kept += other.not_kept;
+        self.same_roots += other.same_roots;
+        for (deed, count) in &other.deeds {
+            *self.deeds.entry(deed).or_default() += count;
+        }
+        self.datagrams = self.datagrams.and(other.datagrams);
+    }
 }
 
 /// Runs the plan.
@@ -99,11 +133,11 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Figures> {
 }
 
 async fn with(plan: &Plan, world: &mut World) -> anyhow::Result<Figures> {
-    let observer = connect(world, ClientSecret::generate()?, None).await?;
+    let observer = connect(world, ClientSecret::generate()?, None, LEFT_AFTER).await?;
     let members: Vec<_> = world.consortium.genesis.committee().members().collect();
     let mut clients = Vec::new();
     for (number, secret) in world.consortium.clients.clone().into_iter().enumerate() {
-        clients.push(connect(world, secret, Some(number % members.len())).await?);
+        clients.push(connect(world, secret, Some(number % members.len()), LEFT_AFTER).await?);
     }
     let mut run = Run {
         watch: Watch::start(&observer, members.into_iter()),
@@ -113,13 +147,14 @@ async fn with(plan: &Plan, world: &mut World) -> anyhow::Result<Figures> {
         verbose: plan.verbose,
         views: String::new(),
         settled: Duration::ZERO,
+        same_roots: 0,
     };
     run.settle(true).await.context("before anything went wrong")?;
     let calm = Instant::now();
     for (number, episode) in plan.schedule.episodes.iter().enumerate() {
         run.episode(number, episode).await.with_context(|| format!("in episode {number}"))?;
     }
-    let Run { load, settled, watch, .. } = run;
+    let Run { load, settled, watch, same_roots, .. } = run;
     let mut figures = close(&clients, world, load, &watch, calm, plan.seed).await.context("at the end")?;
 
     world.stop()?;
@@ -127,7 +162,8 @@ async fn with(plan: &Plan, world: &mut World) -> anyhow::Result<Figures> {
     world.start_again()?;
     let again = agreed(world, &watch, stopped).await.context("after all were stopped and started again")?;
     ensure!(again.stable == figures.heights, "the ledger ends at {}, not {}", again.stable, figures.heights);
-    figures.settled = settled;
+    // Those of the end and of the new start are two more.
+    (figures.settled, figures.same_roots) = (settled, same_roots + 2);
     drop(watch);
     for client in clients {
         client.close().await;
@@ -136,6 +172,7 @@ async fn with(plan: &Plan, world: &mut World) -> anyhow::Result<Figures> {
     world.stop()?;
     figures.peak = world.peak();
     figures.datagrams = world.datagrams();
+    figures.deeds = world.deeds().clone();
     Ok(figures)
 }
 
@@ -150,6 +187,8 @@ struct Run<'a> {
     views: String,
     /// The longest settling.
     settled: Duration,
+    /// See [`Figures::same_roots`].
+    same_roots: u64,
 }
 
 impl Run<'_> {
@@ -225,7 +264,7 @@ impl Run<'_> {
             if all && served && reports.iter().all(|report| report.stable >= target && is_connected(report)) {
                 self.settled = self.settled.max(mended.elapsed());
                 self.say(&format!("all have caught up with height {target} after {:.1?}", mended.elapsed()));
-                return Ok(());
+                return self.compare_roots().await;
             }
             ensure!(
                 mended.elapsed() < SETTLE_PATIENCE,
@@ -239,129 +278,33 @@ impl Run<'_> {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+
+    /// Holds the load until all replicas have the same certified root of the same height.
+    async fn compare_roots(&mut self) -> anyhow::Result<()> {
+        self.load.hold(true);
+        let held = Instant::now();
+        let end = agreed(self.world, &self.watch, held).await?;
+        self.say(&format!("all have one root of height {} after {:.1?}", end.stable, held.elapsed()));
+        self.same_roots += 1;
+        self.load.hold(false);
+        Ok(())
+    }
 }
 
 fn is_connected(report: &StatusReport) -> bool {
     report.peers.iter().all(|peer| peer.connected)
 }
 
-/// Stops the load and checks the books.
-async fn close(
-    clients: &[Client],
+/// `patience` is how long one replica has for an answer.
+async fn connect(
     world: &mut World,
-    load: Load,
-    watch: &Watch,
-    calm: Instant,
-    seed: u64,
-) -> anyhow::Result<Figures> {
-    let outcomes = load.stop(SETTLE_PATIENCE).await?;
-    let ended = Instant::now();
-    let books = audit::check(&outcomes).map_err(anyhow::Error::msg)?;
-    let (silence, until) = audit::longest_silence(&outcomes, calm);
-    let until = until - calm;
-    ensure!(silence < SILENCE, "nobody was served for {silence:.1?}, until {until:.1?} after the begin");
-    let sample = Dice::new(seed, 1).some(outcomes.iter().collect(), ASKED_AGAIN);
-    are_still_there(clients, &sample).await?;
-    let end = agreed(world, watch, ended).await?;
-    ask_the_ledger(&clients[0], world, &books).await?;
-    Ok(Figures {
-        acknowledged: outcomes.len(),
-        refused: books.refused,
-        unknown: outcomes.iter().map(|outcome| outcome.unknown).sum(),
-        heights: end.stable,
-        view: end.view,
-        silence,
-        silence_until: until,
-        ..Figures::default()
-    })
-}
-
-/// The very same transactions again: executed once, and proven where they were.
-async fn are_still_there(clients: &[Client], outcomes: &[&Outcome]) -> anyhow::Result<()> {
-    /// At once: below what a client may have in flight.
-    const TOGETHER: usize = 100;
-    for some in outcomes.chunks(TOGETHER) {
-        let mut asked = tokio::task::JoinSet::new();
-        for outcome in some.iter().copied().cloned() {
-            let client = clients[outcome.client].clone();
-            asked.spawn(async move {
-                let again = client.submit_transaction(outcome.transaction.clone()).await;
-                let again = again.with_context(|| format!("what became of {}?", outcome.operation))?;
-                let places = [&again, &outcome.proven].map(|proven| (proven.height(), proven.index));
-                ensure!(
-                    places[0] == places[1] && again.receipt == outcome.proven.receipt,
-                    "{} was acknowledged at {:?} and is at {:?}",
-                    outcome.operation,
-                    places[1],
-                    places[0]
-                );
-                anyhow::Ok(())
-            });
-        }
-        while let Some(one) = asked.join_next().await {
-            one??;
-        }
-    }
-    Ok(())
-}
-
-/// Waits until all replicas end at one height, executed and certified, and gives it.
-async fn agreed(world: &mut World, watch: &Watch, since: Instant) -> anyhow::Result<StatusReport> {
-    loop {
-        world.check()?;
-        if let Some(violation) = watch.violation() {
-            bail!(violation);
-        }
-        let reports = watch.reports(since);
-        let ends =
-            |report: &StatusReport| (report.committed, report.executed, report.stable, report.state_root);
-        if let Some(first) = reports.first()
-            && reports.len() == world.consortium.genesis.replicas.len()
-            && reports
-                .iter()
-                .all(|report| ends(report) == (first.stable, first.stable, first.stable, first.state_root))
-        {
-            return Ok(first.clone());
-        }
-        ensure!(
-            since.elapsed() < SETTLE_PATIENCE,
-            "no common end {} s after the load\n{}",
-            SETTLE_PATIENCE.as_secs(),
-            watch::in_words(&reports)
-        );
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// What the ledger says is what follows from the receipts.
-async fn ask_the_ledger(client: &Client, world: &World, books: &Books) -> anyhow::Result<()> {
-    let asset = world.consortium.asset();
-    for (account, balance) in &books.balances {
-        let said = ask(client, Query::Balance { asset, account: *account }).await?;
-        ensure!(said == Answer::Balance(*balance), "{account} should hold {balance}: {said:?}");
-    }
-    let Answer::Supply(supply) = ask(client, Query::Supply { asset }).await? else {
-        bail!("a question about the supply has another answer");
-    };
-    let held: u64 = books.balances.values().sum();
-    ensure!(
-        supply.outstanding() == Some(books.issued) && held == books.issued,
-        "{} were issued, {held} are in accounts, and the ledger says {supply:?}",
-        books.issued
-    );
-    Ok(())
-}
-
-async fn ask(client: &Client, query: Query) -> anyhow::Result<Answer> {
-    let (answer, _) = client.query(&Ledger, &query.encode()).await?;
-    Ok(Answer::decode(&answer.map_err(|(code, why)| anyhow::anyhow!("refused with {code}: {why}"))?)?)
-}
-
-async fn connect(world: &mut World, secret: ClientSecret, first: Option<usize>) -> anyhow::Result<Client> {
+    secret: ClientSecret,
+    first: Option<usize>,
+    patience: Duration,
+) -> anyhow::Result<Client> {
     let mut config = ClientConfig::new(world.consortium.genesis.clone(), secret);
     config.first_replica = first.map(replica_id);
-    // A replica that is paused is left soon.
-    config.answer_timeout = Duration::from_secs(2);
+    config.answer_timeout = patience;
     let until = Instant::now() + SETTLE_PATIENCE;
     loop {
         world.check()?;

@@ -154,6 +154,11 @@ impl Schedule {
         schedule
     }
 
+    /// How many faults are written in it.
+    pub fn faults_drawn(&self) -> usize {
+        self.episodes.iter().map(|episode| episode.strikes.len()).sum()
+    }
+
     fn faults(&self) -> usize {
         (self.replicas - 1) / 3
     }

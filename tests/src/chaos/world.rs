@@ -1,20 +1,20 @@
 //! The network under test, and how a fault is done to it and mended.
 
+use super::disk::SmallDisk;
 use super::schedule::{Direction, Fault, Schedule};
 use super::watch;
-use crate::proxy::{Conditions, Mesh};
+use crate::proxy::{Conditions, Counts, Mesh};
 use anyhow::{Context, bail, ensure};
 use bench::consortium::{Consortium, ConsortiumConfig, replica_id};
 use bench::process::{ReplicaProcess, stop_all};
 use bft_core::genesis::Limits;
 use quorate::home::{Home, ReplicaConfig};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// How long a replica may take to stop when it is asked to, or to notice that its disk is full.
@@ -23,11 +23,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// The number of the signal that asks a process to end (signal(7)).
 const SIGTERM: i32 = 15;
 
+/// What killing is called among the deeds.
+pub const SIGKILL: &str = "SIGKILL";
+
 /// Bytes of a log segment: small, so that many are begun.
 const SEGMENT_BYTES: u64 = 1 << 20;
-
-/// Bytes of a small disk: more than a run needs.
-const SMALL_DISK: &str = "size=512m";
 
 /// What a process is expected to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct World {
     pub consortium: Consortium,
     processes: Vec<ReplicaProcess>,
     lives: Vec<Life>,
-    /// Who may have contradicted itself, and stops when it is shown that.
+    /// Who may have forgotten what it said, and stops when it is shown that.
     forgetful: BTreeSet<usize>,
     mesh: Mesh,
     weather: Conditions,
@@ -55,6 +55,7 @@ pub struct World {
     small_disk: Option<SmallDisk>,
     program: PathBuf,
     peak: u64,
+    deeds: BTreeMap<&'static str, u64>,
 }
 
 impl World {
@@ -107,6 +108,7 @@ impl World {
             small_disk,
             program: program.to_owned(),
             peak: 0,
+            deeds: BTreeMap::new(),
         })
     }
 
@@ -115,10 +117,24 @@ impl World {
         self.peak
     }
 
-    /// Datagrams lost by the relays, and all.
-    pub fn datagrams(&self) -> (u64, u64) {
-        let counts = self.mesh.counts();
-        (counts.lost, counts.taken)
+    /// What the relays did.
+    pub fn datagrams(&self) -> Counts {
+        self.mesh.counts()
+    }
+
+    /// What was done, and how often.
+    pub fn deeds(&self) -> &BTreeMap<&'static str, u64> {
+        &self.deeds
+    }
+
+    fn did(&mut self, what: &'static str) {
+        *self.deeds.entry(what).or_default() += 1;
+    }
+
+    /// Whether a replica ever had a state of others instead of executing what led there.
+    pub fn has_fetched_state(&self, replica: usize) -> bool {
+        let output = fs::read(self.processes[replica].output_path()).unwrap_or_default();
+        String::from_utf8_lossy(&output).contains("the state was fetched")
     }
 
     /// What all links suffer from now on.
@@ -149,9 +165,14 @@ impl World {
                 // In its first moments it does not listen to the signal yet, which then kills it.
                 let obeyed = status.success() || status.signal() == Some(SIGTERM);
                 ensure!(obeyed, "r{replica} was asked to stop and ended with {status}");
+                self.did("SIGTERM");
             }
-            Fault::Pause => self.processes[replica].pause()?,
+            Fault::Pause => {
+                self.processes[replica].pause()?;
+                self.did("SIGSTOP");
+            }
             Fault::Cut { .. } | Fault::Links(_) => {
+                self.did(if matches!(fault, Fault::Cut { .. }) { "cut links" } else { "bad links" });
                 self.links.insert(strike, (replica, fault.clone()));
                 self.set_links();
             }
@@ -176,8 +197,12 @@ impl World {
                 self.restart(replica)?;
                 let process = ReplicaProcess::start(&self.program, &twin, replica_id(replica))?;
                 self.twins.insert(strike, process);
+                self.did("twin");
             }
-            Fault::SecondProcess => self.refuses_a_second(replica).await?,
+            Fault::SecondProcess => {
+                self.refuses_a_second(replica).await?;
+                self.did("second process");
+            }
         }
         Ok(())
     }
@@ -201,13 +226,17 @@ impl World {
                 let home = self.consortium.home(replica);
                 fs::remove_dir_all(home.join("data"))?;
                 fs::rename(home.join("old-data"), home.join("data"))?;
+                self.did("old data restored");
                 self.restart(replica)?;
             }
             Fault::Twin => {
                 if let Some(mut twin) = self.twins.remove(&strike) {
                     match twin.ended() {
-                        None => self.peak = self.peak.max(watch::inspect(&twin).map_err(anyhow::Error::msg)?),
-                        Some(_) if contradicted_itself(&twin) => {}
+                        None => {
+                            self.did(SIGKILL);
+                            self.peak = self.peak.max(watch::inspect(&twin).map_err(anyhow::Error::msg)?);
+                        }
+                        Some(_) if has_forgotten(&twin) => {}
                         Some(status) => {
                             bail!("the twin of r{replica} ended with {status}: {}", twin.last_words())
                         }
@@ -223,6 +252,7 @@ impl World {
     fn kill(&mut self, replica: usize) -> anyhow::Result<()> {
         self.check_one(replica)?;
         self.lives[replica] = Life::Ended;
+        self.did(SIGKILL);
         self.processes[replica].kill()
     }
 
@@ -261,6 +291,7 @@ impl World {
         let last = said.lines().last().unwrap_or_default();
         ensure!(last.contains("no space left for"), "r{replica} without room said last: {last}");
         self.inspect(replica)?;
+        self.did("full disk");
         self.small_disk.as_ref().context("no replica has a small disk")?.make_room()?;
         self.processes[replica].kill()?;
         self.restart(replica)
@@ -273,7 +304,7 @@ impl World {
     }
 
     /// Whether all processes are as they should be. One that lost its port to another program is started again, and one that
-    /// stopped because it had contradicted itself on an empty directory.
+    /// stopped because its data are older than what it has said, on an empty directory.
     ///
     /// # Errors
     /// Which is not.
@@ -285,7 +316,7 @@ impl World {
         let process = &mut self.processes[replica];
         let ended = process.ended().filter(|_| self.lives[replica] == Life::Runs);
         let Some(status) = ended else { return self.inspect(replica) };
-        if self.forgetful.contains(&replica) && contradicted_itself(process) {
+        if self.forgetful.contains(&replica) && has_forgotten(process) {
             // What the message asks of its operator.
             fs::remove_dir_all(self.consortium.home(replica).join("data"))?;
         } else if !process.lost_its_port() {
@@ -319,7 +350,8 @@ impl World {
     /// If that is not possible.
     pub fn keep(&mut self) -> anyhow::Result<()> {
         self.processes.iter_mut().try_for_each(ReplicaProcess::kill)?;
-        if let Some(SmallDisk(data)) = &self.small_disk {
+        if let Some(disk) = &self.small_disk {
+            let data = disk.path();
             copy_tree(data, &data.with_extension("kept"))?;
         }
         Ok(())
@@ -371,66 +403,12 @@ fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file system of its own for a data directory. It goes with this value.
-#[derive(Debug)]
-pub struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// Whether this user may mount one in `dir`.
-    pub fn is_possible(dir: &Path) -> bool {
-        fs::create_dir_all(dir).is_ok() && SmallDisk::mount(dir).is_ok()
-    }
-
-    fn mount(at: &Path) -> anyhow::Result<SmallDisk> {
-        let output =
-            Command::new("mount").args(["-t", "tmpfs", "-o", SMALL_DISK, "tmpfs"]).arg(at).output()?;
-        ensure!(output.status.success(), "mount: {}", String::from_utf8_lossy(&output.stderr).trim());
-        Ok(SmallDisk(at.to_owned()))
-    }
-
-    /// Mounts one over a directory, which keeps what it holds.
-    fn under(data: &Path) -> anyhow::Result<SmallDisk> {
-        let aside = data.with_extension("aside");
-        fs::rename(data, &aside)?;
-        fs::create_dir(data)?;
-        let disk = SmallDisk::mount(data)?;
-        for entry in fs::read_dir(&aside)? {
-            let entry = entry?;
-            fs::copy(entry.path(), data.join(entry.file_name()))?;
-        }
-        fs::remove_dir_all(&aside)?;
-        Ok(disk)
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
-    }
-
-    /// Takes all room but this many bytes.
-    fn fill(&self, left: u64) -> anyhow::Result<()> {
-        let mut file = File::create(self.filler())?;
-        let zeros = vec![0; 1 << 16];
-        while file.write_all(&zeros).is_ok() {}
-        let length = file.metadata()?.len();
-        file.set_len(length.saturating_sub(left))?;
-        Ok(())
-    }
-
-    fn make_room(&self) -> anyhow::Result<()> {
-        Ok(fs::remove_file(self.filler())?)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the process that uses it may just be ending. If it fails, the directory cannot be removed, and says so.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
-/// Threats 22, 79: a replica that is shown evidence against itself stops, and says what to do.
-fn contradicted_itself(process: &ReplicaProcess) -> bool {
+/// Threats 22, 79: a replica that is shown what it has forgotten, or evidence against itself, stops, and says what to do.
+fn has_forgotten(process: &ReplicaProcess) -> bool {
     let said = process.last_words();
-    said.contains("this replica has signed two statements that contradict each other")
-        && said.contains("start on an empty one")
+    let reasons = [
+        "this replica has signed a statement that its records do not have",
+        "this replica has signed two statements that contradict each other",
+    ];
+    reasons.iter().any(|reason| said.contains(reason)) && said.contains("start on an empty one")
 }
