@@ -119,9 +119,9 @@ impl HotStuff {
         // It comes back to this replica too, which counts its own vote in no other way.
         if let Some(proposal) = self.own_proposal() {
             out.push(Output::Send { to: Recipients::All, message: Message::Proposal(Box::new(proposal)) });
-        } else if let Some(ballot) = self.ballot.as_ref().filter(|ballot| ballot.node.view == self.view) {
+        } else if let Some(node) = self.pending_vote().map(|ballot| ballot.node) {
             for collector in self.collectors(self.view) {
-                to_one(collector, Message::Vote(ballot.node), out);
+                to_one(collector, Message::Vote(node), out);
             }
         }
         self.want_payload(now, out);

@@ -2,6 +2,7 @@
 
 use crate::engine::{HotStuff, Out, to_one};
 use crate::message::{Message, Node, Proposal, Status};
+use crate::record::Ballot;
 use bft_core::engine::Output;
 use bft_core::envelope::{Promised, Seal};
 use bft_core::mutants::Mutant;
@@ -29,7 +30,8 @@ impl HotStuff {
             let (view, high, committed) = (self.view, self.high.node.view, self.committed);
             to_one(leader, Message::Status(Status { view, high, committed }), out);
         }
-        if let Some(node) = self.pending_vote().filter(|_| leader != self.config.me) {
+        if let Some(node) = self.pending_vote().map(|ballot| ballot.node).filter(|_| leader != self.config.me)
+        {
             for collector in self.collectors(node.view) {
                 to_one(collector, Message::Vote(node), out);
             }
@@ -43,14 +45,14 @@ impl HotStuff {
         }
     }
 
-    /// Its vote in this view, which is not certified yet.
-    fn pending_vote(&self) -> Option<Node> {
-        self.ballot.as_ref().map(|ballot| ballot.node).filter(|node| node.view == self.view)
+    /// Its vote in this view, which is not certified yet. Who has given up the tenure says no more of it.
+    pub(crate) fn pending_vote(&self) -> Option<&Ballot> {
+        self.ballot.as_ref().filter(|ballot| ballot.node.view == self.view && !self.has_left())
     }
 
     /// As leader: its proposal in this view, as it was.
     pub(crate) fn own_proposal(&self) -> Option<Proposal> {
-        let ballot = self.ballot.as_ref().filter(|ballot| ballot.node.view == self.view && self.leads())?;
+        let ballot = self.pending_vote().filter(|_| self.leads())?;
         let block = self.tree.get(&ballot.node.digest())?.body.clone()?;
         Some(Proposal { view: self.view, block, justify: ballot.justify.clone(), tc: ballot.tc.clone() })
     }
