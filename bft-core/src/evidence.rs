@@ -97,7 +97,7 @@ pub(crate) fn is_sealed_by(replica: ReplicaId, statement: &Statement, seal: &Sea
     let Some(identity) = trust.identities.get(replica.index()) else { return false };
     match seal {
         Seal::None => false,
-        Seal::Share(share) => trust.quorum.verify_share(replica, statement, share).is_ok(),
+        Seal::Share(share) => trust.quorum.proves(replica, identity, statement, share),
         Seal::Signature(signature) => trust.quorum.verify_signature(identity, statement, signature).is_ok(),
     }
 }

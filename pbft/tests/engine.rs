@@ -841,7 +841,7 @@ fn threat_4_malformed_messages_do_not_pass_the_edge() {
         assert!(matches!(check(from, message.clone(), seal), Err(Rejection::Invalid(_))), "{message:?}");
     };
     let (a, b) = (block(1, "a"), block(2, "b"));
-    let share = Seal::Share(Share::Threshold([0; 48]));
+    let share = Seal::Share(Share::unsigned([0; 48]));
     refused(1, Message::PrePrepare(PrePrepare { view: 0, block: a.clone() }));
     assert!(check(1, Message::Prepare(vote(0, &a)), Seal::None).is_err());
     assert!(check(1, Message::ViewChange(change(1, 0, &[])), share.clone()).is_err());

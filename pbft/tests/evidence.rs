@@ -64,7 +64,11 @@ fn rigs() -> [Rig; 2] {
         ),
         rig(
             QuorumVerifier::threshold(keys).unwrap(),
-            shares.into_iter().map(QuorumSigner::Threshold).collect(),
+            shares
+                .into_iter()
+                .zip(identities.iter().cloned())
+                .map(|(share, own)| QuorumSigner::Threshold(share, own))
+                .collect(),
         ),
     ]
 }
@@ -171,7 +175,7 @@ fn nobody_is_accused_by_what_another_one_signed() {
             assert_eq!(rig.verdict(&stranger), Err(EvidenceError::Stranger(ReplicaId(4))));
             for seal in [
                 Seal::None,
-                Seal::Share(Share::Threshold([7; 48])),
+                Seal::Share(Share::unsigned([7; 48])),
                 Seal::Signature(Signature([7; 64])),
                 good.first.1.clone(),
             ] {

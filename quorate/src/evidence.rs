@@ -123,7 +123,7 @@ mod tests {
             height: u64::MAX,
             digest: Digest([digest; 32]),
         };
-        let first = (statement(0), Seal::Share(Share::Threshold([3; 48])));
+        let first = (statement(0), Seal::Share(Share::unsigned([3; 48])));
         Evidence::new(ReplicaId(accused), first, (statement(digest), Seal::Signature(Signature([5; 64]))))
     }
 

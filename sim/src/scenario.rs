@@ -257,7 +257,9 @@ fn keys(
         None => QuorumVerifier::simulated(seed, identities.len(), quorum),
         Some(Scheme::Threshold) => {
             let (public, shares) = crypto::trusted_dealer(seed, identities.len(), quorum).expect(keys);
-            let signers = shares.into_iter().map(QuorumSigner::Threshold).collect();
+            let own = identities.iter().cloned();
+            let signers =
+                shares.into_iter().zip(own).map(|(share, own)| QuorumSigner::Threshold(share, own)).collect();
             (QuorumVerifier::threshold(public).expect(keys), signers)
         }
         Some(Scheme::Ed25519) => {

@@ -85,7 +85,9 @@ fn commit(network: &Network, share: &SecretShare, block: u8) -> Bytes {
     let SealWith::Share(statement) = bft_core::engine::Message::seal(&message, &domain) else {
         unreachable!()
     };
-    let seal = Seal::Share(crypto::QuorumSigner::Threshold(share.clone()).sign(&statement));
+    let home = Home::new(network.consortium.home(share.replica().index()));
+    let identity = keystore::read_identity(&home.identity_key()).unwrap();
+    let seal = Seal::Share(crypto::QuorumSigner::Threshold(share.clone(), identity).sign(&statement));
     let body = Body::Engine(Sealed { message, seal });
     codec::encode(&Envelope { epoch: domain.epoch, votes: Vec::new(), body }).into()
 }

@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn vote(entry: &LedgerEntry) -> CheckpointVote {
-        CheckpointVote { height: entry.height, entry: entry.digest(), share: Share::Threshold([7; 48]) }
+        CheckpointVote { height: entry.height, entry: entry.digest(), share: Share::unsigned([7; 48]) }
     }
 
     fn collector() -> Checkpoints {
@@ -294,7 +294,7 @@ mod tests {
     fn the_next_collector_is_tried_when_one_withholds() {
         let mut checkpoints = collector();
         checkpoints.executed(Time(0), entry(2, 1));
-        checkpoints.sealed(Time(0), 2, Share::Threshold([7; 48]));
+        checkpoints.sealed(Time(0), 2, Share::unsigned([7; 48]));
         let first = checkpoints.collector(2, 0);
         assert_eq!(checkpoints.riders(first).len(), 1);
         let at = checkpoints.deadline().expect("an attempt ends");
@@ -333,7 +333,7 @@ mod tests {
         };
         let committee = Committee { replicas: 4, fault_model: FaultModel::Byzantine };
         let mut checkpoints = Checkpoints::new(ReplicaId(0), committee, domain, 0, 1000, true);
-        let vote = |height| CheckpointVote { height, entry: Digest::ZERO, share: Share::Threshold([0; 48]) };
+        let vote = |height| CheckpointVote { height, entry: Digest::ZERO, share: Share::unsigned([0; 48]) };
         let votes = (1..=100).map(vote).collect();
         checkpoints.riders.insert(ReplicaId(1), Riders { votes, since: Time(0) });
         let first: Vec<Height> = checkpoints.riders(ReplicaId(1)).iter().map(|vote| vote.height).collect();

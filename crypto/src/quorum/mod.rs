@@ -70,18 +70,29 @@ impl FromStr for Scheme {
 }
 
 /// One replica's part of a certificate, as it travels. Not checked until it is combined.
+///
+/// **A point alone proves nothing of its signer**: the shares of a statement lie on one polynomial, so that whoever has
+/// a quorum of them computes those of all others. So the signer's own signature travels with it. Nobody verifies it on the way: a
+/// liar can leave it out, but nobody can make another one's. See [`QuorumVerifier::proves`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Share {
-    /// A compressed point of G1.
-    Threshold(#[serde(with = "crate::wire")] [u8; 48]),
+    /// A compressed point of G1, and the signer's own signature over the same statement.
+    Threshold(#[serde(with = "crate::wire")] [u8; 48], Signature),
     /// A signature.
     Ed25519(Signature),
+}
+
+impl Share {
+    /// A point without its signer's signature: it combines like any other, and proves nothing.
+    pub fn unsigned(point: [u8; 48]) -> Share {
+        Share::Threshold(point, Signature([0; 64]))
+    }
 }
 
 impl fmt::Debug for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, bytes): (&str, &[u8]) = match self {
-            Share::Threshold(point) => ("Threshold", point),
+            Share::Threshold(point, _) => ("Threshold", point),
             Share::Ed25519(signature) => ("Ed25519", &signature.0),
         };
         write!(f, "{name}(")?;
@@ -175,8 +186,8 @@ pub enum CombineError {
 /// What signs a replica's shares.
 #[derive(Clone, Debug)]
 pub enum QuorumSigner {
-    /// With a share of the group's secret.
-    Threshold(SecretShare),
+    /// With a share of the group's secret, and the replica's identity.
+    Threshold(SecretShare, IdentitySecret),
     /// With the replica's identity.
     Ed25519(IdentitySecret),
     /// With a keyed checksum, for the simulator. **No cryptography.**
@@ -188,7 +199,9 @@ impl QuorumSigner {
     /// This replica's share of a certificate for `statement`. Deterministic.
     pub fn sign(&self, statement: &Statement) -> Share {
         match self {
-            QuorumSigner::Threshold(secret) => Share::Threshold(secret.sign(statement)),
+            QuorumSigner::Threshold(secret, identity) => {
+                Share::Threshold(secret.sign(statement), identity.sign(&statement.encode()))
+            }
             QuorumSigner::Ed25519(secret) => Share::Ed25519(secret.sign(&statement.encode())),
             #[cfg(feature = "simulated")]
             QuorumSigner::Simulated(signer) => signer.sign(statement),
@@ -282,7 +295,7 @@ impl QuorumVerifier {
         each!(self, verifier => verifier.verify_batch(items))
     }
 
-    /// Whether `share` is `signer`'s for `statement`.
+    /// Whether `share` combines to a certificate of `statement` as `signer`'s part.
     pub fn verify_share(
         &self,
         signer: ReplicaId,
@@ -290,6 +303,31 @@ impl QuorumVerifier {
         share: &Share,
     ) -> Result<(), CertificateError> {
         each!(self, verifier => verifier.verify_share(signer, statement, share))
+    }
+
+    /// Whether `share` proves to everybody that `signer`, whose identity is given, vouched for `statement`: nobody else can have made
+    /// it, however many shares of others they have.
+    pub fn proves(
+        &self,
+        signer: ReplicaId,
+        identity: &Identity,
+        statement: &Statement,
+        share: &Share,
+    ) -> bool {
+        match (self, share) {
+            (QuorumVerifier::Threshold(_), Share::Threshold(_, signature)) => {
+                identity.verify(&statement.encode(), signature).is_ok()
+            }
+            (QuorumVerifier::Threshold(_), Share::Ed25519(_)) => false,
+            (QuorumVerifier::Ed25519(verifier), share) => {
+                verifier.verify_share(signer, statement, share).is_ok()
+            }
+            // No liar of a simulated world computes another one's checksum.
+            #[cfg(feature = "simulated")]
+            (QuorumVerifier::Simulated(verifier), share) => {
+                verifier.verify_share(signer, statement, share).is_ok()
+            }
+        }
     }
 
     /// Whether `signature` is the replica's own over `statement`. Ed25519 under strict verification, whatever the

@@ -22,7 +22,7 @@ pub struct SimulatedSigner {
 
 impl SimulatedSigner {
     pub(super) fn sign(&self, statement: &Statement) -> Share {
-        Share::Threshold(share(&self.secret, self.replica, statement))
+        Share::unsigned(share(&self.secret, self.replica, statement))
     }
 }
 
@@ -94,8 +94,8 @@ impl SimulatedVerifier {
             return Err(CertificateError::Stranger(signer));
         }
         match given {
-            Share::Threshold(bytes) if *bytes == share(&self.secret, signer, statement) => Ok(()),
-            Share::Threshold(_) => Err(CertificateError::Signature(Some(signer))),
+            Share::Threshold(bytes, _) if *bytes == share(&self.secret, signer, statement) => Ok(()),
+            Share::Threshold(..) => Err(CertificateError::Signature(Some(signer))),
             Share::Ed25519(_) => Err(CertificateError::Scheme(Scheme::Threshold)),
         }
     }

@@ -18,7 +18,10 @@ impl Committee {
     pub(super) fn threshold(replicas: usize, quorum: usize) -> Committee {
         let (keys, shares) = trusted_dealer([11; 32], replicas, quorum).unwrap();
         let verifier = QuorumVerifier::threshold(keys).unwrap();
-        Committee { verifier, signers: shares.into_iter().map(QuorumSigner::Threshold).collect() }
+        let own = (0..).map(|number| IdentitySecret::from_seed([number; 32]));
+        let signers =
+            shares.into_iter().zip(own).map(|(share, own)| QuorumSigner::Threshold(share, own)).collect();
+        Committee { verifier, signers }
     }
 
     pub(super) fn ed25519(replicas: usize, quorum: usize) -> Committee {
@@ -113,7 +116,7 @@ pub(super) fn identity() -> [u8; 48] {
 
 pub(super) fn bytes(share: &Share) -> [u8; 48] {
     match share {
-        Share::Threshold(bytes) => *bytes,
+        Share::Threshold(bytes, _) => *bytes,
         Share::Ed25519(_) => panic!("not a point"),
     }
 }
@@ -167,7 +170,7 @@ fn the_forms_on_the_wire_are_pinned() {
         let (_, share) = committee.share(0, &statement);
         let certificate = committee.certificate(&statement);
         let (share_length, certificate_length, authenticators) = match committee.verifier.scheme() {
-            Scheme::Threshold => (1 + 48, 1 + 48, 1),
+            Scheme::Threshold => (1 + 48 + 64, 1 + 48, 1),
             Scheme::Ed25519 => (1 + 64, 1 + 1 + 5 * (1 + 64), 5),
         };
         let encoded = postcard::to_allocvec(&share).unwrap();
@@ -198,7 +201,7 @@ fn threat_50_point_outside_the_subgroup_in_a_share_or_certificate() {
     let statement = statement(9);
     let outside = outside();
     let mut shares = committee.shares(&[0, 1, 2, 3, 4], &statement);
-    let moved = Share::Threshold(plus(&bytes(&shares[2].1), &outside));
+    let moved = Share::unsigned(plus(&bytes(&shares[2].1), &outside));
     assert_eq!(
         committee.verifier.verify_share(ReplicaId(2), &statement, &moved),
         Err(CertificateError::Point)
@@ -221,7 +224,7 @@ fn threat_51_identity_as_share_or_certificate() {
     let certificate = Certificate::Threshold(identity());
     assert_eq!(committee.verifier.verify(&statement, &certificate), Err(CertificateError::Point));
     let mut shares = committee.shares(&[0, 1, 2, 3, 4], &statement);
-    shares[4].1 = Share::Threshold(identity());
+    shares[4].1 = Share::unsigned(identity());
     assert_eq!(committee.verifier.combine(&statement, &shares), named(&[4]));
 
     // With quorum 2 the coefficients of r0 and r1 are 2 and −1: twice r0's share, from r1, sums up to the
@@ -229,7 +232,7 @@ fn threat_51_identity_as_share_or_certificate() {
     let pair = Committee::threshold(2, 2);
     let mut shares = pair.shares(&[0, 1], &statement);
     let first = bytes(&shares[0].1);
-    shares[1].1 = Share::Threshold(plus(&first, &first));
+    shares[1].1 = Share::unsigned(plus(&first, &first));
     assert_eq!(pair.verifier.combine(&statement, &shares), named(&[1]));
 }
 
@@ -284,7 +287,7 @@ fn threat_53_malformed_shares_are_named() {
         let mut shares = committee.shares(&[0, 1, 2, 3, 4, 5], &good);
         shares[0] = wrong_scheme.share(0, &good);
         shares[5].1 = match &shares[5].1 {
-            Share::Threshold(_) => Share::Threshold([0xff; 48]),
+            Share::Threshold(..) => Share::unsigned([0xff; 48]),
             Share::Ed25519(_) => Share::Ed25519(Signature([0xff; 64])),
         };
         assert_eq!(committee.verifier.combine(&good, &shares), named(&[0, 5]));
@@ -303,8 +306,8 @@ fn threat_57_shares_whose_errors_cancel_are_both_named() {
     let good = statement(9);
     let mut shares = committee.shares(&[0, 1, 2, 3, 4], &good);
     let error = bytes(&committee.share(0, &statement(8)).1);
-    shares[1].1 = Share::Threshold(plus(&bytes(&shares[1].1), &error));
-    shares[2].1 = Share::Threshold(plus(&bytes(&shares[2].1), &minus(&error)));
+    shares[1].1 = Share::unsigned(plus(&bytes(&shares[1].1), &error));
+    shares[2].1 = Share::unsigned(plus(&bytes(&shares[2].1), &minus(&error)));
     assert_eq!(committee.verifier.combine(&good, &shares), named(&[1, 2]));
 }
 
@@ -427,11 +430,11 @@ proptest! {
             shares.resize(5, twice.clone());
             prop_assert_eq!(verifier.combine(&good, &shares), named(&[twice.0.0]));
             let forged = match &twice.1 {
-                Share::Threshold(_) => Certificate::Threshold(bytes(&twice.1)),
+                Share::Threshold(..) => Certificate::Threshold(bytes(&twice.1)),
                 Share::Ed25519(_) => Certificate::Ed25519(
                     shares.iter().filter_map(|(signer, share)| match share {
                         Share::Ed25519(signature) => Some((*signer, *signature)),
-                        Share::Threshold(_) => None,
+                        Share::Threshold(..) => None,
                     }).collect(),
                 ),
             };
@@ -486,6 +489,35 @@ proptest! {
             } else {
                 prop_assert_eq!(result, Ok(committee.certificate(&good)));
             }
+        }
+    }
+}
+
+/// Who has a quorum of a statement's shares computes everybody's: f(4) = f(1) − 3·f(2) + 3·f(3) where the quorum is three. It
+/// combines, and must not count as the word of the fourth, who may have vouched for something else.
+#[test]
+fn shares_of_a_quorum_make_another_one_s_point_and_prove_nothing_of_it() {
+    let committee = Committee::threshold(4, 3);
+    let (said, other) = (statement(1), statement(2));
+    let points: Vec<[u8; 48]> =
+        committee.shares(&[0, 1, 2], &said).iter().map(|(_, share)| bytes(share)).collect();
+    let thrice = |point: &[u8; 48]| plus(&plus(point, point), point);
+    let point = plus(&plus(&points[0], &minus(&thrice(&points[1]))), &thrice(&points[2]));
+    let fourth = ReplicaId(3);
+    let identity = |number: u16| IdentitySecret::from_seed([number as u8; 32]).public();
+    let Share::Threshold(_, signature) = committee.shares(&[3], &other)[0].1.clone() else {
+        panic!("a threshold share")
+    };
+    for forged in [Share::unsigned(point), Share::Threshold(point, signature)] {
+        assert_eq!(committee.verifier.verify_share(fourth, &said, &forged), Ok(()), "it is its point");
+        assert!(!committee.verifier.proves(fourth, &identity(3), &said, &forged));
+    }
+    for committee in [committee, Committee::ed25519(4, 3)] {
+        for (signer, share) in committee.shares(&[0, 1, 2, 3], &said) {
+            assert!(committee.verifier.proves(signer, &identity(signer.0), &said, &share));
+            assert!(!committee.verifier.proves(signer, &identity(signer.0), &other, &share));
+            let next = ReplicaId((signer.0 + 1) % 4);
+            assert!(!committee.verifier.proves(next, &identity(next.0), &said, &share));
         }
     }
 }

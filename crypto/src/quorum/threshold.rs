@@ -63,7 +63,9 @@ impl ThresholdVerifier {
         share: &Share,
     ) -> Result<(), CertificateError> {
         let key = self.0.shares().get(signer.index()).ok_or(CertificateError::Stranger(signer))?;
-        let Share::Threshold(bytes) = share else { return Err(CertificateError::Scheme(Scheme::Threshold)) };
+        let Share::Threshold(bytes, _) = share else {
+            return Err(CertificateError::Scheme(Scheme::Threshold));
+        };
         let point = SignaturePoint::decode(bytes).ok_or(CertificateError::Point)?;
         if point.verify_statement(statement, key.point()) {
             Ok(())
@@ -170,7 +172,7 @@ fn decode(certificate: &Certificate) -> Result<SignaturePoint, CertificateError>
 
 fn decompress(share: &Share) -> Option<UncheckedPoint> {
     match share {
-        Share::Threshold(bytes) => UncheckedPoint::decompress(bytes),
+        Share::Threshold(bytes, _) => UncheckedPoint::decompress(bytes),
         Share::Ed25519(_) => None,
     }
 }

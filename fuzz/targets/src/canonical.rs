@@ -86,7 +86,7 @@ static SAMPLES: LazyLock<Samples> = LazyLock::new(|| {
         checkpoints: of(LogKind::Certificate).map(|item| read(&item.body)).collect(),
         receipts: REAL.receipts(),
         answers: REAL.answers().into_iter().map(|(_, answer)| answer).collect(),
-        shares: shares.chain([Share::Threshold([7; 48])]).collect(),
+        shares: shares.chain([Share::unsigned([7; 48])]).collect(),
     }
 });
 

@@ -40,8 +40,9 @@ struct Committee {
 }
 
 static COMMITTEES: LazyLock<[Committee; 2]> = LazyLock::new(|| {
-    let threshold = THRESHOLD.shares.iter().cloned().map(QuorumSigner::Threshold).collect();
     let secrets: Vec<_> = (0..4).map(|number| IdentitySecret::from_seed([number; 32])).collect();
+    let shares = THRESHOLD.shares.iter().cloned().zip(secrets.clone());
+    let threshold = shares.map(|(share, own)| QuorumSigner::Threshold(share, own)).collect();
     let identities = secrets.iter().map(IdentitySecret::public).collect();
     let list = secrets.into_iter().map(QuorumSigner::Ed25519).collect();
     [
@@ -137,7 +138,7 @@ fn verdicts(input: &mut Input<'_>) {
 
 fn changed(input: &mut Input<'_>, share: &Share) -> Share {
     match share {
-        Share::Threshold(bytes) => Share::Threshold(near(input, bytes)),
+        Share::Threshold(bytes, own) => Share::Threshold(near(input, bytes), *own),
         Share::Ed25519(Signature(bytes)) => Share::Ed25519(Signature(near(input, bytes))),
     }
 }

@@ -252,7 +252,7 @@ fn read_signer(
                     me.0
                 );
             }
-            Ok(QuorumSigner::Threshold(share))
+            Ok(QuorumSigner::Threshold(share, identity.clone()))
         }
     }
 }

@@ -245,7 +245,7 @@ fn change(message: &mut Message, known: &Seen, memory: &Memory, random: &mut Ran
         },
         Message::Proposed(old, share) => match random.index(2) {
             0 => node(old, memory, random),
-            _ => *share = Share::Threshold([9; 48]),
+            _ => *share = Share::unsigned([9; 48]),
         },
     }
 }

@@ -159,7 +159,7 @@ impl Idea {
             Lie::Unsaid => (Duration::ZERO, Vec::new()),
             Lie::Late => (self.patience * 9 / 10, vec![frame]),
             Lie::BadShare => {
-                sealed.seal = Seal::Share(Share::Threshold([7; 48]));
+                sealed.seal = Seal::Share(Share::unsigned([7; 48]));
                 (Duration::ZERO, vec![codec::encode(&envelope).into()])
             }
             Lie::Changed => {

@@ -92,7 +92,7 @@ pub(super) fn envelope(
         match random.index(3) {
             0 => vote.height = number(random, vote.height),
             1 => vote.entry = digest(random, vote.entry, memory),
-            _ => vote.share = Share::Threshold([9; 48]),
+            _ => vote.share = Share::unsigned([9; 48]),
         }
         return;
     }
@@ -137,7 +137,7 @@ pub(super) fn envelope(
                 let height = if random.per_mille(330) { 0 } else { memory.height + random.between(1, 4) };
                 let far = memory.view + random.below(3);
                 let statement = domain.statement(kind, far, height, digest(random, Digest::ZERO, memory));
-                told.held.insert(0, Promised { statement, seal: Seal::Share(Share::Threshold([9; 48])) });
+                told.held.insert(0, Promised { statement, seal: Seal::Share(Share::unsigned([9; 48])) });
             }
         },
         Body::FetchPromises(question) => *question = number(random, *question),

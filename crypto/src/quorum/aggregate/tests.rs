@@ -205,13 +205,13 @@ fn threat_50_51_points_that_are_no_signature_are_refused() {
         let verdict = committee.verifier.verify_aggregate(&words, &Aggregate::Threshold(bad));
         assert_eq!(verdict, Err(CertificateError::Point));
         let mut shares = committee.signed(&words);
-        shares[3].2 = Share::Threshold(bad);
+        shares[3].2 = Share::unsigned(bad);
         assert_eq!(committee.verifier.aggregate(&shares), named(&[5]));
     }
     // Two shares whose parts outside the subgroup cancel in a plain sum.
     let mut shares = committee.signed(&words);
-    shares[1].2 = Share::Threshold(plus(&bytes(&shares[1].2), &outside()));
-    shares[2].2 = Share::Threshold(plus(&bytes(&shares[2].2), &minus(&outside())));
+    shares[1].2 = Share::unsigned(plus(&bytes(&shares[1].2), &outside()));
+    shares[2].2 = Share::unsigned(plus(&bytes(&shares[2].2), &minus(&outside())));
     assert_eq!(committee.verifier.aggregate(&shares), named(&[2, 3]));
 }
 
@@ -232,8 +232,8 @@ fn threat_53_whoever_spoils_an_aggregate_is_named_and_the_rest_goes_on() {
     }
     let mut shares = COMMITTEES[0].signed(&words(&all));
     let error = bytes(&shares[0].2);
-    shares[2].2 = Share::Threshold(plus(&bytes(&shares[2].2), &error));
-    shares[3].2 = Share::Threshold(plus(&bytes(&shares[3].2), &minus(&error)));
+    shares[2].2 = Share::unsigned(plus(&bytes(&shares[2].2), &error));
+    shares[3].2 = Share::unsigned(plus(&bytes(&shares[3].2), &minus(&error)));
     assert_eq!(COMMITTEES[0].verifier.aggregate(&shares), named(&[2, 3]));
 }
 
