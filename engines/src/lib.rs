@@ -34,6 +34,7 @@ pub enum AnyMessage {
 }
 
 /// A record of one of the protocols.
+#[expect(clippy::large_enum_variant, reason = "a record is encoded as soon as it is made")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AnyRecord {
     /// Of PBFT.
