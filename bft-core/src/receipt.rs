@@ -23,6 +23,8 @@ pub mod code {
     pub const NOT_OPERATOR: u32 = 5;
     /// The client is enrolled already.
     pub const ALREADY_ENROLLED: u32 = 6;
+    /// The answer to an ordered read is too long for a receipt.
+    pub const TOO_LONG: u32 = 7;
     /// First code of the application's own.
     pub const APPLICATION: u32 = 100;
 

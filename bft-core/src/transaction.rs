@@ -268,6 +268,12 @@ pub enum SystemAction {
         /// The new client.
         client: ClientKey,
     },
+    /// Asks the application where this stands in the ledger. The answer is in the receipt, and linearizable: it knows of
+    /// everything that was acknowledged before this was submitted (threat 15).
+    Read {
+        /// What [`crate::machine::StateMachine::query`] is asked.
+        request: Bytes,
+    },
 }
 
 #[cfg(test)]

@@ -475,6 +475,24 @@ fn an_operator_enrols_clients_and_nobody_else_does() {
 }
 
 #[test]
+fn threat_15_an_ordered_read_sees_what_stands_before_it() {
+    let mut rig = Rig::new();
+    let read =
+        |request: &'static [u8]| codec::encode(&SystemAction::Read { request: Bytes::from_static(request) });
+    let answer = |answer: Answer| match answer {
+        Answer::Receipt(proven) => (proven.receipt.code, proven.receipt.answer),
+        other => panic!("{other:?}"),
+    };
+    let one = Bytes::from_static(b"1");
+    assert_eq!(answer(rig.submit(11, Kind::System, 1, &read(b"count"))), (code::OK, "0".into()));
+    assert_eq!(answer(rig.submit(11, Kind::Application, 2, b"go")), (code::OK, one.clone()));
+    assert_eq!(answer(rig.submit(20, Kind::System, 1, &read(b"count"))), (code::OK, one));
+    // The application's own refusal is an answer, and so is a read that the host refuses; neither changes anything.
+    assert_eq!(answer(rig.submit(20, Kind::System, 2, &read(b"?"))), (102, "nothing there".into()));
+    assert_eq!(rig.count(), "1");
+}
+
+#[test]
 fn threat_98_a_bad_signature_and_an_oversized_body_stop_at_the_edge() {
     let rig = Rig::new();
     let chain = rig.config.genesis.chain();

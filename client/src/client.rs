@@ -9,11 +9,12 @@ use crate::proof::Verifier;
 use crate::sequences::Sequences;
 use crate::stats::{ClientStats, Counters, count};
 use crate::tally::{Fate, Tally};
+use bft_core::codec;
 use bft_core::committee::Trust;
 use bft_core::machine::StateMachine;
-use bft_core::receipt::{ProvenReceipt, Receipt};
+use bft_core::receipt::{ProvenReceipt, Receipt, code};
 use bft_core::request::{Advice, Answer, Call, ProvenAnswer};
-use bft_core::transaction::{Item, Kind, Payload, Transaction};
+use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
 use bft_core::types::Height;
 use bytes::Bytes;
 use crypto::{ClientKey, ClientSecret, Digest, ReplicaId};
@@ -284,6 +285,22 @@ impl Client {
             *inner.exchange.ask(call, judge).await.map_err(no_answer)??;
         inner.seen.fetch_max(certificate.height(), SeqCst);
         Ok((result.map(|bytes| bytes.0), certificate.height()))
+    }
+
+    /// Asks the application in the order of the ledger: a transaction that writes nothing. The answer, or the application's own refusal,
+    /// knows of everything that anybody was told before this call, whatever leaders and other replicas do; it costs what a
+    /// transaction costs, and its receipt proves it. [`Client::query`] costs less, and may be of a moment ago.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]. Where the outcome is unknown, asking again does no harm.
+    pub async fn read(&self, request: &[u8]) -> Result<(Result<Bytes, (u32, String)>, Height), SubmitError> {
+        let action = SystemAction::Read { request: Bytes::copy_from_slice(request) };
+        let proven = self.submit(Kind::System, codec::encode(&action).into()).await?;
+        let height = proven.entries.first().map_or(0, |entry| entry.height);
+        let Receipt { code, answer, .. } = proven.receipt;
+        let refusal = || (code, String::from_utf8_lossy(&answer).into_owned());
+        let result = if code == code::OK { Ok(answer.clone()) } else { Err(refusal()) };
+        Ok((result, height))
     }
 
     /// The lowest sequence of a client that has not executed, as [`Client::connect`] learns its own. Not proven.

@@ -124,6 +124,12 @@ impl History {
         registers
     }
 
+    /// Reads with an answer.
+    pub fn reads(&self) -> u64 {
+        let answered = |operation: &Operation| matches!(operation.action, Action::Read(Some(_)));
+        self.operations.values().filter(|(_, operation)| answered(operation)).count() as u64
+    }
+
     /// Operations with an answer.
     pub fn known(&self) -> u64 {
         self.operations.values().filter(|(_, operation)| operation.returned.is_some()).count() as u64

@@ -217,6 +217,7 @@ pub(crate) fn tally(world: &World) -> Tally {
     count("messages lost", world.network.lost);
     count("messages doubled", world.network.doubled);
     count("operations linearized", world.history.known());
+    count("reads among them", world.history.reads());
     count("frames refused", world.rejected);
     count("states transferred", world.installed);
     count("lies proven", world.accused.values().sum());

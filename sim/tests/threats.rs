@@ -72,6 +72,17 @@ fn threat_14_censored_client_is_served() {
     liars(Behaviour::Censor, 0..5);
 }
 
+/// Reads are ordered like writes (`SystemAction::Read` does the same for any application), so that no leader can lie to them: every
+/// run checks that all answers of a register have one order. A leader that blocks them is replaced: every run checks that clients
+/// are served.
+#[test]
+fn threat_15_reads_are_live_and_linearizable_whatever_leaders_do() {
+    for behaviour in [Behaviour::Silent, Behaviour::Slow, Behaviour::Censor, Behaviour::Equivocate] {
+        let tally = liars(behaviour, 20..24);
+        assert!(count(&tally, "reads among them") > 0, "{tally:?}");
+    }
+}
+
 #[test]
 fn threat_16_f_silent_replicas_stop_nothing() {
     let tally = liars(Behaviour::Silent, 0..5);

@@ -109,6 +109,10 @@ async fn a_transaction_is_proven_saved_and_verified_offline() {
 
     let said = run(PROGRAM, ["query", "--genesis", &genesis, "balance", "EUR", &to]).succeeded();
     assert!(said.starts_with("100 EUR\n(proven at height "), "{said}");
+    let ordered = ["query", "--genesis", &genesis, "--linearizable"];
+    let said = run(PROGRAM, ordered.into_iter().chain(["--key", &key(1), "balance", "EUR", &to])).succeeded();
+    assert!(said.starts_with("100 EUR\n(ordered at height "), "{said}");
+    run(PROGRAM, ordered.into_iter().chain(["supply", "EUR"])).complains(2, &["--key"]);
     let said = run(PROGRAM, ["status", "--genesis", &genesis]).succeeded();
     assert!(
         ["r0", "r1", "r2", "r3"].iter().all(|replica| said.contains(replica)) && said.contains("3/3"),

@@ -327,6 +327,20 @@ impl<A: StateMachine> Ledger<A> {
                 self.directory.enroll(client, organisation, &mut self.state);
                 Ok(Bytes::new())
             }
+            SystemAction::Read { request } => {
+                let answer = self.app.query(&mut View::live(&self.state), &request)?;
+                let most = self.genesis.limits.transaction_bytes as usize;
+                if answer.len() > most {
+                    return Err(host_refusal(
+                        code::TOO_LONG,
+                        format!(
+                            "the answer has {} bytes; one in a receipt has {most} at most: ask for a certified answer",
+                            answer.len()
+                        ),
+                    ));
+                }
+                Ok(answer)
+            }
         }
     }
 

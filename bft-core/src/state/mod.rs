@@ -169,11 +169,17 @@ pub struct View<'a> {
 
 #[derive(Debug)]
 enum Source<'a> {
+    Live(&'a State),
     Tree(&'a Tree),
     Proven(&'a BTreeMap<Bytes, Option<Bytes>>),
 }
 
 impl<'a> View<'a> {
+    /// A view of the state as it is.
+    pub(crate) fn live(state: &'a State) -> View<'a> {
+        View { source: Source::Live(state), reads: BTreeSet::new() }
+    }
+
     /// A view of a certified state.
     pub(crate) fn of(tree: &'a Tree) -> View<'a> {
         View { source: Source::Tree(tree), reads: BTreeSet::new() }
@@ -188,6 +194,7 @@ impl<'a> View<'a> {
     pub fn get(&mut self, key: &[u8]) -> Option<Bytes> {
         let key = full_key(Space::Application, key);
         let value = match self.source {
+            Source::Live(state) => state.live.get(&key).cloned(),
             Source::Tree(tree) => tree.get(&key),
             Source::Proven(values) => values.get(&key).cloned().flatten(),
         };

@@ -41,6 +41,7 @@ pub(crate) fn code_in_words(number: u32) -> &'static str {
         code::MALFORMED => "malformed system transaction",
         code::NOT_OPERATOR => "not an operator",
         code::ALREADY_ENROLLED => "enrolled already",
+        code::TOO_LONG => "answer too long for a receipt",
         other => code_name(other).unwrap_or("a code that this program does not know"),
     }
 }

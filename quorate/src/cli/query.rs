@@ -7,8 +7,9 @@ use crate::home::read_genesis;
 use anyhow::bail;
 use app_examples::ledger::{Answer, AssetCode, Ledger, Query};
 use bft_core::types::Height;
+use bytes::Bytes;
 use clap::{Args, Subcommand};
-use crypto::ClientKey;
+use crypto::{ClientKey, keystore};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,9 +17,14 @@ const EXAMPLES: &str = "\
 Examples:
   quorate query --genesis genesis.json balance EUR 8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394
   quorate query --genesis genesis.json supply EUR
+  quorate query --genesis genesis.json --linearizable --key client.key supply EUR
 
 One replica answers. Its answer is believed because it comes with a certificate of a quorum over the state it was made from,
-and is computed again here over the proven values.";
+and is computed again here over the proven values. That state may be a moment old. With --linearizable the question is ordered
+like a transaction: the answer knows of everything that anybody was told before, and takes as long as a transaction.";
+
+/// How long replicas may take for an ordered read.
+const PATIENCE_SECONDS: u64 = 30;
 
 /// Ask the ledger; the answer is verified.
 #[derive(Debug, Args)]
@@ -27,6 +33,12 @@ pub(super) struct Arguments {
     /// What the members agreed on.
     #[arg(long, value_name = "FILE", env = "QUORATE_GENESIS", global = true)]
     genesis: Option<PathBuf>,
+    /// Have the question ordered like a transaction: the answer misses nothing that was acknowledged before it was asked.
+    #[arg(long, requires = "key", global = true)]
+    linearizable: bool,
+    /// The key of an enrolled client, for --linearizable.
+    #[arg(long, value_name = "FILE", env = "QUORATE_KEY", global = true)]
+    key: Option<PathBuf>,
     #[command(subcommand)]
     question: Question,
 }
@@ -74,12 +86,18 @@ impl Question {
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let genesis = read_genesis(&network::genesis_path(arguments.genesis)?)?;
     let query = arguments.question.query();
+    let orders = arguments.linearizable;
+    let key = arguments.key.filter(|_| orders).map(|path| keystore::read_client(&path)).transpose()?;
     on_runtime(async {
-        let client = connect_as_stranger(genesis).await?;
-        let answer = ask(&client, &query).await;
+        let client = match key {
+            Some(secret) => network::connect_patiently(genesis, secret, PATIENCE_SECONDS).await?,
+            None => connect_as_stranger(genesis).await?,
+        };
+        let answer = if orders { ask_in_order(&client, &query).await } else { ask(&client, &query).await };
         client.close().await;
         let (answer, height) = answer?;
-        print(&format!("{}\n(proven at height {height})", in_words(&query, &answer)));
+        let how = if orders { "ordered" } else { "proven" };
+        print(&format!("{}\n({how} at height {height})", in_words(&query, &answer)));
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -87,6 +105,16 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 /// The verified answer to a query, and the height of the state it is from.
 pub(crate) async fn ask(client: &client::Client, query: &Query) -> anyhow::Result<(Answer, Height)> {
     let (result, height) = client.query(&Ledger, &query.encode()).await?;
+    answer(result, height)
+}
+
+/// The answer at the query's own place in the ledger, and its height.
+async fn ask_in_order(client: &client::Client, query: &Query) -> anyhow::Result<(Answer, Height)> {
+    let (result, height) = client.read(&query.encode()).await?;
+    answer(result, height)
+}
+
+fn answer(result: Result<Bytes, (u32, String)>, height: Height) -> anyhow::Result<(Answer, Height)> {
     match result {
         Ok(bytes) => Ok((Answer::decode(&bytes)?, height)),
         Err((code, sentence)) => {

@@ -3,7 +3,7 @@
 use super::{output, print, read_receipt};
 use crate::home::read_genesis;
 use anyhow::{Context, bail};
-use app_examples::ledger;
+use app_examples::ledger::{self, Query};
 use bft_core::codec;
 use bft_core::genesis::Genesis;
 use bft_core::transaction::{Item, Kind, SystemAction};
@@ -84,6 +84,12 @@ pub(crate) fn describe(item: &Item) -> String {
         Kind::Application => ledger::describe(&item.transaction.body),
         Kind::System => match codec::decode(&item.transaction.body, SYSTEM_BYTES) {
             Ok(SystemAction::Enroll { client }) => format!("enrol the client {client}"),
+            Ok(SystemAction::Read { request }) => {
+                let asked = Query::decode(&request);
+                asked.map_or("read something that this program does not know".to_owned(), |query| {
+                    format!("read {query:?}")
+                })
+            }
             Err(_) => "a system transaction that this program does not know".to_owned(),
         },
     }
