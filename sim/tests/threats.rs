@@ -146,9 +146,10 @@ fn threat_42_80_86_a_lost_disk_comes_back_without_a_vote_and_catches_up() {
     mishaps(Mishap::LostDisk, &["disks lost", "states transferred"], 0..10);
 }
 
-// What was fetched and kept is not fetched again by the next life of a replica.
+// Crashes before, amid and after the installing leave the old state or the new one: every start is checked against what was executed.
+// What was fetched and kept is not fetched again by the next life.
 #[test]
-fn a_transfer_goes_on_where_a_crash_ended_it() {
+fn threat_85_a_transfer_goes_on_where_a_crash_ended_it() {
     let total = mishaps(Mishap::Interruption, &["crashes amid a transfer", "states transferred"], 0..16);
     assert_eq!(count(&total, "parts of a state fetched twice"), 0, "{total:?}");
 }
