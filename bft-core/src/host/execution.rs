@@ -7,15 +7,15 @@ use crate::codec;
 use crate::genesis::{FIRST_EPOCH, Genesis, GenesisError};
 use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::log::{LoadedState, StateBatch};
-use crate::machine::{Context, Refusal, StateMachine};
+use crate::machine::StateMachine;
 use crate::mutants::Mutant;
 use crate::receipt::{ProvenReceipt, Receipt, code};
 use crate::request::{AnswerBytes, ProvenAnswer, ProvenRead, encode_result};
 use crate::state::{State, Tree, View};
-use crate::transaction::{Item, ItemKey, Kind, SystemAction};
+use crate::transaction::ItemKey;
 use crate::types::{Height, Timestamp};
 use bytes::Bytes;
-use crypto::{ClientKey, Digest, merkle};
+use crypto::{Digest, merkle};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ const RECEIPTS_LIMIT: usize = 1 << 30;
 /// The application's state with everything around it.
 #[derive(Debug)]
 pub struct Ledger<A> {
-    app: A,
-    genesis: Arc<Genesis>,
+    pub(super) app: A,
+    pub(super) genesis: Arc<Genesis>,
     chain: Digest,
-    state: State,
-    directory: Directory,
+    pub(super) state: State,
+    pub(super) directory: Directory,
     tip: LedgerEntry,
     tip_header: Option<Header>,
     receipts: BTreeMap<Height, BlockReceipts>,
@@ -268,82 +268,6 @@ impl<A: StateMachine> Ledger<A> {
         entry
     }
 
-    fn execute_item(&mut self, item: &Item, height: Height, time: Timestamp) -> Receipt {
-        let client = &item.transaction.client;
-        let answer = match self.directory.organisation(client) {
-            None => refuse(
-                code::NOT_ENROLLED,
-                "this client's key is not enrolled; an organisation's operator can enrol it",
-            ),
-            Some(organisation) => {
-                let window = self.genesis.limits.session_window;
-                let sequence = item.transaction.sequence;
-                match self.directory.session(client).verdict(sequence, window) {
-                    Verdict::Stale => refuse(code::STALE, "this sequence has executed or was passed over"),
-                    Verdict::TooFarAhead => {
-                        refuse(code::TOO_FAR_AHEAD, "this sequence is too far ahead of the client's last")
-                    }
-                    Verdict::Fresh => {
-                        self.directory.session_mut(client).mark(sequence, window);
-                        let organisation = self.directory.name(organisation).to_owned();
-                        let context = Context { height, time, client: *client, organisation };
-                        self.dispatch(item, &context)
-                    }
-                }
-            }
-        };
-        let (code, answer) = match answer {
-            Ok(answer) => (code::OK, answer),
-            Err(refusal) => (refusal.code, Bytes::from(refusal.sentence)),
-        };
-        Receipt { transaction: item.digest, code, answer }
-    }
-
-    fn dispatch(&mut self, item: &Item, context: &Context) -> Result<Bytes, Refusal> {
-        match item.transaction.kind {
-            Kind::System => self.system(&item.transaction.body, &context.client),
-            Kind::Application => {
-                self.state.savepoint();
-                let result = self.app.execute(context, &item.transaction.body, &mut self.state);
-                if result.is_err() && !Mutant::RefusedWritesStay.is_on() {
-                    self.state.roll_back();
-                }
-                result
-            }
-        }
-    }
-
-    fn system(&mut self, body: &[u8], signer: &ClientKey) -> Result<Bytes, Refusal> {
-        let action: SystemAction = codec::decode(body, 1 << 16)
-            .map_err(|error| host_refusal(code::MALFORMED, format!("system transaction: {error}")))?;
-        match action {
-            SystemAction::Enroll { client } => {
-                let Some(organisation) = self.directory.operated_by(signer) else {
-                    return refuse(code::NOT_OPERATOR, "only an organisation's operator enrols clients");
-                };
-                if self.directory.organisation(&client).is_some() {
-                    return refuse(code::ALREADY_ENROLLED, "the client is enrolled already");
-                }
-                self.directory.enroll(client, organisation, &mut self.state);
-                Ok(Bytes::new())
-            }
-            SystemAction::Read { request } => {
-                let answer = self.app.query(&mut View::live(&self.state), &request)?;
-                let most = self.genesis.limits.transaction_bytes as usize;
-                if answer.len() > most {
-                    return Err(host_refusal(
-                        code::TOO_LONG,
-                        format!(
-                            "the answer has {} bytes; one in a receipt has {most} at most: ask for a certified answer",
-                            answer.len()
-                        ),
-                    ));
-                }
-                Ok(answer)
-            }
-        }
-    }
-
     fn keep_receipts(&mut self, height: Height, block: BlockReceipts) {
         for (index, (key, receipt)) in block.receipts.iter().enumerate() {
             if code::settles(receipt.code) || Mutant::RefusalSettles.is_on() {
@@ -505,12 +429,4 @@ impl<A: StateMachine> Ledger<A> {
             meta: codec::encode(&meta).into(),
         }
     }
-}
-
-fn host_refusal(code: u32, sentence: impl Into<String>) -> Refusal {
-    Refusal { code, sentence: sentence.into() }
-}
-
-fn refuse<T>(code: u32, sentence: &str) -> Result<T, Refusal> {
-    Err(host_refusal(code, sentence))
 }

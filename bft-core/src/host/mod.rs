@@ -28,6 +28,7 @@ mod report;
 mod serving;
 mod session;
 mod sync;
+mod transact;
 mod transfer;
 
 pub use execution::{BadState, genesis_state};
