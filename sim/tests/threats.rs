@@ -3,7 +3,7 @@
 use crypto::{ProtocolTag, Scheme};
 use sim::adversary::Behaviour;
 use sim::twins::{self, Attack};
-use sim::{Canary, Faults, Mishap, Outcome, Scenario, Tally, run};
+use sim::{Canary, Faults, Mishap, Outcome, Scenario, Tally, protocol, run};
 
 /// Runs seeds with f liars of one kind in a committee of four.
 fn liars(behaviour: Behaviour, seeds: std::ops::Range<u64>) -> Tally {
@@ -246,7 +246,7 @@ fn some_seeds_are_clean() {
     }
 }
 
-/// Every seed that once failed, from `tests/seeds.txt`: `seed replicas reason`.
+/// Every seed that once failed, from `tests/seeds.txt`: `seed replicas reason`, after the protocol's name if it is not PBFT.
 #[test]
 fn seeds_that_failed_once_pass() {
     let text = include_str!("../../tests/seeds.txt");
@@ -254,13 +254,17 @@ fn seeds_that_failed_once_pass() {
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
         let mut words = line.split_whitespace();
         let mut next = || words.next().unwrap_or_default();
-        let (seed, replicas, reason) = (next(), next(), next());
+        let first = next();
+        let (protocol, seed) = match protocol::named(first) {
+            Ok(protocol) => (protocol, next()),
+            Err(_) => (ProtocolTag::PBFT, first),
+        };
+        let (replicas, reason) = (next(), next());
         let seed = seed.parse().unwrap_or_else(|_| panic!("a seed in {line:?}"));
         let replicas = replicas.parse().ok();
         assert!(!reason.is_empty(), "a reason in {line:?}");
-        for faults in [Faults::Few, Faults::All] {
-            let scenario =
-                Scenario { protocol: ProtocolTag::PBFT, replicas, faults, ..Scenario::of_seed(seed) };
+        for faults in [Faults::Few, Faults::All, Faults::Severe] {
+            let scenario = Scenario { protocol, replicas, faults, ..Scenario::of_seed(seed) };
             assert_eq!(run(&scenario).violation, None, "{line}, {faults:?}");
         }
         seeds += 1;
