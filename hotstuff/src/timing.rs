@@ -129,3 +129,27 @@ fn set(timer: Timer, setting: &mut Option<Time>, at: Option<Time>, out: &mut Out
         None => Output::CancelTimer(timer),
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Longer after every failed tenure until it is long enough for any network that works; then no longer, and whatever the
+        /// base is, it does not overflow.
+        #[test]
+        fn threat_30_a_timeout_doubles_up_to_its_cap_and_does_not_overflow(failed in any::<u32>(), base_ms in 1_u64..) {
+            let base = Duration::from_millis(base_ms);
+            let mut timing = Timing { failed, ..Timing::default() };
+            let timeout = timing.timeout(base);
+            prop_assert_eq!(timeout, base.saturating_mul(2_u32.pow(failed.min(MOST_DOUBLINGS))));
+            timing.fail();
+            let next = timing.timeout(base);
+            let factor = if failed < MOST_DOUBLINGS { 2 } else { 1 };
+            prop_assert_eq!(next, timeout.saturating_mul(factor));
+            timing.commit(Time(1));
+            prop_assert_eq!(timing.timeout(base), base);
+        }
+    }
+}
