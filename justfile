@@ -22,22 +22,25 @@ sim SEED:
     cargo run --release -p sim -- --protocol pbft --seeds {{SEED}} --trace
 
 # Simulate the seeds A up to and not including B.
-swarm A B:
-    cargo run --release -p sim -- --protocol pbft --seeds {{A}}..{{B}}
+swarm A B PROTOCOL="pbft":
+    cargo run --release -p sim -- --protocol {{PROTOCOL}} --seeds {{A}}..{{B}}
 
 # A night's work: seeds that nobody has run yet from A on, severe storms, real signatures, twins.
 night A:
     cargo run --release -p sim -- --protocol pbft --seeds {{A}}..$(({{A}} + 100000))
     cargo run --release -p sim -- --protocol pbft --severe --seeds {{A}}..$(({{A}} + 20000))
+    cargo run --release -p sim -- --protocol hotstuff --seeds {{A}}..$(({{A}} + 100000))
+    cargo run --release -p sim -- --protocol hotstuff --severe --seeds {{A}}..$(({{A}} + 20000))
     cargo run --release -p sim -- --protocol pbft --scheme threshold --seeds {{A}}..$(({{A}} + 1000))
     cargo run --release -p sim -- --protocol pbft --scheme ed25519 --seeds {{A}}..$(({{A}} + 2000))
     cargo run --release -p sim -- twins --rounds 3
+    cargo run --release -p sim -- --protocol hotstuff twins --rounds 2
     cargo run --release -p sim -- twins --rounds 4 --replicas 7 --sample {{A}}..$(({{A}} + 500))
     cargo run --release -p sim -- twins --rounds 4 --replicas 10 --sample {{A}}..$(({{A}} + 500))
 
 # Break rules on purpose, one at a time, and run seeds until one fails: names between commas, `all`, `ordinary` or `list`.
-mutants NAMES="ordinary":
-    cargo run --release -p sim --features mutants -- --mutant {{NAMES}}
+mutants NAMES="ordinary" PROTOCOL="pbft":
+    cargo run --release -p sim --features mutants -- --protocol {{PROTOCOL}} --mutant {{NAMES}}
 
 # Real processes under faults drawn from seeds: so many seeds, from that one on. As root, disks fill up too.
 chaos COUNT="10" SEED="0":

@@ -60,7 +60,7 @@ mutants! {
     NoRetransmission, "no-retransmission", "Nothing is said again.";
 
     VoteQuorum, "vote-quorum", "One vote fewer than a quorum certifies a node.";
-    VotesOfAnyNode, "votes-of-any-node", "Votes for different nodes of a view are counted together.";
+    HighUnsaid, "high-unsaid", "A timeout shows the genesis certificate in place of the highest.";
     TimeoutQuorum, "timeout-quorum", "One timeout fewer than a quorum ends a tenure.";
     LockIgnored, "lock-ignored", "Three-chain: nodes below the lock are voted for.";
     NeverLocked, "never-locked", "Three-chain: nothing is ever locked.";

@@ -206,10 +206,8 @@ impl HotStuff {
         if node.view <= self.high.node.view || self.combining.is_some_and(|view| view >= node.view) {
             return;
         }
-        let matching = self.votes.iter().filter(|(from, (voted, _))| {
-            let same = *voted == node || (Mutant::VotesOfAnyNode.is_on() && voted.view == node.view);
-            same && !self.refused.contains(from)
-        });
+        let matching =
+            self.votes.iter().filter(|(from, (voted, _))| *voted == node && !self.refused.contains(from));
         let shares: Vec<(ReplicaId, Share)> =
             matching.map(|(from, (_, share))| (*from, share.clone())).collect();
         if shares.len() >= Mutant::VoteQuorum.lowers(self.quorum()) {
@@ -250,11 +248,17 @@ impl HotStuff {
         }
         self.show_proposal(&node, out);
         self.high = qc;
+        let open = node.height > self.stable;
+        if open {
+            self.tree.learn(now, node);
+        }
         if node.view >= self.view {
             self.enter(now, node.view + 1);
+        } else {
+            // Timeouts went ahead of it; it may be of another branch than the one before.
+            self.prune_branches();
         }
-        if node.height > self.stable {
-            self.tree.learn(now, node);
+        if open {
             self.settle(now, from, out);
         }
     }

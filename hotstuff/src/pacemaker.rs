@@ -21,6 +21,7 @@ impl HotStuff {
         self.held = None;
         self.wanted = None;
         self.refused.clear();
+        self.timing.resent = 0;
         if self.leader(view) != leader {
             self.timing.enter(now);
         }
@@ -42,7 +43,9 @@ impl HotStuff {
         if !Mutant::VoteAfterTimeout.is_on() {
             self.safety.voted = self.safety.voted.max(view);
         }
-        let timeout = Timeout { view, high: self.high.clone() };
+        let genesis = Mutant::HighUnsaid.is_on().then(|| Qc::genesis(&self.config.genesis_entry));
+        let high = genesis.unwrap_or_else(|| self.high.clone());
+        let timeout = Timeout { view, high };
         let tc = self.tc.clone().filter(|tc| tc.view > self.high.node.view);
         let left = Left { timeout: timeout.clone(), tc };
         self.left = Some(left.clone());

@@ -10,14 +10,26 @@ use bft_core::types::{Height, Time};
 use crypto::{Digest, ReplicaId, Share};
 
 impl HotStuff {
-    /// While something waits: as leader, says its proposal again to those who have not voted; else says to the leader how far it is,
-    /// and its vote again. One message each way, so that it stays linear.
+    /// As leader, says its proposal again to those who have not voted; else says its vote again, and to the leader how far it is.
+    /// One message each way, so that it stays linear. A leader may be behind itself, and one that nothing waits for need not answer:
+    /// then one of the others is told in its place, in turn.
     pub(crate) fn on_resend(&mut self, now: Time, out: &mut Out) {
-        self.timing.resend = None;
+        self.timing.said_again();
         if Mutant::NoRetransmission.is_on() {
             return;
         }
+        let others = self.others();
+        let turn = usize::try_from(now.0 / 1000).unwrap_or(0) % others.len().max(1);
         let leader = self.leader(self.view);
+        let asked = if leader == self.config.me || self.waiting_since().is_none() {
+            others.get(turn).copied()
+        } else {
+            Some(leader)
+        };
+        if let Some(asked) = asked {
+            let (view, high, committed) = (self.view, self.high.node.view, self.committed);
+            to_one(asked, Message::Status(Status { view, high, committed }), out);
+        }
         if leader == self.config.me {
             if let Some(proposal) = self.own_proposal() {
                 let node = proposal.node();
@@ -26,9 +38,6 @@ impl HotStuff {
                     to_one(replica, Message::Proposal(Box::new(proposal.clone())), out);
                 }
             }
-        } else {
-            let (view, high, committed) = (self.view, self.high.node.view, self.committed);
-            to_one(leader, Message::Status(Status { view, high, committed }), out);
         }
         if let Some(node) = self.pending_vote().map(|ballot| ballot.node).filter(|_| leader != self.config.me)
         {
@@ -38,8 +47,6 @@ impl HotStuff {
         }
         self.asked = false;
         // Any of the others may have what is missing.
-        let others = self.others();
-        let turn = usize::try_from(now.0 / 1000).unwrap_or(0) % others.len().max(1);
         if let Some(other) = others.get(turn) {
             self.settle(now, *other, out);
         }
@@ -103,6 +110,7 @@ impl HotStuff {
             wanted = node.parent;
             self.asked = false;
         }
+        self.prune_branches();
         self.settle(now, from, out);
     }
 

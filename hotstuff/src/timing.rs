@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Doublings of the timeout, at most: 2^6 times the base.
 const MOST_DOUBLINGS: u32 = 6;
 
+/// Doublings of the pause before something is said again while nothing waits, at most.
+const MOST_PAUSES: u32 = 8;
+
 /// How many timeouts a tenure may take while something waits all the time: a leader that commits one block each timeout does not
 /// keep the others waiting for `tenure_views` of them.
 const TIMEOUTS_PER_TENURE: u32 = 4;
@@ -35,6 +38,8 @@ pub(crate) struct Timing {
     pub progress: Option<Time>,
     pub spread: Option<Time>,
     pub resend: Option<Time>,
+    /// How often something was said again in this view.
+    pub resent: u32,
 }
 
 impl Timing {
@@ -54,6 +59,12 @@ impl Timing {
     pub fn spread_again(&mut self, now: Time, base: Duration) {
         self.spread_at = now + self.timeout(base);
         (self.spread, self.others_wait) = (None, false);
+    }
+
+    /// It said again what others may lack.
+    pub fn said_again(&mut self) {
+        self.resend = None;
+        self.resent = self.resent.saturating_add(1);
     }
 
     /// A tenure ended by timeouts.
@@ -82,7 +93,7 @@ impl Timing {
 
 impl HotStuff {
     /// Since when the oldest thing waits: a transaction in the pool, or a certified or proposed node.
-    fn waiting_since(&self) -> Option<Time> {
+    pub(crate) fn waiting_since(&self) -> Option<Time> {
         let certified = self.tree.branch(self.high.node.digest(), self.committed);
         let proposed = self.ballot.iter().filter_map(|ballot| self.tree.get(&ballot.node.digest()));
         let open = certified.chain(proposed.filter(|known| known.node.height > self.committed));
@@ -97,7 +108,11 @@ impl HotStuff {
         let progress = waiting.filter(|_| !left).map(|since| self.timing.patience_ends(since, base));
         let spread = (left && (waiting.is_some() || self.timing.others_wait))
             .then(|| self.timing.spread.unwrap_or(self.timing.spread_at.max(now)));
-        let resend = waiting.map(|_| self.timing.resend.unwrap_or(now + base / 4));
+        // A vote whose view goes on may be one for an empty block that others have committed meanwhile: nothing waits, and still the
+        // certificate that ended the view is to be had. Less and less often, should there be none.
+        let pauses = if waiting.is_some() { 0 } else { self.timing.resent.min(MOST_PAUSES) };
+        let open = waiting.is_some() || self.pending_vote().is_some();
+        let resend = open.then(|| self.timing.resend.unwrap_or(now + (base / 4).saturating_mul(1 << pauses)));
         set(Timer::Progress, &mut self.timing.progress, progress, out);
         set(Timer::Spread, &mut self.timing.spread, spread, out);
         set(Timer::Resend, &mut self.timing.resend, resend, out);
@@ -113,4 +128,28 @@ fn set(timer: Timer, setting: &mut Option<Time>, at: Option<Time>, out: &mut Out
         Some(at) => Output::SetTimer { timer, at },
         None => Output::CancelTimer(timer),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Longer after every failed tenure until it is long enough for any network that works; then no longer, and whatever the
+        /// base is, it does not overflow.
+        #[test]
+        fn threat_30_a_timeout_doubles_up_to_its_cap_and_does_not_overflow(failed in any::<u32>(), base_ms in 1_u64..) {
+            let base = Duration::from_millis(base_ms);
+            let mut timing = Timing { failed, ..Timing::default() };
+            let timeout = timing.timeout(base);
+            prop_assert_eq!(timeout, base.saturating_mul(2_u32.pow(failed.min(MOST_DOUBLINGS))));
+            timing.fail();
+            let next = timing.timeout(base);
+            let factor = if failed < MOST_DOUBLINGS { 2 } else { 1 };
+            prop_assert_eq!(next, timeout.saturating_mul(factor));
+            timing.commit(Time(1));
+            prop_assert_eq!(timing.timeout(base), base);
+        }
+    }
 }

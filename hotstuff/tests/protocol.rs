@@ -152,6 +152,7 @@ fn threat_28_a_replica_that_missed_every_proposal_fetches_what_was_certified() {
     }
 }
 
+// threat 21
 #[test]
 fn a_replica_that_restarts_between_its_vote_and_the_certificate_says_it_again() {
     for chain in BOTH {

@@ -1,6 +1,6 @@
 //! What must hold, whatever happens. Nothing here asks the code under test whether it is right.
 
-use crate::protocol::{self, History, Promise, Word};
+use crate::protocol::{self, Agreement, History, Promise, Word};
 use bft_core::codec;
 use bft_core::committee::Trust;
 use bft_core::envelope::{Body, Envelope};
@@ -10,7 +10,7 @@ use bft_core::receipt::ProvenReceipt;
 use bft_core::types::{Digest, ReplicaId, Timestamp, View};
 use bytes::Bytes;
 use crypto::ClientKey;
-use engines::AnyMessage;
+use engines::{AnyMessage, AnyRecord};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A rule that was broken.
@@ -52,6 +52,8 @@ pub struct Checker {
     lives: BTreeMap<ReplicaId, Life>,
     /// What the protocol's own rules have to know.
     said: BTreeMap<ReplicaId, Box<dyn History>>,
+    /// What they promised together, where the protocol has rules about that.
+    pub agreement: Option<Box<dyn Agreement>>,
     /// What replicas with old copies said, in any of their lives.
     told: BTreeMap<(ReplicaId, &'static str, View, Height), Digest>,
     /// Replicas that lost their disk.
@@ -102,7 +104,13 @@ impl Checker {
         let durable = self.durable.entry(replica).or_default();
         for item in items {
             match item.kind {
-                LogKind::Record => durable.words.extend(word_of_record(&item.body)),
+                LogKind::Record => {
+                    let record: Option<AnyRecord> = codec::decode(&item.body, usize::MAX).ok();
+                    durable.words.extend(record.as_ref().and_then(|record| protocol::record(record).word()));
+                    if let (Some(agreement), Some(record)) = (&mut self.agreement, &record) {
+                        agreement.durable(replica, record);
+                    }
+                }
                 LogKind::Block => durable.blocks.extend([item.digest]),
                 LogKind::Entry | LogKind::Certificate | LogKind::Mark => {}
             }
@@ -157,6 +165,9 @@ impl Checker {
             return broken("promises are durable before they leave", format!("{replica} sent {message:?}"));
         }
         self.said.entry(replica).or_insert_with(|| said.history()).says(replica, &message)?;
+        if let Some(agreement) = &mut self.agreement {
+            agreement.says(replica, &message)?;
+        }
         // Below the durable state, blocks may have been pruned; everything a replica votes on is above it or in the log.
         if let Some(block) = block.filter(|block| !durable.blocks.contains(block)) {
             return broken(
@@ -202,6 +213,10 @@ impl Checker {
             );
         }
         life.height = entry.height;
+        if let Some(agreement) = self.agreement.as_mut().filter(|_| !self.entries.contains_key(&entry.height))
+        {
+            agreement.commits(replica, entry)?;
+        }
         self.agrees(replica, entry)
     }
 
@@ -335,8 +350,4 @@ impl Checker {
         }
         Ok(())
     }
-}
-
-fn word_of_record(body: &Bytes) -> Option<Word> {
-    protocol::record(&codec::decode(body, usize::MAX).ok()?).word()
 }

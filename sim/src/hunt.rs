@@ -29,7 +29,10 @@ fn ground(mutant: Mutant) -> Option<(Option<Behaviour>, Faults)> {
         }
         Mutant::PreparedUnproven | Mutant::FutureTime => (Some(Behaviour::Equivocate), Faults::All),
         Mutant::Unsigned | Mutant::AnyLeader => (Some(Behaviour::Flood), Faults::All),
-        Mutant::JoinOne => (Some(Behaviour::Mutate), Faults::All),
+        Mutant::JoinOne | Mutant::HighUnproven => (Some(Behaviour::Mutate), Faults::All),
+        Mutant::LockIgnored | Mutant::NeverLocked | Mutant::ReportsIgnored => {
+            (Some(Behaviour::Forget), Faults::All)
+        }
         Mutant::ChainUnproven
         | Mutant::BlockOfOtherEntry
         | Mutant::OfferUnproven

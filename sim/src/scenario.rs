@@ -9,6 +9,7 @@ use crate::disk_fault;
 use crate::fault::{Fault, MOST_SKEW_US};
 use crate::mishap::{self, Faults};
 use crate::network::{Network, Weather};
+use crate::protocol;
 use crate::random::Random;
 use crate::replica::Replica;
 use crate::world::World;
@@ -321,6 +322,7 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
             signer,
             identity,
             patience: genesis.limits.view_timeout(),
+            tenure_views: genesis.limits.tenure_views,
             victim,
         }));
     }
@@ -329,6 +331,7 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     let weather = Weather::of(random);
     let mut world = World::new(replicas, clients, Network::new(random.fork(), weather), random.fork());
     world.checker.window = Some(genesis.limits.window);
+    world.checker.agreement = protocol::agreement(&genesis);
     world
 }
 

@@ -55,6 +55,8 @@ pub struct Member {
     pub timers: BTreeMap<Timer, Time>,
     pub evidence: Vec<Evidence>,
     pub sent: BTreeMap<&'static str, usize>,
+    /// Signatures in what it sent.
+    pub authenticators: usize,
     wanted: Option<(u64, bool)>,
     pool: VecDeque<Payload>,
 }
@@ -133,6 +135,7 @@ impl Network {
             timers: BTreeMap::new(),
             evidence: Vec::new(),
             sent: BTreeMap::new(),
+            authenticators: 0,
             wanted: None,
             pool: VecDeque::new(),
         });
@@ -197,8 +200,9 @@ impl Network {
                         Recipients::All => everybody.filter(|to| own || *to != me).collect(),
                         Recipients::One(to) => vec![to],
                     };
-                    *member.sent.entry(message.kind()).or_default() +=
-                        to.iter().filter(|to| **to != me).count();
+                    let copies = to.iter().filter(|to| **to != me).count();
+                    *member.sent.entry(message.kind()).or_default() += copies;
+                    member.authenticators += copies * message.authenticators();
                     let sealed = Sealed { seal: self.seal(replica, &message), message };
                     self.letters.extend(to.into_iter().map(|to| Letter {
                         from: me,

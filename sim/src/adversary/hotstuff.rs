@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) struct HotStuffLies {
     behaviour: Behaviour,
     replicas: usize,
+    tenure_views: u64,
     domain: StatementDomain,
     /// The second face of an equivocator, by view.
     other_face: BTreeMap<View, Proposal>,
@@ -41,6 +42,7 @@ impl HotStuffLies {
         HotStuffLies {
             behaviour,
             replicas: config.replicas,
+            tenure_views: config.tenure_views,
             domain: config.domain,
             other_face: BTreeMap::new(),
             hoards,
@@ -78,6 +80,12 @@ impl HotStuffLies {
             proposal.tc = self.seen.timeouts.iter().find(|tc| tc.view + 1 == proposal.view).cloned();
         }
         true
+    }
+
+    /// The last view of the tenure that `view` is in, or of the last one that ends.
+    fn end_of_tenure(&self, view: View) -> View {
+        let last = u64::MAX - u64::MAX % self.tenure_views - 1;
+        (view - view % self.tenure_views).saturating_add(self.tenure_views - 1).min(last)
     }
 
     fn see_tc(&mut self, tc: &Tc) {
@@ -148,6 +156,10 @@ impl Lies for HotStuffLies {
     fn mutate(&self, message: &mut AnyMessage, memory: &Memory, random: &mut Random) {
         if let AnyMessage::HotStuff(message) = message {
             change(message, &self.seen, memory, random);
+            // Only the ends of tenures pass the edge.
+            if let Message::Timeout(Timeout { view, .. }) = message {
+                *view = self.end_of_tenure(*view);
+            }
         }
     }
 
@@ -169,10 +181,14 @@ impl Lies for HotStuffLies {
                 let block =
                     Block::new(&self.domain.chain, self.domain.epoch, height, Payload::empty(), time, true)
                         .expect("an empty payload parses");
-                let tc = seen(random, &self.seen.timeouts).cloned();
+                // In the view that its certificate begins, whoever leads it; or in any.
+                let (view, tc) = match random.index(2) {
+                    0 => (justify.node.view.saturating_add(1), None),
+                    _ => (view, seen(random, &self.seen.timeouts).cloned()),
+                };
                 Message::Proposal(Box::new(Proposal { view, block, justify, tc }))
             }
-            (1, Some(high)) => Message::Timeout(Timeout { view, high }),
+            (1, Some(high)) => Message::Timeout(Timeout { view: self.end_of_tenure(view), high }),
             (2, _) => Message::FetchNodes(orphan, random.below(memory.height + 1)),
             (3, Some(high)) => Message::FetchNodes(high.node.digest(), number(random, high.node.height)),
             (4, _) => Message::Status(Status { view, high: random.below(view + 1), committed: height }),

@@ -94,6 +94,8 @@ pub struct LiarConfig {
     pub identity: IdentitySecret,
     /// The view timeout.
     pub patience: Duration,
+    /// How many views a leader leads, where leaders have tenures.
+    pub tenure_views: u64,
     /// The client that a censor starves.
     pub victim: [u8; 32],
 }

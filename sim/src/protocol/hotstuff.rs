@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// What only HotStuff's engine does, or its records and messages say.
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::VoteQuorum,
-    Mutant::VotesOfAnyNode,
+    Mutant::HighUnsaid,
     Mutant::SecondVote,
     Mutant::LockIgnored,
     Mutant::NeverLocked,

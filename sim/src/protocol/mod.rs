@@ -3,11 +3,14 @@
 //!
 //! A new protocol adds both files, and an arm to each `match` of this file and to [`crate::adversary`]'s choice of lies.
 
+mod chained;
 mod hotstuff;
 mod pbft;
 
 use crate::checker::Violation;
 use bft_core::envelope::Rejection;
+use bft_core::genesis::Genesis;
+use bft_core::ledger::LedgerEntry;
 use bft_core::mutants::Mutant;
 use bft_core::types::{Digest, Height, ReplicaId, View};
 use crypto::ProtocolTag;
@@ -47,6 +50,30 @@ pub trait History: Debug {
     /// # Errors
     /// If it may not, after what it has said before.
     fn says(&mut self, replica: ReplicaId, message: &AnyMessage) -> Result<(), Violation>;
+}
+
+/// What all replicas have promised together, as far as the protocol has rules about what follows from it.
+pub trait Agreement: Debug {
+    /// A record is on a replica's disk, whether it is honest or not.
+    fn durable(&mut self, replica: ReplicaId, record: &AnyRecord);
+    /// An honest replica says something.
+    ///
+    /// # Errors
+    /// If it may not, after what is on the disks.
+    fn says(&mut self, replica: ReplicaId, message: &AnyMessage) -> Result<(), Violation>;
+    /// An honest replica is the first to execute a height.
+    ///
+    /// # Errors
+    /// If nothing on the disks commits it.
+    fn commits(&mut self, replica: ReplicaId, entry: &LedgerEntry) -> Result<(), Violation>;
+}
+
+/// The rules of the network's protocol about that, if there are any besides what each replica keeps for itself.
+pub fn agreement(genesis: &Genesis) -> Option<Box<dyn Agreement>> {
+    match genesis.protocol {
+        ProtocolTag::HOTSTUFF => Some(Box::new(chained::Chained::new(genesis))),
+        _ => None,
+    }
 }
 
 /// A record, as the simulator sees it.

@@ -41,6 +41,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::StartWithoutViewChanges,
     Mutant::StartWithoutNewViews,
     Mutant::AnyLeader,
+    Mutant::Unsigned,
     Mutant::ShortNewView,
     Mutant::PreparedUnproven,
 ];

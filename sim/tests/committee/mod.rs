@@ -77,6 +77,16 @@ impl<E: Engine> World<E> {
         window: u64,
         describe: fn(&World<E>, Event<'_, E>) -> Option<String>,
     ) -> World<E> {
+        World::within(protocol, replicas, limits(window), describe)
+    }
+
+    /// A committee with limits of its own.
+    pub fn within(
+        protocol: ProtocolTag,
+        replicas: usize,
+        limits: Limits,
+        describe: fn(&World<E>, Event<'_, E>) -> Option<String>,
+    ) -> World<E> {
         let domain = StatementDomain {
             chain: Digest([7; 32]),
             epoch: 1,
@@ -109,7 +119,7 @@ impl<E: Engine> World<E> {
             identity: IdentitySecret::from_seed([index as u8; 32]),
         };
         let members = signers.into_iter().enumerate().map(member).collect();
-        let context = CheckContext { domain, committee, limits: limits(window), genesis_entry };
+        let context = CheckContext { domain, committee, limits, genesis_entry };
         let mut world = World {
             members,
             now: Time(0),
@@ -126,6 +136,9 @@ impl<E: Engine> World<E> {
         };
         for height in 1..64 {
             world.names.insert(Block::null(1, height).digest(), "null".into());
+            let (chain, payload, time) = (world.context.domain.chain, Payload::empty(), Timestamp(0));
+            let empty = Block::new(&chain, 1, height, payload, time, false).expect("it parses");
+            world.names.insert(empty.digest(), "empty".into());
         }
         for replica in world.ids() {
             world.restart(replica);
@@ -356,6 +369,14 @@ impl<E: Engine> World<E> {
             self.names.insert(block.digest(), text.to_owned());
         }
         let draft = Draft { payload, time: Timestamp(self.sequence), checkpoint: true };
+        self.step(replica, Input::Payload { token, draft });
+        true
+    }
+
+    /// Answers a leader's wish with an empty block; false if it has none.
+    pub fn flush(&mut self, replica: ReplicaId) -> bool {
+        let Some(token) = self.members[replica.index()].wanted.take() else { return false };
+        let draft = Draft { payload: Payload::empty(), time: Timestamp(0), checkpoint: false };
         self.step(replica, Input::Payload { token, draft });
         true
     }

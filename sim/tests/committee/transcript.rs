@@ -1,11 +1,12 @@
 //! Runs scenarios: text files whose commands (`> propose 0 a`) are followed by what they led to. The outcome is compared
 //! with the file, or replaces it if `UPDATE_TRANSCRIPTS=1`.
 //!
-//! Commands: `propose R TEXT`, `deliver A->B [COUNT]`, `deliver all`, `drop A->B`, `drop all`, `timeout R TIMER`, `crash R`, `restart R`,
+//! Commands: `chain two` or `chain three` (first, with the windows and tenures of that), `propose R TEXT`, `flush R`, `deliver A->B [COUNT]`, `deliver all`, `drop A->B`, `drop all`, `timeout R TIMER`, `crash R`, `restart R`,
 //! `work`, `rest`, `checkpoint HEIGHT`, `expect R QUANTITY VALUE` with what [`Describe::quantity`] knows.
 
-use super::{Event, World};
+use super::{Event, World, limits};
 use bft_core::engine::Engine;
+use bft_core::genesis::{Chain, Limits};
 use crypto::{ProtocolTag, ReplicaId};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -81,6 +82,12 @@ fn carry_out<E: Describe>(world: &mut World<E>, command: &str) -> Result<(), Str
     let done = |happened: bool, why: &str| if happened { Ok(()) } else { Err(why.to_owned()) };
     match words.as_slice() {
         ["propose", id, text] => done(world.propose(replica(id)?, text), "it does not want to propose"),
+        ["flush", id] => done(world.flush(replica(id)?), "it does not want to propose"),
+        ["chain", rule] => {
+            let chain = if *rule == "two" { Chain::Two } else { Chain::Three };
+            *world = World::within(E::PROTOCOL, 4, Limits { chain, ..limits(16) }, E::event);
+            Ok(())
+        }
         ["deliver", "all"] => {
             world.deliver_all();
             Ok(())
