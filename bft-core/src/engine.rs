@@ -438,7 +438,7 @@ pub struct Status {
     pub waits_for: Vec<WaitsFor>,
 }
 
-/// A quorum that is not complete.
+/// A quorum that is not complete, or one message that did not come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitsFor {
     /// Kind of message.
@@ -447,6 +447,6 @@ pub struct WaitsFor {
     pub height: Option<Height>,
     /// Replicas heard from.
     pub from: Vec<ReplicaId>,
-    /// How many are needed.
+    /// How many are needed. If it is one, `what` says whose.
     pub needed: usize,
 }

@@ -390,7 +390,7 @@ fn genesis(
         receipt_heights: 200,
         clock_skew_ms: 5000,
         tenure_views: 4 + u64::from(block_bytes / 2) % 9,
-        chain: if block_bytes % 2 == 0 { Chain::Two } else { Chain::Three },
+        chain: if block_bytes.is_multiple_of(2) { Chain::Two } else { Chain::Three },
     };
     let organisation = |index: usize| format!("organisation-{index}");
     let replicas = identities.iter().enumerate().map(|(index, identity)| ReplicaInfo {
