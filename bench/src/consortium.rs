@@ -43,6 +43,8 @@ pub struct ConsortiumConfig {
     pub clients: usize,
     /// How certificates are made. For [`Scheme::Threshold`] a trusted dealer in this process deals the keys.
     pub scheme: Scheme,
+    /// How transactions are ordered.
+    pub protocol: ProtocolTag,
     /// Consensus limits.
     pub limits: Limits,
     /// All keys come from it: whoever knows it has them.
@@ -78,7 +80,7 @@ impl Consortium {
     /// # Errors
     /// If something is not possible here; the directory is left as it is.
     pub fn create(config: ConsortiumConfig) -> anyhow::Result<Consortium> {
-        let ConsortiumConfig { dir, executable, replicas, clients, scheme, limits, seed } = config;
+        let ConsortiumConfig { dir, executable, replicas, clients, scheme, protocol, limits, seed } = config;
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let identities: Vec<IdentitySecret> =
             (0..replicas).map(|i| IdentitySecret::from_seed(derive(&seed, 1, i))).collect();
@@ -92,7 +94,7 @@ impl Consortium {
             version: bft_core::codec::VERSION,
             network: "throw-away".to_owned(),
             time: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?,
-            protocol: ProtocolTag::PBFT,
+            protocol,
             fault_model: FaultModel::Byzantine,
             scheme,
             limits,

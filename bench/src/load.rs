@@ -4,9 +4,12 @@
 //! syncs from the replicas' own status. The load generator's CPU is not counted.
 
 use crate::catch_up::{self, CatchUp};
+use crate::choice::{self, Choice};
 use crate::consortium::{Consortium, ConsortiumConfig, fresh_seed, replica_id};
+use crate::crash::{self, Crash};
+use crate::idle::{self, Idle};
 use crate::process::{ReplicaProcess, stop_all};
-use crate::reading::{DiskUse, Reading, resident_mib};
+use crate::saturation::{self, Saturation};
 use anyhow::{Context, bail, ensure};
 use app_examples::ledger::Operation;
 use bft_core::genesis::Limits;
@@ -14,7 +17,6 @@ use bft_core::transaction::Kind;
 use client::{Client, ClientConfig};
 use crypto::{ClientKey, ClientSecret, Scheme};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -53,55 +55,51 @@ pub struct LoadArguments {
     /// How certificates are made.
     #[arg(long, default_value = "threshold")]
     pub scheme: Scheme,
+    /// Protocol and limits.
+    #[command(flatten)]
+    pub choice: Choice,
     /// Seconds for which a replica is away before it catches up.
     #[arg(long, default_value_t = 15)]
     pub away: u64,
+    /// Only this phase; may be repeated.
+    #[arg(long, value_name = "PHASE", value_enum)]
+    pub only: Vec<Phase>,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
-/// What was measured.
-#[derive(Clone, Debug, Serialize)]
-pub struct Figures {
-    /// Seconds of saturation.
-    pub seconds: f64,
-    /// Committed transactions per second.
-    pub transactions_per_second: f64,
-    /// Transactions in a block, on average.
-    pub transactions_per_block: f64,
-    /// Acknowledged with a verified receipt: 50th percentile, in milliseconds.
-    pub latency_p50_ms: f64,
-    /// The same, 99th percentile.
-    pub latency_p99_ms: f64,
-    /// CPU time of all replicas together per transaction, in microseconds.
-    pub cpu_us_per_transaction: f64,
-    /// Bytes appended to a replica's log per byte of payload.
-    pub log_bytes_per_payload: f64,
-    /// Syncs of a replica's log per block.
-    pub fsyncs_per_block: f64,
-    /// The same with so many small blocks in agreement at a time that the window is full.
-    pub fsyncs_per_block_window_full: f64,
-    /// Bytes of proposals sent, per (n−1) times the payload.
-    pub proposal_bytes_per_payload: f64,
-    /// Bytes of everything sent between replicas, per (n−1) times the payload.
-    pub sent_bytes_per_payload: f64,
-    /// The same by kind of message.
-    pub sent_bytes_by_kind: BTreeMap<String, f64>,
-    /// Largest resident memory of a replica half-way, in MiB.
-    pub resident_half_way_mib: f64,
-    /// The same at the end.
-    pub resident_at_end_mib: f64,
-    /// What the data directories took up, at equal times until the end.
-    pub disk: Vec<DiskUse>,
-    /// How a restarted replica caught up while the others were saturated.
-    pub catch_up_at_saturation: CatchUp,
-    /// The same while they had half as much to do.
-    pub catch_up_at_half: CatchUp,
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Phase {
+    /// One client with one transaction in flight.
+    Idle,
+    /// As many transactions as the network can.
+    Saturation,
+    /// The leader is killed, and stays away.
+    Crash,
+    /// Syncs of the log with so many small blocks in agreement at a time that the window is full.
+    WindowFull,
+    /// A replica is killed, comes back, and catches up.
+    CatchUp,
 }
 
-/// Looks at the disk within the measured stretch.
-const DISK_LOOKS: u32 = 12;
+/// What was measured, of the phases that were wanted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// The protocol, with its rule.
+    pub protocol: String,
+    /// With one transaction at a time.
+    pub idle: Option<Idle>,
+    /// With as many as possible.
+    pub saturation: Option<Saturation>,
+    /// With the leader gone.
+    pub crash: Option<Crash>,
+    /// Syncs of a replica's log per block, with the window full of small blocks.
+    pub fsyncs_per_block_window_full: Option<f64>,
+    /// How a restarted replica caught up, at saturation and at half of that.
+    pub catch_up: Option<[CatchUp; 2]>,
+}
 
 /// Runs the benchmark with the program `executable` and prints the figures.
 ///
@@ -113,25 +111,70 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
         "--bytes is {}; 64 to 512 is possible",
         arguments.bytes
     );
-    // So small that the clients' transactions fill the window with blocks.
-    let small = Limits { block_bytes: 16 << 10, transaction_bytes: 4 << 10, ..Limits::default() };
+    let wanted = |phase| arguments.only.is_empty() || arguments.only.contains(&phase);
     let consortium = |limits| create(arguments, executable.clone(), limits);
-    let window_full = on_network(consortium(small)?, async |consortium, processes| {
-        syncs_with_window_full(arguments, consortium, processes).await
-    })?;
     // Half a megabyte: some 800 of the default transactions.
     let large = Limits { block_bytes: 512 << 10, ..Limits::default() };
-    let following = consortium(large)?;
-    // The ledger of this load is far smaller than its blocks, so that a replica would fetch the former.
-    following.choose("fetch_all_blocks", "true")?;
-    following.choose("retain_blocks", "100000")?;
-    let catch_ups = on_network(following, async |consortium, processes| {
-        measure_catch_up(arguments, consortium, processes).await
-    })?;
-    let figures = on_network(consortium(large)?, async |consortium, processes| {
-        measure(arguments, consortium, processes, window_full, catch_ups).await
-    })?;
-    print(arguments, &figures);
+    let mut figures = Figures {
+        protocol: choice::in_words(arguments.choice.protocol, &arguments.choice.limits(large)?),
+        idle: None,
+        saturation: None,
+        crash: None,
+        fsyncs_per_block_window_full: None,
+        catch_up: None,
+    };
+    println!(
+        "{}: {} replicas, {}-byte transactions, {} clients with {} in flight each, {} certificates",
+        figures.protocol,
+        arguments.replicas,
+        arguments.bytes,
+        arguments.clients,
+        arguments.in_flight,
+        arguments.scheme
+    );
+    if wanted(Phase::WindowFull) {
+        // So small that the clients' transactions fill the window with blocks.
+        let small = Limits { block_bytes: 16 << 10, transaction_bytes: 4 << 10, ..Limits::default() };
+        let syncs = on_network(consortium(small)?, async |consortium, processes| {
+            saturation::syncs_with_window_full(arguments, consortium, processes).await
+        })?;
+        println!("log syncs per block and replica, with the window full of small blocks {syncs:.2}  ≤ 1.2");
+        figures.fsyncs_per_block_window_full = Some(syncs);
+    }
+    if wanted(Phase::CatchUp) {
+        let following = consortium(large)?;
+        // The ledger of this load is far smaller than its blocks, so that a replica would fetch the former.
+        following.choose("fetch_all_blocks", "true")?;
+        following.choose("retain_blocks", "100000")?;
+        let catch_up = on_network(following, async |consortium, processes| {
+            measure_catch_up(arguments, consortium, processes).await
+        })?;
+        catch_up[0].print("saturation");
+        catch_up[1].print("half the saturation rate");
+        println!("{}", catch_up::ARITHMETIC);
+        figures.catch_up = Some(catch_up);
+    }
+    if [Phase::Idle, Phase::Saturation, Phase::Crash].into_iter().any(wanted) {
+        on_network(consortium(large)?, async |consortium, processes| {
+            if wanted(Phase::Idle) {
+                let idle = idle::measure(arguments, consortium, processes).await?;
+                idle.print();
+                figures.idle = Some(idle);
+            }
+            if wanted(Phase::Saturation) {
+                let saturation = saturation::measure(arguments, consortium, processes).await?;
+                saturation.print();
+                figures.saturation = Some(saturation);
+            }
+            // The last, since one replica is gone afterwards.
+            if wanted(Phase::Crash) {
+                let crash = crash::measure(arguments, consortium, processes).await?;
+                crash.print();
+                figures.crash = Some(crash);
+            }
+            Ok(())
+        })?;
+    }
     if let Some(path) = &arguments.json {
         let text = format!("{}\n", serde_json::to_string_pretty(&figures)?);
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -148,7 +191,8 @@ fn create(arguments: &LoadArguments, executable: PathBuf, limits: Limits) -> any
         replicas: arguments.replicas,
         clients: arguments.clients,
         scheme: arguments.scheme,
-        limits,
+        protocol: arguments.choice.protocol,
+        limits: arguments.choice.limits(limits)?,
         seed: fresh_seed()?,
     })?;
     for (name, value) in
@@ -175,45 +219,6 @@ fn on_network<T>(
     stopped?;
     consortium.remove()?;
     Ok(result)
-}
-
-fn print(arguments: &LoadArguments, figures: &Figures) {
-    let Figures { seconds, .. } = figures;
-    println!(
-        "{} replicas, {}-byte transactions, {} clients with {} in flight each, {} certificates, {seconds:.0} s of saturation",
-        arguments.replicas, arguments.bytes, arguments.clients, arguments.in_flight, arguments.scheme
-    );
-    let rows: [(&str, f64, &str); 14] = [
-        ("committed transactions per second", figures.transactions_per_second, ""),
-        ("transactions per block", figures.transactions_per_block, ""),
-        ("latency with proven receipt, p50, ms", figures.latency_p50_ms, ""),
-        ("latency with proven receipt, p99, ms", figures.latency_p99_ms, ""),
-        ("CPU-µs per transaction, all replicas", figures.cpu_us_per_transaction, "≤ 400"),
-        ("log bytes appended per payload byte", figures.log_bytes_per_payload, "≤ 1.05"),
-        ("log syncs per block and replica", figures.fsyncs_per_block, "≤ 2"),
-        ("the same with the window full of small blocks", figures.fsyncs_per_block_window_full, "≤ 1.2"),
-        ("proposal bytes per (n-1) payload", figures.proposal_bytes_per_payload, "≤ 1.05"),
-        ("all bytes between replicas per (n-1) payload", figures.sent_bytes_per_payload, "≤ 1.32"),
-        ("resident memory half-way, MiB", figures.resident_half_way_mib, "≤ 300"),
-        ("resident memory at the end, MiB", figures.resident_at_end_mib, "≤ 300, flat"),
-        ("data directory half-way, MiB", figures.disk[figures.disk.len() / 2 - 1].sum_mib(), ""),
-        ("data directory at the end, MiB", figures.disk[figures.disk.len() - 1].sum_mib(), ""),
-    ];
-    for (name, value, bound) in rows {
-        println!("  {name:<46} {value:>10.2}  {bound}");
-    }
-    let by_kind = figures.sent_bytes_by_kind.iter().filter(|(_, share)| **share >= 0.001);
-    let by_kind: Vec<String> = by_kind.map(|(kind, share)| format!("{kind} {share:.3}")).collect();
-    println!("  of all bytes: {}", by_kind.join(", "));
-    let row = |of: fn(&DiskUse) -> f64| -> String {
-        figures.disk.iter().map(|disk| format!("{:>6.0}", of(disk))).collect()
-    };
-    println!("  after seconds             {}", row(|disk| disk.seconds));
-    println!("  log, MiB on disk          {}", row(|disk| disk.log_mib));
-    println!("  state, MiB on disk        {}", row(|disk| disk.state_mib));
-    figures.catch_up_at_saturation.print("saturation");
-    figures.catch_up_at_half.print("half the saturation rate");
-    println!("{}", catch_up::ARITHMETIC);
 }
 
 /// Clients that submit as fast as their transactions are acknowledged, or at a pace.
@@ -264,6 +269,11 @@ impl Load {
         Load { running, acknowledged, tasks }
     }
 
+    /// How many transactions were acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Relaxed)
+    }
+
     async fn stop(self) -> anyhow::Result<Vec<u64>> {
         self.running.store(false, Relaxed);
         let mut latencies = Vec::new();
@@ -275,9 +285,9 @@ impl Load {
 
     /// Waits until so many more are acknowledged.
     pub(crate) async fn progress(&self, more: u64) -> anyhow::Result<()> {
-        let target = self.acknowledged.load(Relaxed) + more;
+        let target = self.acknowledged() + more;
         let deadline = Instant::now() + SOON;
-        while self.acknowledged.load(Relaxed) < target {
+        while self.acknowledged() < target {
             ensure!(Instant::now() < deadline, "the network stopped acknowledging transactions");
             pause(Duration::from_millis(20)).await;
         }
@@ -339,18 +349,33 @@ async fn wait_until_up(watch: &Client, processes: &mut [ReplicaProcess]) -> anyh
 }
 
 /// A network under load, and somebody who watches it.
-struct Loaded {
-    watch: Client,
+pub(crate) struct Loaded {
+    pub watch: Client,
+    pub load: Load,
     clients: Vec<Client>,
-    load: Load,
+}
+
+/// How long transactions took, ascending, in microseconds.
+pub(crate) struct Latencies(Vec<u64>);
+
+impl Latencies {
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn percentile_ms(&self, percent: usize) -> f64 {
+        self.0.get(self.0.len() * percent / 100).map_or(0.0, |us| *us as f64 / 1000.0)
+    }
 }
 
 impl Loaded {
-    async fn start(
+    /// Starts the clients, at a pace or without, and waits until so many transactions are acknowledged.
+    pub async fn start(
         arguments: &LoadArguments,
         consortium: &Consortium,
         processes: &mut [ReplicaProcess],
         per_second: Option<f64>,
+        warm_up: u64,
     ) -> anyhow::Result<Loaded> {
         let secrets: &[ClientSecret] = &consortium.clients;
         let accounts: Vec<ClientKey> = secrets.iter().map(ClientSecret::public).collect();
@@ -359,7 +384,7 @@ impl Loaded {
         let watch = connect(config).await?;
         wait_until_up(&watch, processes).await?;
         let mut clients = Vec::new();
-        for (index, secret) in secrets.iter().enumerate() {
+        for (index, secret) in secrets.iter().take(arguments.clients).enumerate() {
             let mut config = ClientConfig::new(consortium.genesis.clone(), secret.clone());
             config.first_replica = Some(replica_id(index % arguments.replicas));
             clients.push(connect(config).await?);
@@ -370,92 +395,19 @@ impl Loaded {
             ensure!(receipt.receipt.code == 0, "issuing was refused with code {}", receipt.receipt.code);
         }
         let load = Load::start(arguments, &clients, &accounts, consortium, per_second.map(Pace::new));
-        load.progress(2000).await?;
+        load.progress(warm_up).await?;
         Ok(Loaded { watch, clients, load })
     }
 
-    /// Latencies of all that was acknowledged, in microseconds, sorted.
-    async fn stop(self) -> anyhow::Result<Vec<u64>> {
+    /// Stops the clients. Gives the latencies of all that was acknowledged.
+    pub async fn stop(self) -> anyhow::Result<Latencies> {
         let mut latencies = self.load.stop().await?;
         for client in self.clients {
             client.close().await;
         }
         latencies.sort_unstable();
-        Ok(latencies)
+        Ok(Latencies(latencies))
     }
-}
-
-async fn syncs_with_window_full(
-    arguments: &LoadArguments,
-    consortium: &Consortium,
-    processes: &mut [ReplicaProcess],
-) -> anyhow::Result<f64> {
-    let loaded = Loaded::start(arguments, consortium, processes, None).await?;
-    let first = Reading::take(&loaded.watch, processes).await?;
-    pause(Duration::from_secs(5)).await;
-    let last = Reading::take(&loaded.watch, processes).await?;
-    loaded.stop().await?;
-    Ok((last.sum("log_fsyncs") - first.sum("log_fsyncs"))
-        / (last.sum("executed_blocks") - first.sum("executed_blocks")))
-}
-
-async fn measure(
-    arguments: &LoadArguments,
-    consortium: &Consortium,
-    processes: &mut [ReplicaProcess],
-    fsyncs_per_block_window_full: f64,
-    [catch_up_at_saturation, catch_up_at_half]: [CatchUp; 2],
-) -> anyhow::Result<Figures> {
-    let loaded = Loaded::start(arguments, consortium, processes, None).await?;
-    let stretch = Duration::from_secs(if arguments.quick { 20 } else { arguments.seconds });
-    let first = Reading::take(&loaded.watch, processes).await?;
-    let (mut disk, mut resident_half_way_mib) = (Vec::new(), 0.0);
-    for look in 1..=DISK_LOOKS {
-        pause((first.at + stretch * look / DISK_LOOKS).saturating_duration_since(Instant::now())).await;
-        if look == DISK_LOOKS / 2 {
-            resident_half_way_mib = resident_mib(processes);
-        }
-        disk.push(DiskUse::take(consortium, first.at.elapsed())?);
-    }
-    let last = Reading::take(&loaded.watch, processes).await?;
-    let resident_at_end_mib = resident_mib(processes);
-    let latencies = loaded.stop().await?;
-    let percentile =
-        |part: usize| latencies.get(latencies.len() * part / 100).map_or(0.0, |us| *us as f64 / 1000.0);
-
-    let n = arguments.replicas as f64;
-    let delta = |name: &str| last.sum(name) - first.sum(name);
-    let seconds = last.at.duration_since(first.at).as_secs_f64();
-    let transactions = delta("executed_transactions") / n;
-    let blocks = delta("executed_blocks") / n;
-    let payload = delta("executed_payload_bytes") / n;
-    let sent = |prefix: &str| last.sum_all(prefix) - first.sum_all(prefix);
-    Ok(Figures {
-        seconds,
-        transactions_per_second: transactions / seconds,
-        transactions_per_block: transactions / blocks,
-        latency_p50_ms: percentile(50),
-        latency_p99_ms: percentile(99),
-        cpu_us_per_transaction: (last.cpu - first.cpu).as_secs_f64() * 1e6 / transactions,
-        log_bytes_per_payload: delta("log_appended_bytes") / n / payload,
-        fsyncs_per_block: delta("log_fsyncs") / n / blocks,
-        fsyncs_per_block_window_full,
-        proposal_bytes_per_payload: sent("sent_bytes/pre-prepare") / ((n - 1.0) * payload),
-        sent_bytes_per_payload: sent("sent_bytes/") / ((n - 1.0) * payload),
-        sent_bytes_by_kind: last
-            .by_kind("sent_bytes/")
-            .into_iter()
-            .map(|(kind, bytes)| {
-                let before = first.sum(&format!("sent_bytes/{kind}"));
-                (kind, (bytes - before) / ((n - 1.0) * payload))
-            })
-            .collect(),
-        resident_half_way_mib,
-        resident_at_end_mib,
-        disk,
-        catch_up_at_saturation,
-        catch_up_at_half,
-    })
 }
 
 /// Catch-up at saturation, and at half the rate that was seen there.
@@ -465,11 +417,11 @@ async fn measure_catch_up(
     processes: &mut [ReplicaProcess],
 ) -> anyhow::Result<[CatchUp; 2]> {
     let away = Duration::from_secs(arguments.away);
-    let loaded = Loaded::start(arguments, consortium, processes, None).await?;
+    let loaded = Loaded::start(arguments, consortium, processes, None, 2000).await?;
     let at_saturation = catch_up::measure(&loaded.watch, &loaded.load, processes, away).await?;
     loaded.stop().await?;
     let half = at_saturation.live_before / 2.0;
-    let loaded = Loaded::start(arguments, consortium, processes, Some(half)).await?;
+    let loaded = Loaded::start(arguments, consortium, processes, Some(half), 2000).await?;
     let at_half = catch_up::measure(&loaded.watch, &loaded.load, processes, away).await?;
     loaded.stop().await?;
     Ok([at_saturation, at_half])

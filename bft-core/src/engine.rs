@@ -145,7 +145,7 @@ pub struct Lead {
     pub view: View,
     /// The leader.
     pub leader: ReplicaId,
-    /// Who leads after that, where leaders take turns although nothing fails.
+    /// Who leads after that, where leaders take turns although nothing fails, as soon as it is to hear of transactions.
     pub next: Option<ReplicaId>,
 }
 
@@ -438,7 +438,7 @@ pub struct Status {
     pub waits_for: Vec<WaitsFor>,
 }
 
-/// A quorum that is not complete.
+/// A quorum that is not complete, or one message that did not come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitsFor {
     /// Kind of message.
@@ -447,6 +447,6 @@ pub struct WaitsFor {
     pub height: Option<Height>,
     /// Replicas heard from.
     pub from: Vec<ReplicaId>,
-    /// How many are needed.
+    /// How many are needed. If it is one, `what` says whose.
     pub needed: usize,
 }

@@ -10,6 +10,7 @@ use crypto::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The first epoch.
@@ -128,6 +129,23 @@ impl fmt::Display for Chain {
             Chain::Two => "two",
             Chain::Three => "three",
         })
+    }
+}
+
+/// A word that is no commit rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no chain rule {0:?}; use two or three")]
+pub struct ChainError(pub String);
+
+impl FromStr for Chain {
+    type Err = ChainError;
+
+    fn from_str(word: &str) -> Result<Chain, ChainError> {
+        match word {
+            "two" => Ok(Chain::Two),
+            "three" => Ok(Chain::Three),
+            _ => Err(ChainError(word.to_owned())),
+        }
     }
 }
 

@@ -60,6 +60,17 @@ pub fn is_known(protocol: ProtocolTag) -> bool {
     PROTOCOLS.contains(&protocol)
 }
 
+/// The protocol of this name.
+///
+/// # Errors
+/// Which names there are.
+pub fn named(name: &str) -> Result<ProtocolTag, String> {
+    PROTOCOLS.into_iter().find(|protocol| protocol.to_string() == name).ok_or_else(|| {
+        let names: Vec<String> = PROTOCOLS.iter().map(ToString::to_string).collect();
+        format!("there is no protocol {name:?} here; use {}", names.join(" or "))
+    })
+}
+
 /// What one of the protocols says of `$any`.
 macro_rules! each {
     ($any:expr, $kind:ident, $inner:ident => $then:expr) => {
@@ -250,5 +261,19 @@ impl Record for AnyRecord {
             ProtocolTag::HOTSTUFF => hotstuff::Record::account_for(own!(HotStuff, records), statement),
             _ => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_have_names() {
+        for protocol in PROTOCOLS {
+            assert_eq!(named(&protocol.to_string()), Ok(protocol));
+            assert!(is_known(protocol));
+        }
+        assert_eq!(named("paxos").unwrap_err(), "there is no protocol \"paxos\" here; use pbft or hotstuff");
     }
 }

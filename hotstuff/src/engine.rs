@@ -146,7 +146,9 @@ impl Engine for HotStuff {
     fn led_by(&self) -> Lead {
         let (turn, length) = (self.tenure(self.view), self.config.limits.tenure_views);
         let committee = &self.config.committee;
-        Lead { view: turn * length, leader: committee.in_turn(turn), next: Some(committee.in_turn(turn + 1)) }
+        let ends = rules::ends_soon(self.view, length) || self.has_left();
+        let next = ends.then(|| committee.in_turn(turn + 1));
+        Lead { view: turn * length, leader: committee.in_turn(turn), next }
     }
 
     fn status(&self) -> Status {
@@ -228,7 +230,11 @@ impl HotStuff {
 
     fn waits_for(&self) -> Vec<WaitsFor> {
         let needed = self.quorum();
-        if self.has_left() {
+        let one = |what, height| vec![WaitsFor { what, height, from: Vec::new(), needed: 1 }];
+        if let Some(own) = self.left.as_ref().filter(|_| self.has_left()) {
+            if self.leader(own.timeout.view.saturating_add(1)) != self.config.me {
+                return one("the next leader's timeout certificate", None);
+            }
             let left = self.timeouts.iter().filter(|(_, (timeout, _))| timeout.view >= self.view);
             let from = left.map(|(from, _)| *from).collect();
             return vec![WaitsFor { what: "timeouts", height: None, from, needed }];
@@ -237,12 +243,7 @@ impl HotStuff {
             return Vec::new();
         };
         if !self.collectors(self.view).any(|collector| collector == self.config.me) {
-            return vec![WaitsFor {
-                what: "certificate of the leader",
-                height: Some(ballot.node.height),
-                from: Vec::new(),
-                needed: 1,
-            }];
+            return one("the leader's certificate", Some(ballot.node.height));
         }
         let from =
             self.votes.iter().filter(|(_, (node, _))| *node == ballot.node).map(|(from, _)| *from).collect();

@@ -6,7 +6,7 @@ mod hunt;
 use clap::{Parser, Subcommand};
 use crypto::{Digest, Domain, Hasher, ProtocolTag, Scheme};
 use sim::twins::{self, Attack};
-use sim::{Faults, Outcome, Scenario, Tally, protocol, run};
+use sim::{Faults, Outcome, Scenario, Tally, run};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -29,7 +29,7 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// The engine.
-    #[arg(long, default_value = "pbft", global = true, value_parser = protocol::named)]
+    #[arg(long, default_value = "pbft", global = true, value_parser = engines::named)]
     protocol: ProtocolTag,
     /// Seeds to run, from A up to and not including B.
     #[arg(long, value_name = "A..B", value_parser = parse_range, default_value = "0..100")]

@@ -39,6 +39,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     fn in_words(&self, wait: &WaitsFor) -> String {
+        let height = wait.height.map_or(String::new(), |height| format!(" of height {height}"));
+        // One message of one replica, which it says.
+        if wait.needed == 1 {
+            return format!("{}{height}", wait.what);
+        }
         let missing: Vec<String> = self
             .config
             .trust
@@ -47,7 +52,6 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             .filter(|replica| !wait.from.contains(replica))
             .map(|replica| replica.to_string())
             .collect();
-        let height = wait.height.map_or(String::new(), |height| format!(" of height {height}"));
         format!(
             "{}{height}: {} of {}; not from {}",
             wait.what,

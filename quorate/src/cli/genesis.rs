@@ -6,11 +6,12 @@ use super::print;
 use crate::home::write_genesis;
 use anyhow::{Context, bail};
 use app_examples::ledger::{Config, Ledger};
+use bench::choice::{self, Choice};
 use bft_core::genesis::{Application, FIRST_EPOCH, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::genesis_state;
 use bft_core::machine::StateMachine;
 use clap::Args;
-use crypto::{ClientSecret, Digest, FaultModel, KeyFile, ProtocolTag, Scheme, ThresholdKey, keystore};
+use crypto::{ClientSecret, Digest, FaultModel, KeyFile, Scheme, ThresholdKey, keystore};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,7 +29,8 @@ and operator. ledger.toml lists the assets and their issuers:
   issuer = \"north-bank\"
 
 Limits, for --limit: transaction_bytes, block_bytes, window, checkpoint_interval, checkpoint_ms, view_timeout_ms, batch_ms,
-session_window, receipt_heights, clock_skew_ms.
+session_window, receipt_heights, clock_skew_ms; for --protocol hotstuff also tenure_views (how many views in a row a leader
+leads).
 
 Every member should compare the chain id with the others before the start: it is the digest of the whole file.";
 
@@ -51,9 +53,8 @@ pub(super) struct Arguments {
     /// The genesis file to make.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// A consensus limit that differs from the default; may be repeated.
-    #[arg(long = "limit", value_name = "KEY=VALUE")]
-    limits: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// For --scheme threshold: this process deals all key shares and writes them to DIR/threshold-N.key. It knows every
     /// secret for a moment, and so does whoever can read DIR: not for a real network.
     #[arg(long, value_name = "DIR")]
@@ -67,7 +68,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         app_config,
         scheme,
         out,
-        limits,
+        choice,
         trusted_dealer_for_tests_and_demo: dealer,
     } = arguments;
     if out.exists() {
@@ -95,10 +96,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         version: bft_core::codec::VERSION,
         network,
         time: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?,
-        protocol: ProtocolTag::PBFT,
+        protocol: choice.protocol,
         fault_model: FaultModel::Byzantine,
         scheme,
-        limits: parse_limits(&limits)?,
+        limits: choice.limits(Limits::default())?,
         application: Application { name: Ledger.name().to_owned(), config },
         state_root: Digest::ZERO,
         replicas,
@@ -112,8 +113,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     write_genesis(&out, &genesis)?;
     let committee = genesis.committee();
     let mut text = format!(
-        "chain {}\n{} replicas, of which {} may fail and {} decide; scheme {scheme}; written to {}",
+        "chain {}\nprotocol {}\n{} replicas, of which {} may fail and {} decide; scheme {scheme}; written to {}",
         genesis.chain(),
+        choice::in_words(genesis.protocol, &genesis.limits),
         committee.replicas,
         committee.faulty(),
         committee.quorum(),
@@ -182,25 +184,6 @@ fn check_application(path: &Path, config: &str, organisations: &[Organisation]) 
     }
 }
 
-fn parse_limits(given: &[String]) -> anyhow::Result<Limits> {
-    let mut limits = serde_json::to_value(Limits::default())?;
-    let fields = limits.as_object_mut().context("limits are named values")?;
-    let known: Vec<String> = fields.keys().cloned().collect();
-    for text in given {
-        let (key, value) = text
-            .split_once('=')
-            .with_context(|| format!("--limit {text}: write it like --limit window=64"))?;
-        let Some(field) = fields.get_mut(key) else {
-            bail!("--limit {text}: there is no limit {key:?}; there are {}", known.join(", "));
-        };
-        let value: u64 = value.parse().with_context(|| {
-            format!("--limit {text}: {value:?} is not a number, write it like --limit {key}={field}")
-        })?;
-        *field = value.into();
-    }
-    serde_json::from_value(limits).context("--limit: a value is too large")
-}
-
 /// Shares that are on no disk yet.
 struct Dealt {
     dir: PathBuf,
@@ -226,27 +209,5 @@ impl Dealt {
             keystore::write_new(&dir.join(format!("threshold-{replica}.key")), &KeyFile::Threshold(key))?;
         }
         Ok(dir)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_are_given_by_name() {
-        let given = ["window=64".to_owned(), "view_timeout_ms=500".to_owned()];
-        let limits = parse_limits(&given).unwrap();
-        assert_eq!(limits, Limits { window: 64, view_timeout_ms: 500, ..Limits::default() });
-        assert_eq!(parse_limits(&[]).unwrap(), Limits::default());
-    }
-
-    #[test]
-    fn a_limit_that_is_none_is_refused_with_the_names_there_are() {
-        let refusal = |text: &str| format!("{:#}", parse_limits(&[text.to_owned()]).unwrap_err());
-        assert!(refusal("windows=1").contains("there are batch_ms, block_bytes"), "{}", refusal("windows=1"));
-        assert!(refusal("window").contains("--limit window=64"));
-        assert!(refusal("window=many").contains("not a number"));
-        assert!(refusal("block_bytes=9999999999").contains("too large"));
     }
 }

@@ -4,6 +4,7 @@ use super::network::{ask_each, chosen, on_runtime, patiently};
 use super::output::{self, Format};
 use super::print;
 use crate::home::read_genesis;
+use bench::choice;
 use bft_core::genesis::Genesis;
 use bft_core::request::StatusReport;
 use clap::Args;
@@ -64,7 +65,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Format::Json, rows) => serde_json::to_string_pretty(rows)?,
         (Format::Table, [row]) if arguments.replica.is_some() => one(row),
         (Format::Table, rows) => {
-            format!("network {} ({})\n{}", genesis.network, genesis.chain(), lines(&table(rows)))
+            let protocol = choice::in_words(genesis.protocol, &genesis.limits);
+            let table = lines(&table(rows));
+            format!("network {} ({}), protocol {protocol}\n{table}", genesis.network, genesis.chain())
         }
     };
     print(&text);
@@ -162,7 +165,7 @@ fn state(report: &StatusReport) -> String {
         words.push("follows, does not vote".to_owned());
     }
     if !report.active {
-        words.push("changes the view".to_owned());
+        words.push("has given up the leader".to_owned());
     }
     if report.evidence > 0 {
         let lies = if report.evidence == 1 { "lie" } else { "lies" };

@@ -14,6 +14,7 @@ use crate::cli::{
 use crate::home::{Home, ReplicaConfig, read_genesis};
 use anyhow::{Context, bail};
 use app_examples::ledger::{Answer, Operation, Query};
+use bench::choice::{self, Choice};
 use bench::consortium::{Consortium, ConsortiumConfig, fresh_seed};
 use bft_core::genesis::Limits;
 use bft_core::quorum;
@@ -36,6 +37,7 @@ const EXAMPLES: &str = "\
 Examples:
   quorate demo                                    four replicas, 3000 transactions, the leader killed half-way
   quorate demo --replicas 7 --transactions 5000
+  quorate demo --protocol hotstuff --chain two    the same under chained HotStuff
   quorate demo --keep --home ./playground         leave it running, with the commands to talk to it
 
 The exit code is 0 only if every transaction was executed and proven, the service went on without the leader, the leader caught
@@ -70,6 +72,8 @@ pub(crate) struct Arguments {
     /// Where all keys and transfers come from, for runs that can be compared; random if not given.
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    #[command(flatten)]
+    choice: Choice,
     /// Leave the processes running and the directory in place.
     #[arg(long)]
     keep: bool,
@@ -169,10 +173,12 @@ async fn start(
     narration: &Narration,
 ) -> anyhow::Result<Started> {
     let replicas = usize::from(arguments.replicas);
+    let limits = arguments.choice.limits(Limits { view_timeout_ms: 1000, ..Limits::default() })?;
     let decide = quorum::quorum(replicas, FaultModel::Byzantine);
     narration.say(&format!(
-        "a throw-away consortium of {replicas} organisations; {} may fail, {decide} decide",
-        quorum::faulty(replicas, FaultModel::Byzantine)
+        "a throw-away consortium of {replicas} organisations; {} may fail, {decide} decide; protocol {}",
+        quorum::faulty(replicas, FaultModel::Byzantine),
+        choice::in_words(arguments.choice.protocol, &limits)
     ));
     narration.say("its threshold key is dealt by this process, which thereby knows every secret: for demonstrations only");
     for attempt in 1..=ATTEMPTS {
@@ -182,7 +188,8 @@ async fn start(
             replicas,
             clients: usize::from(arguments.clients),
             scheme: Scheme::Threshold,
-            limits: Limits { view_timeout_ms: 1000, ..Limits::default() },
+            protocol: arguments.choice.protocol,
+            limits,
             seed,
         };
         let mut consortium = Consortium::create(config)?;

@@ -102,21 +102,6 @@ pub fn record(record: &AnyRecord) -> &dyn Record {
     }
 }
 
-/// The protocols that can be simulated, by name.
-const NAMED: &[(&str, ProtocolTag)] = &[("pbft", ProtocolTag::PBFT), ("hotstuff", ProtocolTag::HOTSTUFF)];
-
-/// The protocol of this name.
-///
-/// # Errors
-/// Which names there are.
-pub fn named(name: &str) -> Result<ProtocolTag, String> {
-    let found = NAMED.iter().find(|(known, _)| *known == name);
-    found.map(|(_, tag)| *tag).ok_or_else(|| {
-        let names: Vec<&str> = NAMED.iter().map(|(known, _)| *known).collect();
-        format!("there is no protocol {name:?} here; use {}", names.join(" or "))
-    })
-}
-
 /// The rules that only engines of this protocol have, and mutants break.
 fn own_mutants(protocol: ProtocolTag) -> &'static [Mutant] {
     match protocol {
@@ -128,23 +113,13 @@ fn own_mutants(protocol: ProtocolTag) -> &'static [Mutant] {
 
 /// Whether a mutant breaks a rule that runs of `protocol` keep: one of its own, or one that no protocol has for itself.
 pub fn concerns(mutant: Mutant, protocol: ProtocolTag) -> bool {
-    let others = NAMED.iter().filter(|(_, tag)| *tag != protocol);
-    own_mutants(protocol).contains(&mutant)
-        || others.into_iter().all(|(_, tag)| !own_mutants(*tag).contains(&mutant))
+    let mut others = engines::PROTOCOLS.into_iter().filter(|other| *other != protocol);
+    own_mutants(protocol).contains(&mutant) || others.all(|other| !own_mutants(other).contains(&mutant))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn protocols_have_names() {
-        for (name, tag) in NAMED {
-            assert_eq!(named(name), Ok(*tag));
-            assert!(engines::is_known(*tag), "{name} has an engine");
-        }
-        assert_eq!(named("paxos").unwrap_err(), "there is no protocol \"paxos\" here; use pbft or hotstuff");
-    }
 
     #[test]
     fn every_mutant_of_the_host_concerns_every_protocol() {

@@ -1,0 +1,109 @@
+//! What of a genesis is chosen on the command line: the protocol, its commit rule, and the limits.
+
+use anyhow::{Context, bail};
+use bft_core::genesis::{Chain, Limits};
+use crypto::ProtocolTag;
+
+/// The protocol, and limits that differ from what they would be.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Choice {
+    /// How transactions are ordered: pbft, or hotstuff (chained).
+    #[arg(long, value_name = "NAME", default_value = "pbft", value_parser = engines::named)]
+    pub protocol: ProtocolTag,
+    /// For hotstuff, how many certified blocks in a row commit the first: two (sooner), or three (as published; the default).
+    #[arg(long, value_name = "RULE")]
+    chain: Option<Chain>,
+    /// A consensus limit that differs from the default; may be repeated.
+    #[arg(long = "limit", value_name = "KEY=VALUE")]
+    limits: Vec<String>,
+}
+
+impl Choice {
+    /// The limits, where they are `base` unless chosen.
+    ///
+    /// # Errors
+    /// If there is no such limit or its value is none; if a chain rule is given to a protocol that has none.
+    pub fn limits(&self, base: Limits) -> anyhow::Result<Limits> {
+        let mut limits = with(base, &self.limits)?;
+        match self.chain {
+            Some(_) if self.protocol != ProtocolTag::HOTSTUFF => bail!(
+                "--chain is the commit rule of hotstuff, and {} has another one; leave it out, or use --protocol hotstuff",
+                self.protocol
+            ),
+            Some(chain) => limits.chain = chain,
+            None => {}
+        }
+        Ok(limits)
+    }
+}
+
+/// The protocol in words, with the rule that the limits choose.
+pub fn in_words(protocol: ProtocolTag, limits: &Limits) -> String {
+    if protocol == ProtocolTag::HOTSTUFF {
+        format!("{protocol} ({} chain, tenures of {} views)", limits.chain, limits.tenure_views)
+    } else {
+        protocol.to_string()
+    }
+}
+
+fn with(base: Limits, given: &[String]) -> anyhow::Result<Limits> {
+    let mut limits = serde_json::to_value(base)?;
+    let fields = limits.as_object_mut().context("limits are named values")?;
+    let known: Vec<String> =
+        fields.iter().filter(|(_, value)| value.is_u64()).map(|(key, _)| key.clone()).collect();
+    for text in given {
+        let (key, value) = text
+            .split_once('=')
+            .with_context(|| format!("--limit {text}: write it like --limit window=64"))?;
+        let Some(field) = fields.get_mut(key).filter(|field| field.is_u64()) else {
+            bail!("--limit {text}: there is no limit {key:?}; there are {}", known.join(", "));
+        };
+        let value: u64 = value.parse().with_context(|| {
+            format!("--limit {text}: {value:?} is not a number, write it like --limit {key}={field}")
+        })?;
+        *field = value.into();
+    }
+    serde_json::from_value(limits).context("--limit: a value is too large")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_given_by_name() {
+        let given = ["window=64".to_owned(), "view_timeout_ms=500".to_owned()];
+        let base = Limits { batch_ms: 3, ..Limits::default() };
+        assert_eq!(with(base, &given).unwrap(), Limits { window: 64, view_timeout_ms: 500, ..base });
+        assert_eq!(with(base, &[]).unwrap(), base);
+    }
+
+    #[test]
+    fn a_limit_that_is_none_is_refused_with_the_names_there_are() {
+        let refusal = |text: &str| format!("{:#}", with(Limits::default(), &[text.to_owned()]).unwrap_err());
+        assert!(refusal("windows=1").contains("there are batch_ms, block_bytes"), "{}", refusal("windows=1"));
+        assert!(refusal("window").contains("--limit window=64"));
+        assert!(refusal("window=many").contains("not a number"));
+        assert!(refusal("block_bytes=9999999999").contains("too large"));
+        // It has an option of its own.
+        assert!(refusal("chain=2").contains("no limit \"chain\""), "{}", refusal("chain=2"));
+    }
+
+    #[test]
+    fn the_chain_rule_is_hotstuffs() {
+        let choice = |protocol, chain| Choice { protocol, chain, limits: Vec::new() };
+        let rule = |choice: Choice| choice.limits(Limits::default()).map(|limits| limits.chain);
+        assert_eq!(rule(choice(ProtocolTag::HOTSTUFF, Some(Chain::Two))).unwrap(), Chain::Two);
+        assert_eq!(rule(choice(ProtocolTag::HOTSTUFF, None)).unwrap(), Chain::Three);
+        assert_eq!(rule(choice(ProtocolTag::PBFT, None)).unwrap(), Chain::Three);
+        let refusal = rule(choice(ProtocolTag::PBFT, Some(Chain::Two))).unwrap_err().to_string();
+        assert!(refusal.contains("use --protocol hotstuff"), "{refusal}");
+    }
+
+    #[test]
+    fn a_protocol_is_described_with_what_was_chosen_for_it() {
+        let limits = Limits { tenure_views: 9, chain: Chain::Two, ..Limits::default() };
+        assert_eq!(in_words(ProtocolTag::HOTSTUFF, &limits), "hotstuff (two chain, tenures of 9 views)");
+        assert_eq!(in_words(ProtocolTag::PBFT, &limits), "pbft");
+    }
+}

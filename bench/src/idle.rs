@@ -1,0 +1,57 @@
+//! What one transaction takes while nothing else is to be done: one client, one transaction in flight.
+
+use crate::consortium::Consortium;
+use crate::load::{LoadArguments, Loaded};
+use crate::process::ReplicaProcess;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// How long it is measured.
+const STRETCH: Duration = Duration::from_secs(8);
+
+/// Latency of a network that has one transaction to order at a time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Idle {
+    /// How many were measured.
+    pub transactions: usize,
+    /// Acknowledged with a verified receipt: 50th percentile, in milliseconds.
+    pub latency_p50_ms: f64,
+    /// The same, 99th percentile.
+    pub latency_p99_ms: f64,
+    /// Milliseconds that a view took, on average; 0 if views did not change.
+    pub view_ms: f64,
+}
+
+impl Idle {
+    /// In words and figures.
+    pub fn print(&self) {
+        println!("one client with one transaction in flight, {} transactions", self.transactions);
+        println!("  {:<46} {:>10.2}", "latency with proven receipt, p50, ms", self.latency_p50_ms);
+        println!("  {:<46} {:>10.2}", "latency with proven receipt, p99, ms", self.latency_p99_ms);
+        println!("  {:<46} {:>10.2}", "a view, ms", self.view_ms);
+    }
+}
+
+/// Measures it.
+///
+/// # Errors
+/// If the network stops serving.
+pub async fn measure(
+    arguments: &LoadArguments,
+    consortium: &Consortium,
+    processes: &mut [ReplicaProcess],
+) -> anyhow::Result<Idle> {
+    let one = LoadArguments { clients: 1, in_flight: 1, ..arguments.clone() };
+    let loaded = Loaded::start(&one, consortium, processes, None, 20).await?;
+    let view = async || anyhow::Ok(loaded.watch.status(processes[0].replica()).await?.view);
+    let (begun, first) = (Instant::now(), view().await?);
+    tokio::time::sleep(STRETCH).await;
+    let (seconds, views) = (begun.elapsed().as_secs_f64(), view().await? - first);
+    let latencies = loaded.stop().await?;
+    Ok(Idle {
+        transactions: latencies.count(),
+        latency_p50_ms: latencies.percentile_ms(50),
+        latency_p99_ms: latencies.percentile_ms(99),
+        view_ms: if views == 0 { 0.0 } else { seconds * 1e3 / views as f64 },
+    })
+}
