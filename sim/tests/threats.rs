@@ -3,7 +3,7 @@
 use crypto::{ProtocolTag, Scheme};
 use sim::adversary::Behaviour;
 use sim::twins::{self, Attack};
-use sim::{Canary, Faults, Mishap, Outcome, Scenario, Tally, protocol, run};
+use sim::{Canary, Faults, Mishap, Outcome, Scenario, Tally, run};
 
 /// Runs seeds with f liars of one kind in a committee of four.
 fn liars(behaviour: Behaviour, seeds: std::ops::Range<u64>) -> Tally {
@@ -331,7 +331,7 @@ fn seeds_that_failed_once_pass() {
         let mut words = line.split_whitespace();
         let mut next = || words.next().unwrap_or_default();
         let first = next();
-        let (protocol, seed) = match protocol::named(first) {
+        let (protocol, seed) = match engines::named(first) {
             Ok(protocol) => (protocol, next()),
             Err(_) => (ProtocolTag::PBFT, first),
         };

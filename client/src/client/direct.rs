@@ -10,7 +10,7 @@ use crypto::{ClientKey, ReplicaId};
 use tokio::time::Instant;
 
 impl Client {
-    /// What one replica says of itself. Not proven. It has [`ClientConfig::answer_timeout`]; no other replica is asked.
+    /// What one replica says of itself. Not proven. It has [`crate::ClientConfig::answer_timeout`]; no other replica is asked.
     ///
     /// # Errors
     /// Why that replica did not answer.
@@ -25,7 +25,7 @@ impl Client {
     }
 
     /// The lies that one replica says it can prove. Nothing here has been verified: `bft_core::evidence::verify` does. It has
-    /// [`ClientConfig::answer_timeout`]; no other replica is asked.
+    /// [`crate::ClientConfig::answer_timeout`]; no other replica is asked.
     ///
     /// # Errors
     /// Why that replica did not answer.
@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// The receipt that one replica keeps of a client's earlier transaction, with its proof verified. It has
-    /// [`ClientConfig::answer_timeout`]; no other replica is asked, so that who keeps what can be found out.
+    /// [`crate::ClientConfig::answer_timeout`]; no other replica is asked, so that who keeps what can be found out.
     ///
     /// The proof shows that the receipt is in the ledger. That it belongs to this client and sequence is only what the replica
     /// says: compare the transaction's digest.
