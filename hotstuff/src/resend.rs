@@ -30,13 +30,12 @@ impl HotStuff {
             let (view, high, committed) = (self.view, self.high.node.view, self.committed);
             to_one(asked, Message::Status(Status { view, high, committed }), out);
         }
-        if leader == self.config.me {
-            if let Some(proposal) = self.own_proposal() {
-                let node = proposal.node();
-                let voted = |replica: &ReplicaId| self.votes.get(replica).is_some_and(|(v, _)| *v == node);
-                for replica in self.others().into_iter().filter(|replica| !voted(replica)) {
-                    to_one(replica, Message::Proposal(Box::new(proposal.clone())), out);
-                }
+        // Only a leader has one.
+        if let Some(proposal) = self.own_proposal() {
+            let node = proposal.node();
+            let voted = |replica: &ReplicaId| self.votes.get(replica).is_some_and(|(v, _)| *v == node);
+            for replica in self.others().into_iter().filter(|replica| !voted(replica)) {
+                to_one(replica, Message::Proposal(Box::new(proposal.clone())), out);
             }
         }
         if let Some(node) = self.pending_vote().map(|ballot| ballot.node).filter(|_| leader != self.config.me)
