@@ -30,6 +30,7 @@ impl HotStuff {
             let (view, high, committed) = (self.view, self.high.node.view, self.committed);
             to_one(asked, Message::Status(Status { view, high, committed }), out);
         }
+        // Only a leader has one.
         if let Some(proposal) = self.own_proposal() {
             let node = proposal.node();
             let voted = |replica: &ReplicaId| self.votes.get(replica).is_some_and(|(v, _)| *v == node);
