@@ -50,9 +50,9 @@ chaos-kills KILLS="200" SEED="0":
     cargo run --release -p tests --bin chaos -- --kills {{KILLS}} --seed {{SEED}}
 
 # One seed of that again, telling what happens.
-chaos-one SEED REPLICAS="4" SECONDS="60":
+chaos-one SEED REPLICAS="4" SECONDS="60" PROTOCOL="pbft":
     cargo build --release -p quorate
-    cargo run --release -p tests --bin chaos -- --seed {{SEED}} --replicas {{REPLICAS}} --seconds {{SECONDS}} --verbose
+    cargo run --release -p tests --bin chaos -- --seed {{SEED}} --replicas {{REPLICAS}} --seconds {{SECONDS}} --protocol {{PROTOCOL}} --verbose
 
 # Fuzz one target with cargo-fuzz (`cargo install cargo-fuzz`; `cargo fuzz list` names the targets). What it finds to be of
 # interest is kept in target/fuzz; a failure is written to fuzz/artifacts.

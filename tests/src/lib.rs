@@ -11,7 +11,7 @@ use bench::process::ReplicaProcess;
 use bft_core::genesis::Limits;
 use bft_core::request::StatusReport;
 use client::{Client, ClientConfig};
-use crypto::{ClientSecret, ReplicaId, Scheme};
+use crypto::{ClientSecret, ProtocolTag, ReplicaId, Scheme};
 use quorate::home::{Home, ReplicaConfig};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -121,13 +121,14 @@ pub struct Network {
 ///
 /// # Panics
 /// If it cannot be made.
-pub fn consortium(program: &str, dir: &Path, scheme: Scheme) -> Consortium {
-    consortium_with(program, dir, scheme, Limits::default(), |config| config)
+pub fn consortium(program: &str, dir: &Path, protocol: ProtocolTag, scheme: Scheme) -> Consortium {
+    consortium_with(program, dir, protocol, scheme, Limits::default(), |config| config)
 }
 
 fn consortium_with(
     program: &str,
     dir: &Path,
+    protocol: ProtocolTag,
     scheme: Scheme,
     limits: Limits,
     local: impl Fn(ReplicaConfig) -> ReplicaConfig,
@@ -138,6 +139,7 @@ fn consortium_with(
         replicas: 4,
         clients: 4,
         scheme,
+        protocol,
         limits: Limits { view_timeout_ms: 500, ..limits },
         seed: fresh_seed().expect("entropy"),
     };
@@ -156,8 +158,8 @@ impl Network {
     ///
     /// # Panics
     /// If they do not get there.
-    pub async fn start(program: &str, scheme: Scheme) -> Network {
-        Network::start_with(program, scheme, Limits::default(), |config| config).await
+    pub async fn start(program: &str, protocol: ProtocolTag, scheme: Scheme) -> Network {
+        Network::start_with(program, protocol, scheme, Limits::default(), |config| config).await
     }
 
     /// The same with other limits and other choices of the replicas.
@@ -166,13 +168,14 @@ impl Network {
     /// If they do not get there.
     pub async fn start_with(
         program: &str,
+        protocol: ProtocolTag,
         scheme: Scheme,
         limits: Limits,
         local: impl Fn(ReplicaConfig) -> ReplicaConfig,
     ) -> Network {
         for _ in 0..3 {
             let dir = tempfile::tempdir().expect("a temporary directory");
-            let mut consortium = consortium_with(program, dir.path(), scheme, limits, &local);
+            let mut consortium = consortium_with(program, dir.path(), protocol, scheme, limits, &local);
             let replicas = consortium.start().expect("processes");
             let mut network = Network { consortium, replicas, dir };
             if network.up().await {

@@ -5,7 +5,7 @@ use bft_core::request::{Answer, Call, Reply, Request};
 use bft_core::transaction::{Item, Kind, Payload, Transaction};
 use bytes::Bytes;
 use client::SubmitError;
-use crypto::{ClientSecret, Scheme};
+use crypto::{ClientSecret, ProtocolTag, Scheme};
 use net::{ClientConnection, ClientOptions};
 use std::fs;
 use std::net::UdpSocket;
@@ -130,7 +130,7 @@ fn a_home_with_something_wrong_does_not_start() {
             |home| {
                 let marker = home.join("data/marker.toml");
                 let text = fs::read_to_string(&marker).unwrap();
-                let other = consortium(PROGRAM, &home.join("other"), Scheme::Ed25519);
+                let other = consortium(PROGRAM, &home.join("other"), ProtocolTag::PBFT, Scheme::Ed25519);
                 let theirs = fs::read_to_string(other.home(0).join("data/marker.toml")).unwrap();
                 assert_ne!(text, theirs);
                 fs::write(marker, theirs).unwrap();
@@ -172,7 +172,7 @@ fn a_home_with_something_wrong_does_not_start() {
         ),
     ];
     let dir = tempfile::tempdir().unwrap();
-    consortium(PROGRAM, &dir.path().join("good"), Scheme::Threshold);
+    consortium(PROGRAM, &dir.path().join("good"), ProtocolTag::PBFT, Scheme::Threshold);
     for (what, spoil, says) in cases {
         let copy = dir.path().join("bad");
         copy_tree(&dir.path().join("good"), &copy);
@@ -188,7 +188,7 @@ fn a_home_with_something_wrong_does_not_start() {
 #[test]
 fn a_port_that_is_taken_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let mut consortium = consortium(PROGRAM, dir.path(), Scheme::Ed25519);
+    let mut consortium = consortium(PROGRAM, dir.path(), ProtocolTag::PBFT, Scheme::Ed25519);
     let address = consortium.genesis.replicas[0].address.clone();
     // The consortium holds the ports until it starts its replicas.
     start(&consortium.home(0))
@@ -204,7 +204,7 @@ fn a_port_that_is_taken_is_named() {
 // threat 79
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_one_directory_is_refused() {
-    let network = Network::start(PROGRAM, Scheme::Ed25519).await;
+    let network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Ed25519).await;
     let pid = network.replicas[0].pid().unwrap().to_string();
     start(&network.consortium.home(0))
         .complains(1, &["locked by another process", &pid, "stop the other one"]);
@@ -213,7 +213,7 @@ async fn a_second_process_on_one_directory_is_refused() {
 #[test]
 fn what_a_command_cannot_use_is_named_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
-    let consortium = consortium(PROGRAM, dir.path(), Scheme::Ed25519);
+    let consortium = consortium(PROGRAM, dir.path(), ProtocolTag::PBFT, Scheme::Ed25519);
     let text = |path: PathBuf| path.to_str().unwrap().to_owned();
     let genesis = text(consortium.genesis_path());
     let key = text(consortium.client_key_path(0));
@@ -288,7 +288,7 @@ async fn ask_raw(connection: &ClientConnection, frame: Bytes) -> Answer {
 // threats 71, 88, 93: what a client sends is refused with a reason, and the replica goes on serving.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody() {
-    let network = Network::start(PROGRAM, Scheme::Ed25519).await;
+    let network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Ed25519).await;
     let genesis = &network.consortium.genesis;
     let chain = genesis.chain();
     let secret = &network.consortium.clients[0];

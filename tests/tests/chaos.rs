@@ -1,6 +1,6 @@
 //! A slice of chaos: one schedule, written down instead of drawn, with a fault of each kind that needs no privilege.
 
-use crypto::Scheme;
+use crypto::{ProtocolTag, Scheme};
 use std::time::Duration;
 use tests::chaos::schedule::{Direction, Episode, Fault, Schedule, Strike, Target};
 use tests::chaos::{Figures, Plan, SmallDisk, run};
@@ -19,8 +19,7 @@ fn strike(replica: usize, fault: Fault, begin_ms: u32, end_ms: u32) -> Strike {
 // threat 70: links cut one way only, for longer than a connection lives.
 // threat 79: a second process on a directory; an old copy of a directory put back.
 // threat 95: two processes with one key.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_promised_holds_through_faults_of_every_kind() {
+async fn what_was_promised_holds_through_faults_of_every_kind(protocol: ProtocolTag) {
     let rough = Conditions {
         delay: 5 * MS,
         jitter: 5 * MS,
@@ -43,7 +42,7 @@ async fn what_was_promised_holds_through_faults_of_every_kind() {
             strikes: vec![strike(3, Fault::Rollback, 100, 2000), strike(3, Fault::Twin, 3000, 5000)],
         },
     ];
-    let figures = holds_through(None, episodes).await;
+    let figures = holds_through(protocol, None, episodes).await;
     let done: Vec<(&str, u64)> = figures.deeds.into_iter().collect();
     // Old data take two more kills, and a twin one, besides its own end.
     let twin_was_killed = done.contains(&("SIGKILL", 5));
@@ -64,6 +63,16 @@ async fn what_was_promised_holds_through_faults_of_every_kind() {
     assert_eq!(figures.found + figures.not_kept, 4 * figures.acknowledged);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_promised_holds_through_faults_of_every_kind_pbft() {
+    what_was_promised_holds_through_faults_of_every_kind(ProtocolTag::PBFT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_promised_holds_through_faults_of_every_kind_hotstuff() {
+    what_was_promised_holds_through_faults_of_every_kind(ProtocolTag::HOTSTUFF).await;
+}
+
 /// Needs a file system that can be filled, and so the right to mount one.
 #[tokio::test(flavor = "multi_thread")]
 async fn threat_77_a_replica_without_room_stops_in_order_and_goes_on_with_room() {
@@ -73,13 +82,19 @@ async fn threat_77_a_replica_without_room_stops_in_order_and_goes_on_with_room()
     }
     let weather = Conditions::default();
     let strikes = vec![strike(3, Fault::DiskFull { left: 100_000 }, 500, 1000)];
-    let figures = holds_through(Some(3), vec![Episode { weather, strikes }]).await;
+    let figures = holds_through(ProtocolTag::PBFT, Some(3), vec![Episode { weather, strikes }]).await;
     assert_eq!(figures.deeds.get("full disk"), Some(&1));
 }
 
-async fn holds_through(small_disk: Option<usize>, episodes: Vec<Episode>) -> Figures {
-    let schedule =
-        Schedule { replicas: 4, scheme: Scheme::Ed25519, view_timeout_ms: 500, small_disk, episodes };
+async fn holds_through(protocol: ProtocolTag, small_disk: Option<usize>, episodes: Vec<Episode>) -> Figures {
+    let schedule = Schedule {
+        replicas: 4,
+        protocol,
+        scheme: Scheme::Ed25519,
+        view_timeout_ms: 500,
+        small_disk,
+        episodes,
+    };
     let dir = tempfile::tempdir().unwrap();
     let plan =
         Plan { seed: 1, schedule, program: PROGRAM.into(), dir: dir.path().join("run"), verbose: true };

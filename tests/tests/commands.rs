@@ -1,7 +1,7 @@
 //! The commands, in the order of a network's life: keys, genesis, homes, transactions, proofs.
 
 use app_examples::ledger::MEMO_BYTES;
-use crypto::Scheme;
+use crypto::{ProtocolTag, Scheme};
 use std::fs;
 use std::path::Path;
 use tests::{Network, run};
@@ -51,6 +51,15 @@ fn members_make_a_genesis_and_homes() {
         .complains(1, &["--trusted-dealer-for-tests-and-demo", "--scheme ed25519"]);
     run(PROGRAM, genesis_command(&members, &config, &out, &["--limit", "windows=3"]))
         .complains(1, &["\"windows\"", "window"]);
+    run(PROGRAM, genesis_command(&members, &config, &out, &["--protocol", "paxos"]))
+        .complains(2, &["no protocol \"paxos\"", "use pbft or hotstuff"]);
+    run(PROGRAM, genesis_command(&members, &config, &out, &["--chain", "two"]))
+        .complains(1, &["--chain is the commit rule of hotstuff", "use --protocol hotstuff"]);
+    run(PROGRAM, genesis_command(&members, &config, &out, &["--protocol", "hotstuff", "--chain", "four"]))
+        .complains(2, &["no chain rule \"four\"", "use two or three"]);
+    let short = ["--protocol", "hotstuff", "--limit", "tenure_views=3"];
+    run(PROGRAM, genesis_command(&members, &config, &out, &short))
+        .complains(1, &["tenure_views is 3", "between 4"]);
     run(PROGRAM, genesis_command(&members[..1], &config, &path(dir, "no/genesis.json"), &[]))
         .complains(1, &["no/genesis.json", "check that"]);
     assert!(!Path::new(&out).exists());
@@ -63,6 +72,10 @@ fn members_make_a_genesis_and_homes() {
         said.contains("4 replicas, of which 1 may fail and 3 decide") && said.contains("WARNING"),
         "{said}"
     );
+    let other = path(dir, "other.json");
+    let chosen = ["--protocol", "hotstuff", "--chain", "two", "--limit", "tenure_views=64"];
+    let said = run(PROGRAM, genesis_command(&members, &config, &other, &chosen)).succeeded();
+    assert!(said.contains("protocol hotstuff (two chain, tenures of 64 views)"), "{said}");
     run(PROGRAM, genesis_command(&members, &config, &out, &[]))
         .complains(1, &["exists already", "another --out"]);
 
@@ -83,7 +96,7 @@ fn members_make_a_genesis_and_homes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_is_proven_saved_and_verified_offline() {
-    let network = Network::start(PROGRAM, Scheme::Threshold).await;
+    let network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Threshold).await;
     let (dir, consortium) = (network.dir.path(), &network.consortium);
     let genesis = path(dir, "genesis.json");
     let key = |client: usize| consortium.client_key_path(client).to_str().unwrap().to_owned();
@@ -139,7 +152,7 @@ async fn a_transaction_is_proven_saved_and_verified_offline() {
     );
 
     let other_dir = tempfile::tempdir().unwrap();
-    let other = tests::consortium(PROGRAM, other_dir.path(), Scheme::Ed25519);
+    let other = tests::consortium(PROGRAM, other_dir.path(), ProtocolTag::PBFT, Scheme::Ed25519);
     verify(other.genesis_path().to_str().unwrap())
         .complains(1, &["of the network", "give the genesis of its network"]);
 
@@ -173,7 +186,7 @@ async fn a_transaction_is_proven_saved_and_verified_offline() {
 // threat 92: no answer is not a failure, and trying again is safe.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_outcome_is_said_and_a_retry_executes_once() {
-    let mut network = Network::start(PROGRAM, Scheme::Ed25519).await;
+    let mut network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Ed25519).await;
     let dir = network.dir.path().to_owned();
     let genesis = path(&dir, "genesis.json");
     let pending = path(&dir, "pending");

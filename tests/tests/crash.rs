@@ -4,7 +4,7 @@ use app_examples::ledger::{Answer, Ledger, Operation, Query};
 use bft_core::receipt::{ProvenReceipt, code};
 use bft_core::transaction::{Item, Kind, Transaction};
 use client::Client;
-use crypto::Scheme;
+use crypto::{ProtocolTag, Scheme};
 use tests::Network;
 use tokio::task::JoinSet;
 
@@ -29,8 +29,8 @@ async fn transfers(network: &Network, client: &Client, count: u64) -> Vec<(Trans
 }
 
 // threats 21, 88, 92: a promise, an execution and an acknowledgement outlive the process that made them.
-async fn the_service_outlives_its_leader(scheme: Scheme) {
-    let mut network = Network::start(PROGRAM, scheme).await;
+async fn the_service_outlives_its_leader(protocol: ProtocolTag, scheme: Scheme) {
+    let mut network = Network::start(PROGRAM, protocol, scheme).await;
     let client = network.client(0).await;
     let (asset, me) = (network.consortium.asset(), client.key());
     let mut acknowledged =
@@ -65,19 +65,28 @@ async fn the_service_outlives_its_leader(scheme: Scheme) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_outlives_its_leader_with_a_group_key() {
-    the_service_outlives_its_leader(Scheme::Threshold).await;
+async fn the_service_outlives_its_leader_with_a_group_key_pbft() {
+    the_service_outlives_its_leader(ProtocolTag::PBFT, Scheme::Threshold).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_outlives_its_leader_with_lists_of_signatures() {
-    the_service_outlives_its_leader(Scheme::Ed25519).await;
+async fn the_service_outlives_its_leader_with_a_group_key_hotstuff() {
+    the_service_outlives_its_leader(ProtocolTag::HOTSTUFF, Scheme::Threshold).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_outlives_its_leader_with_lists_of_signatures_pbft() {
+    the_service_outlives_its_leader(ProtocolTag::PBFT, Scheme::Ed25519).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_outlives_its_leader_with_lists_of_signatures_hotstuff() {
+    the_service_outlives_its_leader(ProtocolTag::HOTSTUFF, Scheme::Ed25519).await;
 }
 
 /// A crash of everybody at once loses nothing that was acknowledged.
-#[tokio::test(flavor = "multi_thread")]
-async fn threat_35_everything_acknowledged_is_on_disk() {
-    let mut network = Network::start(PROGRAM, Scheme::Ed25519).await;
+async fn everything_acknowledged_is_on_disk(protocol: ProtocolTag) {
+    let mut network = Network::start(PROGRAM, protocol, Scheme::Ed25519).await;
     let client = network.client(0).await;
     let (asset, me) = (network.consortium.asset(), client.key());
     let (transaction, first) =
@@ -94,4 +103,14 @@ async fn threat_35_everything_acknowledged_is_on_disk() {
     assert_eq!((&again.receipt, again.height()), (&first.receipt, first.height()));
     network.agree(&client).await;
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_35_everything_acknowledged_is_on_disk_pbft() {
+    everything_acknowledged_is_on_disk(ProtocolTag::PBFT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_35_everything_acknowledged_is_on_disk_hotstuff() {
+    everything_acknowledged_is_on_disk(ProtocolTag::HOTSTUFF).await;
 }

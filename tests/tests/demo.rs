@@ -6,15 +6,15 @@ use tests::{run, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_replica");
 
-#[test]
-fn the_demo_survives_its_crash_and_proves_it() {
+fn the_demo_survives_its_crash_and_proves_it(protocol: &[&str], described: &str) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("demo");
     let home = path.to_str().unwrap();
-    let ended =
-        run(PROGRAM, ["demo", "--transactions", "200", "--clients", "4", "--seed", "7", "--home", home]);
+    let arguments = ["demo", "--transactions", "200", "--clients", "4", "--seed", "7", "--home", home];
+    let ended = run(PROGRAM, arguments.iter().chain(protocol));
     let out = ended.succeeded();
     for line in [
+        described,
         "KILLED the leader",
         "200 transactions executed and proven, 0 not",
         "one state on all 4 replicas",
@@ -24,6 +24,19 @@ fn the_demo_survives_its_crash_and_proves_it() {
     }
     assert!(!out.contains("FAIL"), "{out}");
     assert!(!path.exists(), "the directory is gone");
+}
+
+#[test]
+fn the_demo_survives_its_crash_and_proves_it_pbft() {
+    the_demo_survives_its_crash_and_proves_it(&[], "protocol pbft\n");
+}
+
+#[test]
+fn the_demo_survives_its_crash_and_proves_it_hotstuff() {
+    the_demo_survives_its_crash_and_proves_it(
+        &["--protocol", "hotstuff", "--chain", "two"],
+        "protocol hotstuff (two chain",
+    );
 }
 
 /// Processes whose command line has `word`.

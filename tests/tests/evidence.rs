@@ -4,7 +4,7 @@ use bft_core::codec;
 use bft_core::envelope::{Body, Envelope, Seal, SealWith, Sealed};
 use bft_core::genesis::FIRST_EPOCH;
 use bytes::Bytes;
-use crypto::{Digest, ReplicaId, Scheme, SecretShare, keystore};
+use crypto::{Digest, ProtocolTag, ReplicaId, Scheme, SecretShare, keystore};
 use engines::AnyMessage;
 use net::{ConnectionId, Frame, Handler, Hello, Member, NetConfig, Roster};
 use pbft::{Message, Vote};
@@ -97,7 +97,7 @@ fn text(path: &Path) -> String {
 // threat 1, 22, 79: who says two things is found out, and cannot deny it.
 #[tokio::test(flavor = "multi_thread")]
 async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
-    let mut network = Network::start(PROGRAM, Scheme::Threshold).await;
+    let mut network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Threshold).await;
     let genesis = text(&network.consortium.genesis_path());
     let ask = |more: &[&str]| run(PROGRAM, ["evidence", "--genesis", &genesis].iter().chain(more));
     assert!(ask(&[]).succeeded().contains("no evidence that any replica lied"));
@@ -171,7 +171,7 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
 // A replica's data are older than what was said with its key: it is told so when it starts, and does not wait until it contradicts itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn threat_79_data_older_than_a_vote_are_noticed_at_the_start() {
-    let mut network = Network::start(PROGRAM, Scheme::Threshold).await;
+    let mut network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Threshold).await;
     network.replicas[LIAR].kill().unwrap();
     let home = Home::new(network.consortium.home(LIAR));
     let keys = network.consortium.genesis.threshold.as_ref().unwrap();

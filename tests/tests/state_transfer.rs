@@ -5,7 +5,7 @@ use bft_core::genesis::Limits;
 use bft_core::transaction::Kind;
 use bft_core::types::Height;
 use client::Client;
-use crypto::Scheme;
+use crypto::{ProtocolTag, Scheme};
 use quorate::home::ReplicaConfig;
 use std::time::{Duration, Instant};
 use tests::Network;
@@ -44,8 +44,7 @@ fn log_bytes(network: &Network, replica: usize) -> u64 {
 }
 
 // threats 42, 80, 86: compacted logs, and a lost disk.
-#[tokio::test(flavor = "multi_thread")]
-async fn threat_42_80_86_a_replica_comes_back_after_its_blocks_are_gone() {
+async fn a_replica_comes_back_after_its_blocks_are_gone(protocol: ProtocolTag) {
     let limits = Limits {
         transaction_bytes: 2 << 10,
         block_bytes: 16 << 10,
@@ -54,7 +53,7 @@ async fn threat_42_80_86_a_replica_comes_back_after_its_blocks_are_gone() {
     };
     let frugal =
         |config| ReplicaConfig { segment_bytes: 256 << 10, flush_heights: 1, retain_blocks: 0, ..config };
-    let mut network = Network::start_with(PROGRAM, Scheme::Ed25519, limits, frugal).await;
+    let mut network = Network::start_with(PROGRAM, protocol, Scheme::Ed25519, limits, frugal).await;
     let client = network.client(0).await;
     let (asset, me) = (network.consortium.asset(), client.key());
     let issue = Operation::Issue { asset, to: me, amount: 1 << 40 };
@@ -85,4 +84,14 @@ async fn threat_42_80_86_a_replica_comes_back_after_its_blocks_are_gone() {
     assert_eq!(voters.iter().filter(|votes| !**votes).count(), 1);
     assert!(!voters[lost]);
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_42_80_86_a_replica_comes_back_after_its_blocks_are_gone_pbft() {
+    a_replica_comes_back_after_its_blocks_are_gone(ProtocolTag::PBFT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_42_80_86_a_replica_comes_back_after_its_blocks_are_gone_hotstuff() {
+    a_replica_comes_back_after_its_blocks_are_gone(ProtocolTag::HOTSTUFF).await;
 }

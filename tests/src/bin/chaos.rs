@@ -1,6 +1,7 @@
 //! Chaos on real processes, from seeds: see `tests::chaos`.
 
 use clap::Parser;
+use crypto::ProtocolTag;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ struct Arguments {
     /// Replicas: 4 (one may fail) or 7 (two may).
     #[arg(long, default_value_t = 4)]
     replicas: usize,
+    /// How transactions are ordered: pbft or hotstuff.
+    #[arg(long, value_name = "NAME", default_value = "pbft", value_parser = engines::named)]
+    protocol: ProtocolTag,
     /// For about how long things go wrong; the checks in between come on top.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -62,7 +66,7 @@ fn main() -> anyhow::Result<ExitCode> {
             break;
         }
         let length = Duration::from_secs(arguments.seconds);
-        let schedule = Schedule::draw(seed, arguments.replicas, length, may_fill_disks);
+        let schedule = Schedule::draw(seed, arguments.protocol, arguments.replicas, length, may_fill_disks);
         if arguments.verbose || arguments.dry {
             println!("seed {seed}: {schedule}");
         }
@@ -86,8 +90,8 @@ fn main() -> anyhow::Result<ExitCode> {
                 println!("seed {seed}: VIOLATION after {:.0?}: {error:#}", begun.elapsed());
                 println!("seed {seed}: {}", plan.schedule);
                 println!("kept: {}", plan.dir.display());
-                let Arguments { replicas, seconds, .. } = arguments;
-                println!("again: just chaos-one {seed} {replicas} {seconds}");
+                let Arguments { replicas, protocol, seconds, .. } = arguments;
+                println!("again: just chaos-one {seed} {replicas} {seconds} {protocol}");
                 sum.print(all_begun.elapsed());
                 return Ok(ExitCode::FAILURE);
             }

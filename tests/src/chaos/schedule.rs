@@ -2,7 +2,7 @@
 
 use crate::dice::Dice;
 use crate::proxy::Conditions;
-use crypto::Scheme;
+use crypto::{ProtocolTag, Scheme};
 use std::fmt;
 use std::time::Duration;
 
@@ -122,6 +122,8 @@ impl Episode {
 pub struct Schedule {
     /// How many.
     pub replicas: usize,
+    /// How transactions are ordered.
+    pub protocol: ProtocolTag,
     /// How certificates are made.
     pub scheme: Scheme,
     /// Of the genesis.
@@ -136,12 +138,20 @@ const MS: Duration = Duration::from_millis(1);
 
 impl Schedule {
     /// What `seed` says about so many replicas: episodes for about this long, the checks between them apart.
-    pub fn draw(seed: u64, replicas: usize, length: Duration, may_fill_disks: bool) -> Schedule {
+    /// The protocol decides nothing else.
+    pub fn draw(
+        seed: u64,
+        protocol: ProtocolTag,
+        replicas: usize,
+        length: Duration,
+        may_fill_disks: bool,
+    ) -> Schedule {
         let mut dice = Dice::new(seed, 0);
         let scheme = dice.pick(&[Scheme::Ed25519, Scheme::Ed25519, Scheme::Threshold]);
         let view_timeout_ms = dice.pick(&[300, 500, 1000]);
         let small_disk = may_fill_disks.then(|| dice.among(0..=replicas as u64 - 1) as usize);
-        let mut schedule = Schedule { replicas, scheme, view_timeout_ms, small_disk, episodes: Vec::new() };
+        let mut schedule =
+            Schedule { replicas, protocol, scheme, view_timeout_ms, small_disk, episodes: Vec::new() };
         let mut for_ever = Vec::new();
         let mut drawn = Duration::ZERO;
         while drawn < length {
@@ -308,8 +318,11 @@ fn storm(dice: &mut Dice) -> Conditions {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Schedule { replicas, scheme, view_timeout_ms, small_disk, episodes } = self;
-        write!(f, "{replicas} replicas, {scheme} certificates, view timeout {view_timeout_ms} ms")?;
+        let Schedule { replicas, protocol, scheme, view_timeout_ms, small_disk, episodes } = self;
+        write!(
+            f,
+            "{replicas} replicas, {protocol}, {scheme} certificates, view timeout {view_timeout_ms} ms"
+        )?;
         if let Some(replica) = small_disk {
             write!(f, ", r{replica} has a small disk")?;
         }
@@ -333,7 +346,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn draw(seed: u64, replicas: usize) -> Schedule {
-        Schedule::draw(seed, replicas, Duration::from_secs(120), true)
+        Schedule::draw(seed, ProtocolTag::PBFT, replicas, Duration::from_secs(120), true)
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl World {
             replicas: schedule.replicas,
             clients: super::CLIENTS,
             scheme: schedule.scheme,
+            protocol: schedule.protocol,
             limits: Limits {
                 view_timeout_ms: schedule.view_timeout_ms,
                 // Any receipt may be asked for again at the end.
