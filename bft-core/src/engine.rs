@@ -145,7 +145,7 @@ pub struct Lead {
     pub view: View,
     /// The leader.
     pub leader: ReplicaId,
-    /// Who leads after that, where leaders take turns although nothing fails.
+    /// Who leads after that, where leaders take turns although nothing fails, as soon as it is to hear of transactions.
     pub next: Option<ReplicaId>,
 }
 

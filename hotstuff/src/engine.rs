@@ -146,7 +146,9 @@ impl Engine for HotStuff {
     fn led_by(&self) -> Lead {
         let (turn, length) = (self.tenure(self.view), self.config.limits.tenure_views);
         let committee = &self.config.committee;
-        Lead { view: turn * length, leader: committee.in_turn(turn), next: Some(committee.in_turn(turn + 1)) }
+        let ends = rules::ends_soon(self.view, length) || self.has_left();
+        let next = ends.then(|| committee.in_turn(turn + 1));
+        Lead { view: turn * length, leader: committee.in_turn(turn), next }
     }
 
     fn status(&self) -> Status {

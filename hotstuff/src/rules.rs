@@ -25,6 +25,13 @@ pub fn last_of_tenure(view: View, tenure_views: u64) -> View {
     first.saturating_add(tenure_views - 1)
 }
 
+/// Whether a tenure has so few views left that the next leader is to be told what it may propose. Sooner, most of it would be
+/// proposed by the present one.
+pub fn ends_soon(view: View, tenure_views: u64) -> bool {
+    const VIEWS: u64 = 8;
+    last_of_tenure(view, tenure_views).saturating_sub(view) < VIEWS.min(tenure_views / 2)
+}
+
 /// What a timeout certificate allows: the views up to `view` are over, and a node that begins the next one has to extend a
 /// certified one of `high` or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +126,13 @@ mod tests {
         assert!(follows(8, 3, Some(Leave { view: 7, high: 3 })));
         assert!(!follows(9, 3, Some(Leave { view: 7, high: 3 })));
         assert!(!follows(u64::MAX, 3, Some(Leave { view: u64::MAX, high: 3 })));
+    }
+
+    #[test]
+    fn the_next_leader_hears_of_transactions_at_the_end_of_a_tenure() {
+        let told = |views: u64| (0..2 * views).filter(|view| ends_soon(*view, views)).collect::<Vec<_>>();
+        assert_eq!(told(4), [2, 3, 6, 7]);
+        assert_eq!(told(64), [56..64, 120..128].into_iter().flatten().collect::<Vec<_>>());
     }
 
     #[test]

@@ -101,10 +101,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let lead = self.engine.led_by();
         let Lead { leader, next, .. } = lead;
         if self.led_by != lead {
-            let in_turn = self.led_by.next == Some(leader);
+            let same = (self.led_by.view, self.led_by.leader) == (lead.view, leader);
+            let in_turn = same || self.led_by.next == Some(leader);
             self.led_by = lead;
             self.to_leader = self.pool.local(in_turn);
-            self.refresh_pool = true;
+            self.refresh_pool |= !same;
         }
         let items = std::mem::take(&mut self.to_leader);
         let me = self.config.me;
