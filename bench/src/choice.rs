@@ -4,6 +4,10 @@ use anyhow::{Context, bail};
 use bft_core::genesis::{Chain, Limits};
 use crypto::ProtocolTag;
 
+/// Views of a tenure, unless chosen otherwise: a leader that is away costs a timeout each time its turn comes, so that turns had
+/// better be long.
+const TENURE_VIEWS: u64 = 64;
+
 /// The protocol, and limits that differ from what they would be.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Choice {
@@ -19,12 +23,12 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The limits, where they are `base` unless chosen.
+    /// The limits, where they are `base` unless chosen, but for the protocol's own.
     ///
     /// # Errors
     /// If there is no such limit or its value is none; if a chain rule is given to a protocol that has none.
     pub fn limits(&self, base: Limits) -> anyhow::Result<Limits> {
-        let mut limits = with(base, &self.limits)?;
+        let mut limits = with(Limits { tenure_views: TENURE_VIEWS, ..base }, &self.limits)?;
         match self.chain {
             Some(_) if self.protocol != ProtocolTag::HOTSTUFF => bail!(
                 "--chain is the commit rule of hotstuff, and {} has another one; leave it out, or use --protocol hotstuff",
@@ -96,6 +100,8 @@ mod tests {
         assert_eq!(rule(choice(ProtocolTag::HOTSTUFF, Some(Chain::Two))).unwrap(), Chain::Two);
         assert_eq!(rule(choice(ProtocolTag::HOTSTUFF, None)).unwrap(), Chain::Three);
         assert_eq!(rule(choice(ProtocolTag::PBFT, None)).unwrap(), Chain::Three);
+        let chosen = Choice { limits: vec!["tenure_views=9".into()], ..choice(ProtocolTag::HOTSTUFF, None) };
+        assert_eq!(chosen.limits(Limits::default()).unwrap().tenure_views, 9);
         let refusal = rule(choice(ProtocolTag::PBFT, Some(Chain::Two))).unwrap_err().to_string();
         assert!(refusal.contains("use --protocol hotstuff"), "{refusal}");
     }

@@ -30,8 +30,14 @@ impl HotStuff {
             let (view, high, committed) = (self.view, self.high.node.view, self.committed);
             to_one(asked, Message::Status(Status { view, high, committed }), out);
         }
-        // Only a leader has one.
-        if let Some(proposal) = self.own_proposal() {
+        // Only a leader has one. One that has just left is still on its way: blocks are large, and the timer does not begin anew with
+        // each.
+        let pause = self.config.limits.view_timeout() / 4;
+        let is_old = |proposal: &Proposal| {
+            let known = self.tree.get(&proposal.node().digest());
+            known.is_none_or(|known| now.since(known.since) >= pause)
+        };
+        if let Some(proposal) = self.own_proposal().filter(is_old) {
             let node = proposal.node();
             let voted = |replica: &ReplicaId| self.votes.get(replica).is_some_and(|(v, _)| *v == node);
             for replica in self.others().into_iter().filter(|replica| !voted(replica)) {

@@ -2,8 +2,10 @@
 
 mod network;
 
+use bft_core::engine::Input;
 use bft_core::genesis::Chain;
 use bft_core::types::View;
+use bft_core::verified::Verified;
 use network::{Letter, Network, TIMEOUT};
 use std::time::Duration;
 
@@ -190,5 +192,30 @@ fn all_restart_at_once_and_go_on() {
             assert_eq!(network.transactions(replica), 2, "{chain}, replica {replica}");
         }
         network.agreed();
+    }
+}
+
+#[test]
+fn a_proposal_is_said_again_when_votes_are_late_and_not_when_it_has_just_left() {
+    for chain in BOTH {
+        let mut network = Network::new(4, chain);
+        let proposals = |network: &Network| network.member(0).sent["proposal"];
+        let mut votes = Vec::new();
+        let mut keep = |letter: &Letter| {
+            let vote = letter.is("vote");
+            votes.extend(vote.then(|| letter.clone()));
+            vote
+        };
+        network.submit("a");
+        network.run(TIMEOUT / 8, &mut keep);
+        assert_eq!(proposals(&network), 3, "{chain}");
+        for Letter { from, to, sealed } in votes {
+            network.feed(to.index(), Input::Message { from, message: Verified::for_tests(sealed) });
+        }
+        let vote = |letter: &Letter| letter.is("vote");
+        network.run(TIMEOUT / 8, vote);
+        assert_eq!(proposals(&network), 6, "{chain}: the timer rang, and the second proposal is young");
+        network.run(TIMEOUT / 4, vote);
+        assert_eq!(proposals(&network), 9, "{chain}: nobody has voted for it");
     }
 }

@@ -94,9 +94,8 @@ fn members_make_a_genesis_and_homes() {
         .complains(1, &["exists already"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_is_proven_saved_and_verified_offline() {
-    let network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Threshold).await;
+async fn a_transaction_is_proven_saved_and_verified_offline(protocol: ProtocolTag) {
+    let network = Network::start(PROGRAM, protocol, Scheme::Threshold).await;
     let (dir, consortium) = (network.dir.path(), &network.consortium);
     let genesis = path(dir, "genesis.json");
     let key = |client: usize| consortium.client_key_path(client).to_str().unwrap().to_owned();
@@ -188,9 +187,8 @@ async fn a_transaction_is_proven_saved_and_verified_offline() {
 }
 
 // threat 92: no answer is not a failure, and trying again is safe.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_outcome_is_said_and_a_retry_executes_once() {
-    let mut network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Ed25519).await;
+async fn an_unknown_outcome_is_said_and_a_retry_executes_once(protocol: ProtocolTag) {
+    let mut network = Network::start(PROGRAM, protocol, Scheme::Ed25519).await;
     let dir = network.dir.path().to_owned();
     let genesis = path(&dir, "genesis.json");
     let pending = path(&dir, "pending");
@@ -232,4 +230,24 @@ async fn an_unknown_outcome_is_said_and_a_retry_executes_once() {
     retry(&copy).complains(1, &["signed for the network abab", "give the genesis of its network"]);
     fs::write(&copy, "{\"version\": 1, \"chain\"").unwrap();
     retry(&copy).complains(1, &["copy.json", "half-written"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_proven_saved_and_verified_offline_pbft() {
+    a_transaction_is_proven_saved_and_verified_offline(ProtocolTag::PBFT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_proven_saved_and_verified_offline_hotstuff() {
+    a_transaction_is_proven_saved_and_verified_offline(ProtocolTag::HOTSTUFF).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_outcome_is_said_and_a_retry_executes_once_pbft() {
+    an_unknown_outcome_is_said_and_a_retry_executes_once(ProtocolTag::PBFT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_outcome_is_said_and_a_retry_executes_once_hotstuff() {
+    an_unknown_outcome_is_said_and_a_retry_executes_once(ProtocolTag::HOTSTUFF).await;
 }

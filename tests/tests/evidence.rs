@@ -7,7 +7,6 @@ use bytes::Bytes;
 use crypto::{Digest, ProtocolTag, ReplicaId, Scheme, SecretShare, keystore};
 use engines::AnyMessage;
 use net::{ConnectionId, Frame, Handler, Hello, Member, NetConfig, Roster};
-use pbft::{Message, Vote};
 use quorate::home::Home;
 use std::collections::BTreeSet;
 use std::fs;
@@ -77,11 +76,17 @@ fn speak_as_liar(network: &Network, handler: Arc<impl Handler>) -> net::Network 
     bound.unwrap().start(handler, &tokio::runtime::Handle::current()).unwrap()
 }
 
-/// A commit that the liar sealed.
-fn commit(network: &Network, share: &SecretShare, block: u8) -> Bytes {
-    let vote = Vote { view: 0, height: 5, block: Digest([block; 32]) };
-    let message = AnyMessage::Pbft(Message::Commit(vote));
+/// A vote that the liar sealed: in PBFT a commit, in HotStuff one that replica 0 collects.
+fn vote(network: &Network, share: &SecretShare, block: u8) -> Bytes {
     let domain = network.consortium.genesis.trust().unwrap().domain;
+    let (height, block) = (5, Digest([block; 32]));
+    let message = match domain.protocol {
+        ProtocolTag::HOTSTUFF => {
+            let node = hotstuff::Node { view: 5, height, parent: Digest::ZERO, parent_view: 4, block };
+            AnyMessage::HotStuff(hotstuff::Message::Vote(node))
+        }
+        _ => AnyMessage::Pbft(pbft::Message::Commit(pbft::Vote { view: 0, height, block })),
+    };
     let SealWith::Share(statement) = bft_core::engine::Message::seal(&message, &domain) else {
         unreachable!()
     };
@@ -97,9 +102,9 @@ fn text(path: &Path) -> String {
 }
 
 // threat 1, 22, 79: who says two things is found out, and cannot deny it.
-#[tokio::test(flavor = "multi_thread")]
-async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
-    let mut network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Threshold).await;
+async fn a_lie_told_to_one_is_known_to_all_and_proven_offline(protocol: ProtocolTag, what: &str) {
+    let said_twice = format!("{what}s");
+    let mut network = Network::start(PROGRAM, protocol, Scheme::Threshold).await;
     let genesis = text(&network.consortium.genesis_path());
     let ask = |more: &[&str]| run(PROGRAM, ["evidence", "--genesis", &genesis].iter().chain(more));
     assert!(ask(&[]).succeeded().contains("no evidence that any replica lied"));
@@ -112,18 +117,18 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
     until("the others have dialled", || liar.peers().iter().all(|peer| peer.connected));
     // Only replica 0 gets to see it; what it hears first is said twice, which proves nothing.
     for block in [1, 1, 2] {
-        let _ = liar.send(ReplicaId(0), net::Class::Vote, commit(&network, &share, block));
+        let _ = liar.send(ReplicaId(0), net::Class::Vote, vote(&network, &share, block));
     }
     let mut shown = String::new();
     until("all others know", || {
         shown = ask(&[]).succeeded();
         shown.contains("r0 r1 r2")
     });
-    assert!(shown.contains("r3") && shown.contains("west-bank") && shown.contains("commits"), "{shown}");
+    assert!(shown.contains("r3") && shown.contains("west-bank") && shown.contains(&said_twice), "{shown}");
     let json: serde_json::Value = serde_json::from_str(&ask(&["-o", "json"]).succeeded()).unwrap();
     assert_eq!(json.as_array().unwrap().len(), 1, "{json}");
     let lie = &json[0];
-    assert_eq!((&lie["accused"], &lie["what"], &lie["height"]), (&3.into(), &"commit".into(), &5.into()));
+    assert_eq!((&lie["accused"], &lie["what"], &lie["height"]), (&3.into(), &what.into(), &5.into()));
     let status = run(PROGRAM, ["status", "--genesis", &genesis]).succeeded();
     assert_eq!(status.matches("can prove 1 lie (`quorate evidence`)").count(), 3, "{status}");
     liar.shutdown().await;
@@ -132,9 +137,9 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
     network.replicas[1].kill().unwrap();
     let kept = network.consortium.home(1);
     let stopped = run(PROGRAM, ["evidence", "--home", &text(&kept)]).succeeded();
-    assert!(stopped.contains("r3") && stopped.contains("commits"), "{stopped}");
+    assert!(stopped.contains("r3") && stopped.contains(&said_twice), "{stopped}");
     network.replicas[1].restart().unwrap();
-    until("it knows again", || ask(&["--replica", "1"]).out.contains("commits"));
+    until("it knows again", || ask(&["--replica", "1"]).out.contains(&said_twice));
 
     // Its own replica, on its own data, was told that its word is worth nothing: it stops, and stays stopped until it gives up its
     // vote.
@@ -157,9 +162,9 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
     // A file convinces whoever has the genesis, and no other file does.
     let lies = network.dir.path().join("lies");
     ask(&["--save", &text(&lies)]).succeeded();
-    let file = lies.join("r3-commit.json");
-    assert!(ask(&["--verify", &text(&file)]).succeeded().contains("commits"));
-    assert_eq!(fs::read(&file).unwrap(), fs::read(kept.join("evidence/r3-commit.json")).unwrap());
+    let file = lies.join(format!("r3-{what}.json"));
+    assert!(ask(&["--verify", &text(&file)]).succeeded().contains(&said_twice));
+    assert_eq!(fs::read(&file).unwrap(), fs::read(kept.join(format!("evidence/r3-{what}.json"))).unwrap());
     let content = fs::read_to_string(&file).unwrap();
     let forged = network.dir.path().join("forged.json");
     fs::write(&forged, content.replace("\"accused\": 3", "\"accused\": 2")).unwrap();
@@ -168,6 +173,16 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline() {
     fs::write(&forged, &content[..content.len() / 2]).unwrap();
     ask(&["--verify", &text(&forged)]).complains(1, &["half-written", "quorate evidence --save"]);
     ask(&["--verify", "nowhere.json"]).complains(1, &["nowhere.json", "No such file"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline_pbft() {
+    a_lie_told_to_one_is_known_to_all_and_proven_offline(ProtocolTag::PBFT, "commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline_hotstuff() {
+    a_lie_told_to_one_is_known_to_all_and_proven_offline(ProtocolTag::HOTSTUFF, "vote").await;
 }
 
 // A replica's data are older than what was said with its key: it is told so when it starts, and does not wait until it contradicts itself.
@@ -182,7 +197,7 @@ async fn threat_79_data_older_than_a_vote_are_noticed_at_the_start() {
     let voter = speak_as_liar(&network, Arc::clone(&reminded));
     until("the others have dialled", || voter.peers().iter().all(|peer| peer.connected));
     for peer in 0..3 {
-        let _ = voter.send(ReplicaId(peer), net::Class::Vote, commit(&network, &share, 1));
+        let _ = voter.send(ReplicaId(peer), net::Class::Vote, vote(&network, &share, 1));
     }
     let question =
         Envelope::<AnyMessage> { epoch: FIRST_EPOCH, votes: Vec::new(), body: Body::FetchPromises(7) };
