@@ -64,6 +64,8 @@ pub struct HotStuff {
     pub(crate) told: View,
     /// A node that is missing was asked for; the resend timer asks again.
     pub(crate) asked: bool,
+    /// Which of the others is asked next.
+    pub(crate) turn: usize,
     pub(crate) timing: Timing,
     /// The outstanding request for a payload.
     pub(crate) wanted: Option<Wanted>,

@@ -34,6 +34,7 @@ impl HotStuff {
             refused: BTreeSet::new(),
             told: 0,
             asked: false,
+            turn: 0,
             timing: Timing { entered: now, committed: now, ..Timing::default() },
             wanted: None,
             tokens: 0,

@@ -19,7 +19,8 @@ impl HotStuff {
             return;
         }
         let others = self.others();
-        let turn = usize::try_from(now.0 / 1000).unwrap_or(0) % others.len().max(1);
+        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn % others.len().max(1);
         let leader = self.leader(self.view);
         let asked = if leader == self.config.me || self.waiting_since().is_none() {
             others.get(turn).copied()
