@@ -167,6 +167,8 @@ pub struct StatusReport {
     pub executed: Height,
     /// Under a checkpoint certificate.
     pub stable: Height,
+    /// The highest executed height that wants a certificate at or above it. Above it there are only empty blocks, which do not.
+    pub owes: Height,
     /// The state root of the stable height.
     pub state_root: Option<Digest>,
     /// Transactions in the pool.
@@ -179,6 +181,13 @@ pub struct StatusReport {
     pub peers: Vec<PeerReport>,
     /// Named counters of the host and its surroundings, in order of name.
     pub counters: Vec<(String, u64)>,
+}
+
+impl StatusReport {
+    /// Whether everything that is committed is executed, and as far as it matters certified.
+    pub fn is_settled(&self) -> bool {
+        self.committed == self.executed && self.owes <= self.stable
+    }
 }
 
 /// One connection to another replica.

@@ -268,8 +268,8 @@ impl Network {
         loop {
             let reports = self.reports(client).await;
             let heights: Vec<_> = reports.iter().map(|r| (r.committed, r.executed, r.stable)).collect();
-            if reports.len() == self.replicas.len() && heights.iter().all(|h| *h == (h.2, h.2, heights[0].2))
-            {
+            let same = heights.windows(2).all(|pair| pair[0] == pair[1]);
+            if reports.len() == self.replicas.len() && same && reports.iter().all(StatusReport::is_settled) {
                 assert!(reports.iter().all(|r| r.state_root == reports[0].state_root), "{reports:?}");
                 return reports[0].clone();
             }

@@ -24,6 +24,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             committed: committed.max(self.ledger.tip().height),
             executed: self.ledger.tip().height,
             stable: self.stable.height(),
+            owes: self.ledger.owes(),
             state_root: self.stable.entry.state_root,
             pooled: self.pool.len() as u64,
             evidence: self.evidence().count() as u64,

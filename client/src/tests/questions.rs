@@ -138,6 +138,7 @@ fn report(chain: &Chain, replica: ReplicaId) -> StatusReport {
         committed: 1,
         executed: 1,
         stable: 1,
+        owes: 1,
         state_root: None,
         pooled: 0,
         evidence: 0,

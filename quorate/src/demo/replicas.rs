@@ -160,8 +160,7 @@ fn agreement(reports: &[StatusReport]) -> anyhow::Result<Option<Agreement>> {
         }
     }
     let Some(first) = reports.first() else { return Ok(None) };
-    let same =
-        |r: &StatusReport| (r.stable, r.executed, r.committed) == (first.stable, first.stable, first.stable);
+    let same = |r: &StatusReport| r.is_settled() && (r.stable, r.executed) == (first.stable, first.executed);
     match first.state_root {
         Some(root) if reports.iter().all(same) => {
             Ok(Some(Agreement { height: first.stable, root, replicas: reports.len() }))
@@ -227,6 +226,7 @@ mod tests {
             committed: executed,
             executed,
             stable,
+            owes: executed,
             state_root: Some(Digest([root; 32])),
             pooled: 0,
             evidence: 0,

@@ -158,14 +158,11 @@ pub(super) async fn agreed(world: &mut World, watch: &Watch, since: Instant) -> 
             bail!(violation);
         }
         let reports = watch.reports(since);
-        let ends =
-            |report: &StatusReport| (report.committed, report.executed, report.stable, report.state_root);
+        let end = |report: &StatusReport| (report.executed, report.stable, report.state_root);
         if let Some(first) = reports.first()
             && first.state_root.is_some()
             && reports.len() == world.consortium.genesis.replicas.len()
-            && reports
-                .iter()
-                .all(|report| ends(report) == (first.stable, first.stable, first.stable, first.state_root))
+            && reports.iter().all(|report| report.is_settled() && end(report) == end(first))
         {
             return Ok(first.clone());
         }
