@@ -164,6 +164,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         // A log lets go of whole segments, so that it may have an entry and no longer its block.
         let Some(certificate) = part.certificate.filter(|_| !part.blocks.is_empty()) else {
             self.chain_sync.lacks(now, from);
+            // It may have executed what is wanted and lack the certificate: whoever made it may have lost it since.
+            if let Some(certificate) = self.chain_sync.target(self.ledger.tip().height).cloned() {
+                self.send(&[from], Body::Certificate(certificate), effects);
+            }
             self.pursue_state(now, effects);
             return;
         };
