@@ -415,6 +415,18 @@ impl<E: Engine> Outbox<E> {
         self.0.extend(outputs);
     }
 
+    /// Sets or cancels a timer, unless that is its `setting` already.
+    pub fn set_timer(&mut self, timer: E::Timer, setting: &mut Option<Time>, at: Option<Time>) {
+        if *setting == at {
+            return;
+        }
+        *setting = at;
+        self.push(match at {
+            Some(at) => Output::SetTimer { timer, at },
+            None => Output::CancelTimer(timer),
+        });
+    }
+
     /// Takes all outputs since the last call.
     pub fn take(&mut self) -> Vec<Output<E>> {
         std::mem::take(&mut self.0)

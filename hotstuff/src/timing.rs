@@ -1,7 +1,6 @@
 //! When to lose patience.
 
 use crate::engine::{HotStuff, Out, Timer};
-use bft_core::engine::Output;
 use bft_core::types::Time;
 use std::time::Duration;
 
@@ -113,21 +112,10 @@ impl HotStuff {
         let pauses = if waiting.is_some() { 0 } else { self.timing.resent.min(MOST_PAUSES) };
         let open = waiting.is_some() || self.pending_vote().is_some();
         let resend = open.then(|| self.timing.resend.unwrap_or(now + (base / 4).saturating_mul(1 << pauses)));
-        set(Timer::Progress, &mut self.timing.progress, progress, out);
-        set(Timer::Spread, &mut self.timing.spread, spread, out);
-        set(Timer::Resend, &mut self.timing.resend, resend, out);
+        out.set_timer(Timer::Progress, &mut self.timing.progress, progress);
+        out.set_timer(Timer::Spread, &mut self.timing.spread, spread);
+        out.set_timer(Timer::Resend, &mut self.timing.resend, resend);
     }
-}
-
-fn set(timer: Timer, setting: &mut Option<Time>, at: Option<Time>, out: &mut Out) {
-    if *setting == at {
-        return;
-    }
-    *setting = at;
-    out.push(match at {
-        Some(at) => Output::SetTimer { timer, at },
-        None => Output::CancelTimer(timer),
-    });
 }
 
 #[cfg(test)]

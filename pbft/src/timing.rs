@@ -1,7 +1,6 @@
 //! When to lose patience (the paper's 4.5.2).
 
 use crate::engine::{Out, Pbft, Timer};
-use bft_core::engine::Output;
 use bft_core::types::Time;
 use std::time::Duration;
 
@@ -58,9 +57,9 @@ impl Pbft {
         let new_view = quorum.then(|| self.timing.new_view.unwrap_or(now + timeout));
         let resend =
             waiting.map(|_| self.timing.resend.unwrap_or(now + self.config.limits.view_timeout() / 4));
-        set(Timer::Progress, &mut self.timing.progress, progress, out);
-        set(Timer::NewView, &mut self.timing.new_view, new_view, out);
-        set(Timer::Resend, &mut self.timing.resend, resend, out);
+        out.set_timer(Timer::Progress, &mut self.timing.progress, progress);
+        out.set_timer(Timer::NewView, &mut self.timing.new_view, new_view);
+        out.set_timer(Timer::Resend, &mut self.timing.resend, resend);
     }
 
     pub(crate) fn on_progress_timeout(&mut self, now: Time, out: &mut Out) {
@@ -86,15 +85,4 @@ impl Pbft {
             self.start_view_change(now, view, out);
         }
     }
-}
-
-fn set(timer: Timer, setting: &mut Option<Time>, at: Option<Time>, out: &mut Out) {
-    if *setting == at {
-        return;
-    }
-    *setting = at;
-    out.push(match at {
-        Some(at) => Output::SetTimer { timer, at },
-        None => Output::CancelTimer(timer),
-    });
 }
