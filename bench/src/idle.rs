@@ -3,8 +3,9 @@
 use crate::consortium::Consortium;
 use crate::load::{LoadArguments, Loaded};
 use crate::process::ReplicaProcess;
+use crate::reading::Reading;
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long it is measured.
 const STRETCH: Duration = Duration::from_secs(8);
@@ -20,7 +21,20 @@ pub struct Idle {
     pub latency_p99_ms: f64,
     /// Milliseconds that a view took, on average; 0 if views did not change.
     pub view_ms: f64,
+    /// CPU time of all replicas for one transaction, in milliseconds.
+    pub cpu_ms: f64,
+    /// What all replicas do for one transaction, by counter: certificates verified and made, promises sealed, syncs, messages.
+    pub work: Vec<(String, f64)>,
 }
+
+/// The counters shown.
+const WORK: [(&str, &str); 5] = [
+    ("certificates verified", "verified_certificates"),
+    ("certificates combined of shares", "combinations"),
+    ("promises sealed", "seals"),
+    ("log syncs", "log_fsyncs"),
+    ("messages", "sent_messages/"),
+];
 
 impl Idle {
     /// In words and figures.
@@ -29,6 +43,10 @@ impl Idle {
         println!("  {:<46} {:>10.2}", "latency with proven receipt, p50, ms", self.latency_p50_ms);
         println!("  {:<46} {:>10.2}", "latency with proven receipt, p99, ms", self.latency_p99_ms);
         println!("  {:<46} {:>10.2}", "a view, ms", self.view_ms);
+        println!("  {:<46} {:>10.2}", "CPU-ms per transaction, all replicas", self.cpu_ms);
+        for (name, count) in &self.work {
+            println!("  {:<46} {:>10.2}", format!("{name} per transaction"), count);
+        }
     }
 }
 
@@ -44,14 +62,22 @@ pub async fn measure(
     let one = LoadArguments { clients: 1, in_flight: 1, ..arguments.clone() };
     let loaded = Loaded::start(&one, consortium, processes, None, 20).await?;
     let view = async || anyhow::Ok(loaded.watch.status(processes[0].replica()).await?.view);
-    let (begun, first) = (Instant::now(), view().await?);
+    let (first, first_view) = (Reading::take(&loaded.watch, processes).await?, view().await?);
     tokio::time::sleep(STRETCH).await;
-    let (seconds, views) = (begun.elapsed().as_secs_f64(), view().await? - first);
+    let (last, last_view) = (Reading::take(&loaded.watch, processes).await?, view().await?);
     let latencies = loaded.stop().await?;
+    let (seconds, views) = ((last.at - first.at).as_secs_f64(), last_view - first_view);
+    let replicas = processes.len() as f64;
+    let transactions = (last.sum("executed_transactions") - first.sum("executed_transactions")) / replicas;
+    let per_transaction = |(name, counter): (&str, &str)| {
+        (name.to_owned(), (last.sum_all(counter) - first.sum_all(counter)) / transactions)
+    };
     Ok(Idle {
         transactions: latencies.count(),
         latency_p50_ms: latencies.percentile_ms(50),
         latency_p99_ms: latencies.percentile_ms(99),
         view_ms: if views == 0 { 0.0 } else { seconds * 1e3 / views as f64 },
+        cpu_ms: (last.cpu - first.cpu).as_secs_f64() * 1e3 / transactions,
+        work: WORK.into_iter().map(per_transaction).collect(),
     })
 }

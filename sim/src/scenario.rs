@@ -329,9 +329,10 @@ pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     let chain = genesis.chain();
     let clients = secrets.into_iter().map(|secret| Client::new(secret, chain, random.fork(), n)).collect();
     let weather = Weather::of(random);
+    let liars = replicas.iter().filter(|replica| replica.liar.is_some()).count();
     let mut world = World::new(replicas, clients, Network::new(random.fork(), weather), random.fork());
     world.checker.window = Some(genesis.limits.window);
-    world.checker.agreement = protocol::agreement(&genesis);
+    world.checker.agreement = protocol::agreement(&genesis, liars);
     world
 }
 

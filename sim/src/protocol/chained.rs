@@ -1,12 +1,12 @@
 //! What chained HotStuff may commit, and what may be voted for, from the promises on disks alone: the papers' lemmas, and nothing
 //! of the engine's rules.
 //!
-//! A certificate is a quorum's word, of which f may be liars'. So at least quorum − f disks hold the vote for whatever is certified, and
-//! as many hold a timeout for whatever view has a timeout certificate.
+//! A certificate is a quorum's word, of which some may be liars'. So at least as many disks as a quorum has without the run's liars hold
+//! the vote for whatever is certified, and as many hold a timeout for whatever view has a timeout certificate.
 
 use super::Agreement;
 use crate::checker::{Verdict, broken};
-use bft_core::genesis::{Chain, Genesis};
+use bft_core::genesis::Chain;
 use bft_core::ledger::LedgerEntry;
 use bft_core::types::{Digest, Height, ReplicaId, View};
 use engines::{AnyMessage, AnyRecord};
@@ -22,16 +22,15 @@ pub(super) struct Chained {
     nodes: BTreeMap<Digest, (Node, BTreeSet<ReplicaId>)>,
     /// By view and replica, the view of the highest certificate that its timeout shows.
     timeouts: BTreeMap<View, BTreeMap<ReplicaId, View>>,
-    /// What chains of certificates commit, by height. An equivocator's other face may be among it, since f votes are not seen.
+    /// What chains of certificates commit, by height. An equivocator's other face may be among it, since liars' votes are not seen.
     committed: BTreeSet<(Height, Digest)>,
 }
 
 impl Chained {
-    pub fn new(genesis: &Genesis) -> Chained {
-        let committee = genesis.committee();
+    pub fn new(chain: Chain, honest: usize) -> Chained {
         Chained {
-            chain: genesis.limits.chain,
-            honest: committee.quorum() - committee.faulty(),
+            chain,
+            honest,
             nodes: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             committed: BTreeSet::new(),

@@ -68,10 +68,12 @@ pub trait Agreement: Debug {
     fn commits(&mut self, replica: ReplicaId, entry: &LedgerEntry) -> Result<(), Violation>;
 }
 
-/// The rules of the network's protocol about that, if there are any besides what each replica keeps for itself.
-pub fn agreement(genesis: &Genesis) -> Option<Box<dyn Agreement>> {
+/// The rules of the network's protocol about that. Of a quorum's promises, only those that liars make up need not be on a disk.
+pub fn agreement(genesis: &Genesis, liars: usize) -> Option<Box<dyn Agreement>> {
+    let honest = genesis.committee().quorum().saturating_sub(liars).max(1);
     match genesis.protocol {
-        ProtocolTag::HOTSTUFF => Some(Box::new(chained::Chained::new(genesis))),
+        ProtocolTag::PBFT => Some(Box::new(pbft::Quorums::new(honest))),
+        ProtocolTag::HOTSTUFF => Some(Box::new(chained::Chained::new(genesis.limits.chain, honest))),
         _ => None,
     }
 }

@@ -1,13 +1,14 @@
 //! PBFT, as the checkers, links and mutants see it.
 
-use super::{History, Message, Promise, Record, Word};
+use super::{Agreement, History, Message, Promise, Record, Word};
 use crate::checker::{Verdict, broken};
 use bft_core::envelope::Rejection;
+use bft_core::ledger::LedgerEntry;
 use bft_core::mutants::Mutant;
-use bft_core::types::{Height, ReplicaId, View};
-use engines::AnyMessage;
-use pbft::Relay;
-use std::collections::BTreeMap;
+use bft_core::types::{Digest, Height, ReplicaId, View};
+use engines::{AnyMessage, AnyRecord};
+use pbft::{Relay, Vote};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What only PBFT's engine does, or its records and messages say.
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -189,5 +190,62 @@ impl History for Said {
             );
         }
         Ok(())
+    }
+}
+
+/// The prepares and the prepared certificates of a run, from the promises on disks alone.
+#[derive(Debug)]
+pub(super) struct Quorums {
+    /// How many disks hold a promise at least, if a quorum made it.
+    honest: usize,
+    prepares: BTreeMap<(View, Height, Digest), BTreeSet<ReplicaId>>,
+    prepared: BTreeMap<(Height, Digest), BTreeMap<View, BTreeSet<ReplicaId>>>,
+}
+
+impl Quorums {
+    pub fn new(honest: usize) -> Quorums {
+        Quorums { honest, prepares: BTreeMap::new(), prepared: BTreeMap::new() }
+    }
+}
+
+impl Agreement for Quorums {
+    fn durable(&mut self, replica: ReplicaId, record: &AnyRecord) {
+        let AnyRecord::Pbft(record) = record else { return };
+        match record {
+            pbft::Record::Prepare(Vote { view, height, block }) => {
+                self.prepares.entry((*view, *height, *block)).or_default().insert(replica);
+            }
+            pbft::Record::Prepared(prepared) => {
+                let Vote { view, height, block } = prepared.vote;
+                let views = self.prepared.entry((height, block)).or_default();
+                views.entry(view).or_default().insert(replica);
+            }
+            pbft::Record::ViewChange(_) | pbft::Record::NewView(_) => {}
+        }
+    }
+
+    /// *prepared(m, v, n, i)* of Castro and Liskov, section 4.2.
+    fn says(&mut self, replica: ReplicaId, message: &AnyMessage) -> Verdict {
+        let AnyMessage::Pbft(pbft::Message::Commit(vote)) = message else { return Ok(()) };
+        let prepares = self.prepares.get(&(vote.view, vote.height, vote.block));
+        if prepares.map_or(0, BTreeSet::len) >= self.honest {
+            return Ok(());
+        }
+        broken(
+            "a commit stands on a quorum of prepares",
+            format!("{replica} sent {vote:?} after prepares of {prepares:?}"),
+        )
+    }
+
+    /// *committed-local(m, v, n, i)* of the same section.
+    fn commits(&mut self, replica: ReplicaId, entry: &LedgerEntry) -> Verdict {
+        let views = self.prepared.get(&(entry.height, entry.block));
+        if views.is_some_and(|views| views.values().any(|replicas| replicas.len() >= self.honest)) {
+            return Ok(());
+        }
+        broken(
+            "what is committed was prepared by a quorum",
+            format!("{replica} is the first to execute {entry:?}, prepared by {views:?}"),
+        )
     }
 }
