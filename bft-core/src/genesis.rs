@@ -103,7 +103,7 @@ pub struct Limits {
     pub batch_ms: u64,
     /// How far a client's sequences may run out of order.
     pub session_window: u32,
-    /// Receipts are found by (client, sequence) for this many heights.
+    /// Receipts are found by (client, sequence) for this many heights at least.
     pub receipt_heights: u64,
     /// How far a proposer's clock may be ahead of a voter's.
     pub clock_skew_ms: u64,

@@ -77,6 +77,7 @@ mutants! {
     VoteAfterTimeout, "vote-after-timeout", "Votes are cast in a tenure that was given up.";
 
     CheckpointUnexecuted, "checkpoint-unexecuted", "A checkpoint is adopted before its height is executed.";
+    CheckpointEarly, "checkpoint-early", "A checkpoint vote leaves before the entry below it is on disk.";
     OneCollector, "one-collector", "Only the first collector of a checkpoint is ever tried.";
     FutureTime, "future-time", "Proposals may be of any time in the future.";
     SessionBitmap, "session-bitmap", "Sequences above a session's low mark execute again.";

@@ -58,6 +58,8 @@ pub struct Checker {
     told: BTreeMap<(ReplicaId, &'static str, View, Height), Digest>,
     /// Replicas that lost their disk.
     learners: BTreeSet<ReplicaId>,
+    /// The highest height that each replica voted to certify, in any of its lives.
+    voted: BTreeMap<ReplicaId, Height>,
     /// What honest clients submitted.
     submitted: BTreeSet<(ClientKey, u64)>,
     executed_at: BTreeMap<(ClientKey, u64), Height>,
@@ -87,6 +89,22 @@ impl Checker {
         self.lives.insert(replica, Life { height, ..Life::default() });
     }
 
+    /// An honest replica is back after a crash, with this height executed.
+    ///
+    /// # Errors
+    /// If it has forgotten what it signed checkpoints of: were it one of few who know, nobody could bring the others there.
+    pub fn recovered(&mut self, replica: ReplicaId, executed: Height) -> Verdict {
+        let voted = self.voted.get(&replica).copied().unwrap_or(0);
+        // The block of the last one may have to come from others: its certificate names it.
+        if executed + 1 >= voted {
+            return Ok(());
+        }
+        broken(
+            "what was voted to be certified outlives a crash",
+            format!("{replica} voted for {voted} and starts with {executed}"),
+        )
+    }
+
     /// An honest replica reads a wall clock and lets pass what is of that time, or so many microseconds later.
     pub fn clock(&mut self, wall: Timestamp, tolerance: u64) {
         self.latest = self.latest.max(Some(wall.0.saturating_add(tolerance)));
@@ -95,6 +113,7 @@ impl Checker {
     /// A replica lost its disk.
     pub fn learner(&mut self, replica: ReplicaId) {
         self.durable.remove(&replica);
+        self.voted.remove(&replica);
         self.learners.insert(replica);
         self.last_sent = None;
     }
@@ -141,6 +160,10 @@ impl Checker {
                 "a replica that lost its disk does not vote",
                 format!("{replica} sent {:?}", envelope.votes),
             );
+        }
+        if let Some(height) = envelope.votes.iter().map(|vote| vote.height).max() {
+            let voted = self.voted.entry(replica).or_default();
+            *voted = height.max(*voted);
         }
         let Body::Engine(sealed) = envelope.body else { return Ok(()) };
         let message = sealed.message;

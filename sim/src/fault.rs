@@ -123,8 +123,11 @@ impl World {
         if !self.start_on_disk(replica, &mut effects)? {
             return Ok(());
         }
-        let shown = self.replicas[replica.index()].shown;
-        self.checker.started(replica, shown);
+        let node = &self.replicas[replica.index()];
+        self.checker.started(replica, node.shown);
+        if let Some(host) = node.host.as_ref().filter(|_| node.is_honest()) {
+            self.checker.recovered(replica, host.executed())?;
+        }
         // What survived the crash is durable whether or not a sync had been reported.
         self.checker.synced(replica, self.replicas[replica.index()].drive.survived());
         self.settle(replica, effects)?;

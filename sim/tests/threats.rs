@@ -376,7 +376,7 @@ fn evidence_that_is_kept_back_is_noticed() {
 #[test]
 fn quorums_that_need_not_intersect_are_noticed() {
     let rule = sings(Canary::SmallQuorums, Behaviour::Equivocate, 5);
-    assert_eq!(rule, Some("agreement"));
+    assert_eq!(rule, Some("a commit stands on a quorum of prepares"));
 }
 
 #[test]

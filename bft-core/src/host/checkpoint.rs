@@ -19,7 +19,7 @@ use std::time::Duration;
 const FIRST_ATTEMPT: Duration = Duration::from_millis(20);
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// How long a share waits for an envelope to ride on.
+/// How long a share waits for an envelope to ride on, while blocks are in agreement.
 pub const RIDE_WAIT: Duration = Duration::from_millis(5);
 
 /// This replica's own word on a height that is not certified yet.
@@ -198,9 +198,9 @@ impl Checkpoints {
         ride
     }
 
-    /// Collectors whose votes waited long enough to travel alone.
-    pub fn waited(&self, now: Time) -> Vec<ReplicaId> {
-        self.riders.iter().filter(|(_, riders)| riders.since + RIDE_WAIT <= now).map(|(to, _)| *to).collect()
+    /// Collectors whose votes have waited so long, to travel alone.
+    pub fn waited(&self, now: Time, wait: Duration) -> Vec<ReplicaId> {
+        self.riders.iter().filter(|(_, riders)| riders.since + wait <= now).map(|(to, _)| *to).collect()
     }
 
     /// Turns to the next collector where the last one has not delivered. Only the highest height matters: its certificate
@@ -314,7 +314,7 @@ mod tests {
         while asked.len() < 3 {
             let at = checkpoints.deadline().expect("it misses a certificate");
             assert_eq!(checkpoints.retry(at), None);
-            for to in checkpoints.waited(at + RIDE_WAIT) {
+            for to in checkpoints.waited(at + RIDE_WAIT, RIDE_WAIT) {
                 assert_eq!(checkpoints.riders(to), []);
                 asked.insert(to);
             }

@@ -23,6 +23,12 @@ use std::sync::Arc;
 /// Bytes of one height's receipts on disk, at most.
 const RECEIPTS_LIMIT: usize = 1 << 30;
 
+/// Receipts outlive `receipt_heights` while they are younger than this, in microseconds of block time: an idle network may commit
+/// hundreds of small blocks a second, and a client that turns to another replica is to find its receipt there.
+const RECEIPT_TIME_US: u64 = 10_000_000;
+/// The same, for as long as there are no more settled transactions than this.
+const RECENT_RECEIPTS: usize = 1 << 18;
+
 /// The application's state with everything around it.
 #[derive(Debug)]
 pub struct Ledger<A> {
@@ -275,9 +281,15 @@ impl<A: StateMachine> Ledger<A> {
                 self.by_key.insert(*key, (height, index));
             }
         }
+        let time = block.entry.time;
         self.receipts.insert(height, block);
-        while self.receipts.len() as u64 > self.genesis.limits.receipt_heights {
-            let Some((old, block)) = self.receipts.pop_first() else { break };
+        while let Some(oldest) = self.receipts.first_entry() {
+            let promised = oldest.key().saturating_add(self.genesis.limits.receipt_heights) > height;
+            let recent = oldest.get().entry.time.saturating_add(RECEIPT_TIME_US) > time;
+            if promised || (recent && self.by_key.len() <= RECENT_RECEIPTS) {
+                break;
+            }
+            let (old, block) = oldest.remove_entry();
             for (key, _) in &block.receipts {
                 if self.by_key.get(key).is_some_and(|(at, _)| *at == old) {
                     self.by_key.remove(key);
@@ -301,6 +313,11 @@ impl<A: StateMachine> Ledger<A> {
     /// The entry of a height whose receipts are kept.
     pub fn entry(&self, height: Height) -> Option<&LedgerEntry> {
         self.receipts.get(&height).map(|block| &block.entry)
+    }
+
+    /// The lowest height whose receipts are kept.
+    pub fn receipts_from(&self) -> Height {
+        self.receipts.first_key_value().map_or(0, |(height, _)| *height)
     }
 
     /// The entry of the lowest height from `height` on whose receipts are kept.
@@ -425,7 +442,7 @@ impl<A: StateMachine> Ledger<A> {
             replace: std::mem::take(&mut self.replaced),
             writes: self.state.take_writes(),
             receipts,
-            receipts_from: self.receipts.first_key_value().map_or(0, |(height, _)| *height),
+            receipts_from: self.receipts_from(),
             meta: codec::encode(&meta).into(),
         }
     }

@@ -141,6 +141,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     ) {
         let wanted: Vec<Block> =
             blocks.into_iter().filter(|block| self.block_fetch.got(&block.digest())).collect();
+        let next = self.next_certified().map(|entry| entry.block);
+        if let Some(block) = wanted.iter().find(|block| Some(block.digest()) == next) {
+            self.keep_block(block.clone());
+        }
         if !wanted.is_empty() {
             self.feed(now, Input::Blocks { blocks: Verified::new(wanted) }, effects);
         }
@@ -171,6 +175,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.blocks_missing(now, from, &blocks, effects);
         }
         if self.flush.installed.is_none() {
+            self.execute_next_certified(now, effects);
             self.ask_chain(now, effects);
             self.take_chain_step(now, effects);
         }

@@ -94,16 +94,18 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             return;
         }
         let with = message.seal(&self.config.trust.domain);
-        self.make_promise(Promise::Engine { to, message }, with, effects);
+        self.make_promise(Promise::Engine { to, message }, with, self.log.covering_promises(), effects);
     }
 
+    /// A promise that leaves once it is sealed and the log is durable through `durable_at`.
     pub(super) fn make_promise(
         &mut self,
         promise: Promise<E::Message>,
         with: SealWith,
+        durable_at: u64,
         effects: &mut Vec<Effect>,
     ) {
-        match self.promises.make(promise, with, self.log.covering_promises()) {
+        match self.promises.make(promise, with, durable_at) {
             Ok(Some(job)) => effects.push(Effect::Seal(job)),
             Ok(None) => {}
             Err(contradiction) => self.halt(contradiction.to_string(), effects),

@@ -1,5 +1,6 @@
 //! Execution, checkpoints and catch-up: how the ledger grows.
 
+use super::checkpoint::RIDE_WAIT;
 use super::outputs::block_item;
 use super::sync::Step;
 use super::{Effect, Host, Promise};
@@ -14,6 +15,7 @@ use crate::mutants::Mutant;
 use crate::transaction::Item;
 use crate::types::{Height, Time};
 use crypto::{Certificate, Digest, ReplicaId, Statement, StatementKind};
+use std::time::Duration;
 
 impl<E: Engine, A: StateMachine> Host<E, A> {
     /// Executes the next committed block, if its body is here.
@@ -29,6 +31,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let entry = self.ledger.execute(block);
         let height = entry.height;
         self.executed_at = now;
+        let below = self.log.covering();
         self.log.push(entry_item(&entry));
         let chain = &self.config.trust.domain.chain;
         let items = block.payload.items(chain).expect("an executed payload was parsed").clone();
@@ -45,7 +48,12 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if entry.state_root.is_some() && !behind {
             let statement = self.checkpoints.executed(now, entry);
             if self.config.may_vote {
-                self.make_promise(Promise::Checkpoint { height }, SealWith::Share(statement), effects);
+                // Who takes a certificate for stable takes no more part in agreeing on what is at its height or below. Were that
+                // forgotten by all who signed it, in a crash of everybody, nobody could bring the others there. The certificate
+                // itself names the block of its height; what is below has to be on disk.
+                let below = if Mutant::CheckpointEarly.is_on() { 0 } else { below };
+                self.log.urgent |= below > self.log.sequence;
+                self.make_promise(Promise::Checkpoint { height }, SealWith::Share(statement), below, effects);
             }
         }
         if entry.state_root.is_some() {
@@ -103,8 +111,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             batch.log_sequence = self.log.covering();
         }
         self.certificates.insert(height, certificate.clone());
-        let oldest = height.saturating_sub(self.config.genesis.limits.receipt_heights);
-        self.certificates = self.certificates.split_off(&oldest);
+        self.certificates = self.certificates.split_off(&self.ledger.receipts_from());
         self.checkpoints.stable(height);
         self.promises.forget(height, self.engine.led_by().view);
         self.ledger.certified(certificate);
@@ -164,6 +171,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         // A log lets go of whole segments, so that it may have an entry and no longer its block.
         let Some(certificate) = part.certificate.filter(|_| !part.blocks.is_empty()) else {
             self.chain_sync.lacks(now, from);
+            if let Some(next) = self.next_certified() {
+                let others: Vec<ReplicaId> = self.others().collect();
+                self.fetch_blocks(now, &others, &[next.block], Duration::ZERO, effects);
+            }
             // It may have executed what is wanted and lack the certificate: whoever made it may have lost it since.
             if let Some(certificate) = self.chain_sync.target(self.ledger.tip().height).cloned() {
                 self.send(&[from], Body::Certificate(certificate), effects);
@@ -226,6 +237,22 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
+    /// The entry of the next height, if that is what is to be caught up to. Its block is all that is missing, and may be held by
+    /// those who have not executed it either.
+    pub(super) fn next_certified(&mut self) -> Option<LedgerEntry> {
+        let tip = self.ledger.tip().height;
+        self.chain_sync.target(tip).map(|target| target.entry).filter(|entry| entry.height == tip + 1)
+    }
+
+    /// Executes the next height under its certificate, if its block is here.
+    pub(super) fn execute_next_certified(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.next_certified() else { return };
+        if let Some(block) = self.bodies.get(&entry.block).cloned() {
+            self.execute_certified(now, &entry, &block, effects);
+            self.drive(now, effects);
+        }
+    }
+
     fn execute_certified(
         &mut self,
         now: Time,
@@ -253,12 +280,19 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
+    /// How long a checkpoint vote waits for a sync of the log and for an envelope that are not for it alone. While nothing is
+    /// agreed on, neither will come soon.
+    fn ride_wait(&self) -> Duration {
+        let quiet = self.bodies.values().all(|block| block.payload.is_empty());
+        if quiet { Duration::ZERO } else { RIDE_WAIT }
+    }
+
     /// Sends votes that waited for an envelope alone, and turns to the next collector.
     pub(super) fn pursue_checkpoints(&mut self, now: Time, effects: &mut Vec<Effect>) {
         if let Some(job) = self.checkpoints.retry(now) {
             effects.push(Effect::Combine(job));
         }
-        for to in self.checkpoints.waited(now) {
+        for to in self.checkpoints.waited(now, self.ride_wait()) {
             self.send(&[to], Body::Votes, effects);
         }
     }

@@ -255,7 +255,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             };
             let statement = self.checkpoints.executed(now.time, entry);
             if self.config.may_vote {
-                self.make_promise(Promise::Checkpoint { height }, SealWith::Share(statement), effects);
+                // What is below comes from the disk.
+                self.make_promise(Promise::Checkpoint { height }, SealWith::Share(statement), 0, effects);
             }
         }
     }
