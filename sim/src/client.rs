@@ -76,6 +76,12 @@ impl Client {
         }
     }
 
+    /// From here on it turns to the first so many replicas only.
+    pub fn keep_to_first(&mut self, replicas: usize) {
+        self.replicas = replicas;
+        self.at = ReplicaId(self.at.0 % replicas as u16);
+    }
+
     /// Whether it may submit another one.
     pub fn is_free(&self) -> bool {
         let lowest = self.open.keys().next().copied().unwrap_or(self.next);

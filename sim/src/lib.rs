@@ -28,6 +28,7 @@ pub mod protocol;
 pub mod random;
 pub mod replica;
 pub mod scenario;
+pub mod steady;
 mod transfer;
 pub mod twins;
 pub mod world;

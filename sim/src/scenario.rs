@@ -273,11 +273,20 @@ fn keys(
 }
 
 pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
+    build_with(scenario, random, |_| ())
+}
+
+/// With limits of the genesis changed.
+pub(crate) fn build_with(
+    scenario: &Scenario,
+    random: &mut Random,
+    change: impl FnOnce(&mut Limits),
+) -> World {
     let n = scenario.replicas.unwrap_or_else(|| [4, 4, 4, 4, 5, 7, 10][random.index(7)]);
     let secrets: Vec<ClientSecret> =
         (0..random.between(1, 4)).map(|_| ClientSecret::from_seed(seed(random))).collect();
     let identities: Vec<IdentitySecret> = (0..n).map(|_| IdentitySecret::from_seed(seed(random))).collect();
-    let genesis = Arc::new(genesis(scenario.protocol, &identities, &secrets, random));
+    let genesis = Arc::new(genesis(scenario.protocol, &identities, &secrets, random, change));
     let mut committee = genesis.committee();
     if scenario.canary == Some(Canary::SmallQuorums) {
         committee.fault_model = FaultModel::Crash;
@@ -381,11 +390,12 @@ fn genesis(
     identities: &[IdentitySecret],
     clients: &[ClientSecret],
     random: &mut Random,
+    change: impl FnOnce(&mut Limits),
 ) -> Genesis {
     let window = random.between(2, 10);
     let block_bytes = random.between(600, 3000) as u32;
     let checkpoint_interval = random.between(1, window);
-    let limits = Limits {
+    let mut limits = Limits {
         transaction_bytes: 256,
         block_bytes,
         window: if protocol == ProtocolTag::HOTSTUFF { window.max(8) } else { window },
@@ -399,6 +409,7 @@ fn genesis(
         tenure_views: 4 + u64::from(block_bytes / 2) % 9,
         chain: if block_bytes.is_multiple_of(2) { Chain::Two } else { Chain::Three },
     };
+    change(&mut limits);
     let organisation = |index: usize| format!("organisation-{index}");
     let replicas = identities.iter().enumerate().map(|(index, identity)| ReplicaInfo {
         organisation: organisation(index),

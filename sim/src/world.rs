@@ -109,6 +109,8 @@ pub struct World {
     /// Sick disks are taken for sound ones: a canary.
     pub trusts_disks: bool,
     pub(crate) sync_time: (Duration, Duration),
+    /// How long a client waits, at least and at most, before it looks whether it may submit another transaction.
+    pub(crate) pauses: (Duration, Duration),
 }
 
 impl World {
@@ -140,6 +142,7 @@ impl World {
             watches_copies: false,
             trusts_disks: false,
             sync_time: (Duration::from_micros(100), Duration::from_millis(slow)),
+            pauses: (Duration::from_millis(5), Duration::from_millis(120)),
         }
     }
 
@@ -350,7 +353,7 @@ impl World {
             let delay = self.network.delay();
             self.at(delay, Action::Request { client: index, to, frame });
         }
-        let pause = self.random.span(Duration::from_millis(5), Duration::from_millis(120));
+        let pause = self.random.span(self.pauses.0, self.pauses.1);
         self.at(pause, Action::Client { client: index });
         Ok(())
     }

@@ -99,20 +99,37 @@ impl Checkpoints {
         statement
     }
 
-    /// This replica's share is sealed and may leave; gives what to combine if that completes a quorum.
-    pub fn sealed(&mut self, now: Time, height: Height, share: Share) -> Option<CombineJob> {
+    /// This replica's share is sealed and may leave, to one of `connected` if it can; gives what to combine if that completes a
+    /// quorum.
+    pub fn sealed(
+        &mut self,
+        now: Time,
+        height: Height,
+        share: Share,
+        connected: &BTreeSet<ReplicaId>,
+    ) -> Option<CombineJob> {
         let own = self.own.get_mut(&height)?;
         own.share = Some(share);
         own.next_attempt = now + FIRST_ATTEMPT;
-        self.send(now, height)
+        self.send(now, height, connected)
     }
 
-    /// Sends this replica's share, if it has one, to the collector in turn.
-    fn send(&mut self, now: Time, height: Height) -> Option<CombineJob> {
-        let own = self.own.get(&height)?;
+    /// Sends this replica's share, if it has one, to the collector in turn. One that is not connected is passed over: a replica that is
+    /// down would else delay every certificate that it is the first to collect.
+    fn send(&mut self, now: Time, height: Height, connected: &BTreeSet<ReplicaId>) -> Option<CombineJob> {
+        let mut attempt = self.own.get(&height)?.attempt;
+        let within_reach = |collector: ReplicaId| collector == self.me || connected.contains(&collector);
+        for _ in 0..connected.len() {
+            if within_reach(self.collector(height, attempt)) {
+                break;
+            }
+            attempt = attempt.wrapping_add(1);
+        }
+        let collector = self.collector(height, attempt);
+        let own = self.own.get_mut(&height)?;
+        own.attempt = attempt;
         let entry = own.statement.digest;
         let vote = own.share.clone().map(|share| CheckpointVote { height, entry, share });
-        let collector = self.collector(height, own.attempt);
         if collector == self.me {
             return self.collect(self.me, vote?);
         }
@@ -205,7 +222,7 @@ impl Checkpoints {
 
     /// Turns to the next collector where the last one has not delivered. Only the highest height matters: its certificate
     /// covers those below.
-    pub fn retry(&mut self, now: Time) -> Option<CombineJob> {
+    pub fn retry(&mut self, now: Time, connected: &BTreeSet<ReplicaId>) -> Option<CombineJob> {
         let (height, own) = self.own.iter_mut().next_back()?;
         if (self.votes && own.share.is_none()) || own.next_attempt > now {
             return None;
@@ -214,7 +231,7 @@ impl Checkpoints {
         let wait = FIRST_ATTEMPT.saturating_mul(1 << own.attempt.min(10)).min(LONGEST_ATTEMPT);
         own.next_attempt = now + wait;
         let height = *height;
-        self.send(now, height)
+        self.send(now, height, connected)
     }
 
     /// When [`Checkpoints::waited`] or [`Checkpoints::retry`] will have something to do.
@@ -290,15 +307,34 @@ mod tests {
         assert!(checkpoints.collected.is_empty());
     }
 
+    fn others() -> BTreeSet<ReplicaId> {
+        (1..4).map(ReplicaId).collect()
+    }
+
+    #[test]
+    fn a_collector_that_is_not_connected_is_passed_over() {
+        for height in 1..=4 {
+            let mut checkpoints = collector();
+            let first = checkpoints.collector(height, 0);
+            let mut connected = others();
+            connected.remove(&first);
+            checkpoints.executed(Time(0), entry(height, 1));
+            checkpoints.sealed(Time(0), height, Share::unsigned([7; 48]), &connected);
+            let expected = if first == ReplicaId(0) { first } else { checkpoints.collector(height, 1) };
+            let with_it = expected == ReplicaId(0) && checkpoints.collected.contains_key(&height);
+            assert!(with_it || checkpoints.riders(expected).len() == 1, "height {height}");
+        }
+    }
+
     #[test]
     fn the_next_collector_is_tried_when_one_withholds() {
         let mut checkpoints = collector();
         checkpoints.executed(Time(0), entry(2, 1));
-        checkpoints.sealed(Time(0), 2, Share::unsigned([7; 48]));
+        checkpoints.sealed(Time(0), 2, Share::unsigned([7; 48]), &others());
         let first = checkpoints.collector(2, 0);
         assert_eq!(checkpoints.riders(first).len(), 1);
         let at = checkpoints.deadline().expect("an attempt ends");
-        assert_eq!(checkpoints.retry(at), None);
+        assert_eq!(checkpoints.retry(at, &others()), None);
         let second = checkpoints.collector(2, 1);
         assert_ne!(first, second);
         // The second one may be this replica itself: then its share is with it already.
@@ -313,7 +349,7 @@ mod tests {
         let mut asked = BTreeSet::new();
         while asked.len() < 3 {
             let at = checkpoints.deadline().expect("it misses a certificate");
-            assert_eq!(checkpoints.retry(at), None);
+            assert_eq!(checkpoints.retry(at, &others()), None);
             for to in checkpoints.waited(at + RIDE_WAIT, RIDE_WAIT) {
                 assert_eq!(checkpoints.riders(to), []);
                 asked.insert(to);

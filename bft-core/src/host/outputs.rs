@@ -31,7 +31,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 }
                 Output::NeedPayload { token, uncommitted, deadline, flush } => {
                     // Nobody would hear the proposal of a replica that does not vote, itself included: the next one has to lead.
-                    let wanted = Wanted { token, uncommitted, deadline, flush };
+                    let lead = self.engine.led_by();
+                    let wanted = Wanted { token, lead, uncommitted, deadline, flush };
                     self.wanted = self.config.may_vote.then_some(wanted);
                 }
                 Output::FetchBlocks { from, blocks, patience } => {
@@ -128,7 +129,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 }
                 Promise::Checkpoint { height } => {
                     if let Seal::Share(share) = seal
-                        && let Some(job) = self.checkpoints.sealed(now, height, share)
+                        && let Some(job) = self.checkpoints.sealed(now, height, share, &self.connected)
                     {
                         effects.push(Effect::Combine(job));
                     }

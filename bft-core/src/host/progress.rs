@@ -289,7 +289,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
 
     /// Sends votes that waited for an envelope alone, and turns to the next collector.
     pub(super) fn pursue_checkpoints(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        if let Some(job) = self.checkpoints.retry(now) {
+        if let Some(job) = self.checkpoints.retry(now, &self.connected) {
             effects.push(Effect::Combine(job));
         }
         for to in self.checkpoints.waited(now, self.ride_wait()) {

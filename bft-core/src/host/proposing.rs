@@ -16,6 +16,8 @@ const FORWARD_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub token: u64,
+    /// Who led when it was uttered.
+    pub lead: Lead,
     pub uncommitted: Vec<Digest>,
     pub deadline: Time,
     pub flush: bool,
@@ -45,10 +47,10 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }
             let keys: Vec<_> = items.iter().map(Item::key).collect();
             let payload = Payload::of(items);
-            let draft = Draft { payload: payload.clone(), time: now.wall, checkpoint };
+            let draft = Draft { payload, time: now.wall, checkpoint };
+            let before = self.bodies.len();
             self.feed(now.time, Input::Payload { token: wanted.token, draft }, effects);
-            let taken = self.bodies.values().any(|block| block.payload == payload);
-            if !taken {
+            if self.bodies.len() == before {
                 self.pool.put_back(keys.into_iter());
             }
             self.drive(now.time, effects);
@@ -106,6 +108,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             self.led_by = lead;
             self.to_leader = self.pool.local(in_turn);
             self.refresh_pool |= !same;
+            // What an earlier view wanted to propose on top of is nothing to sort the pool by.
+            self.wanted.take_if(|wanted| (wanted.lead.view, wanted.lead.leader) != (lead.view, leader));
         }
         let items = std::mem::take(&mut self.to_leader);
         let me = self.config.me;
