@@ -285,9 +285,17 @@ impl Pbft {
         }
     }
 
-    pub(crate) fn on_commit(&mut self, from: ReplicaId, vote: Vote, share: Share, out: &mut Out) {
+    pub(crate) fn on_commit(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        vote: Vote,
+        share: Share,
+        out: &mut Out,
+    ) {
         // PBFT counts the channel's word on a commit and needs no share, unless to show that its author lied.
         let domain = self.config.domain;
+        let (committed, believable) = (self.committed, self.config.committee.believable());
         let Some(slot) = self.slot(vote.height) else { return };
         let cast = Cast { view: vote.view, block: vote.block, share };
         match slot.commits.get(&from) {
@@ -296,6 +304,10 @@ impl Pbft {
                 out.extend(held.against(&cast, from, said).map(Output::Report));
             }
             Some(_) | None => drop(slot.commits.insert(from, cast)),
+        }
+        // An honest replica is about to decide here. Whoever is not in its view has to hear of what comes of it.
+        if vote.height > committed && slot.commits.len() >= believable {
+            slot.since.get_or_insert(now);
         }
         self.try_committed(vote.height, out);
     }

@@ -152,7 +152,7 @@ impl Pbft {
                 self.on_pre_prepare(now, from, proposal, share, out)
             }
             (Message::Prepare(vote), Seal::Share(share)) => self.on_prepare(now, from, vote, share, out),
-            (Message::Commit(vote), Seal::Share(share)) => self.on_commit(from, vote, share, out),
+            (Message::Commit(vote), Seal::Share(share)) => self.on_commit(now, from, vote, share, out),
             (Message::ViewChange(change), Seal::Signature(signature)) => {
                 self.on_view_change(now, SignedViewChange { author: from, change, signature }, out);
             }

@@ -45,6 +45,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::Unsigned,
     Mutant::ShortNewView,
     Mutant::PreparedUnproven,
+    // The certificate at a segment's head excuses the prepared certificates that are left out. HotStuff keeps its last vote and
+    // timeout, whatever is stable.
+    Mutant::HeadWithoutCertificate,
 ];
 
 impl Message for pbft::Message {
