@@ -285,14 +285,7 @@ impl Pbft {
         }
     }
 
-    pub(crate) fn on_commit(
-        &mut self,
-        now: Time,
-        from: ReplicaId,
-        vote: Vote,
-        share: Share,
-        out: &mut Out,
-    ) {
+    pub(crate) fn on_commit(&mut self, now: Time, from: ReplicaId, vote: Vote, share: Share, out: &mut Out) {
         // PBFT counts the channel's word on a commit and needs no share, unless to show that its author lied.
         let domain = self.config.domain;
         let (committed, believable) = (self.committed, self.config.committee.believable());

@@ -286,9 +286,8 @@ async fn ask_raw(connection: &ClientConnection, frame: Bytes) -> Answer {
 }
 
 // threats 71, 88, 93: what a client sends is refused with a reason, and the replica goes on serving.
-#[tokio::test(flavor = "multi_thread")]
-async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody() {
-    let network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Ed25519).await;
+async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody(protocol: ProtocolTag) {
+    let network = Network::start(PROGRAM, protocol, Scheme::Ed25519).await;
     let genesis = &network.consortium.genesis;
     let chain = genesis.chain();
     let secret = &network.consortium.clients[0];
@@ -361,4 +360,14 @@ async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody() {
     network.agree(&client).await;
     assert_eq!(network.reports(&client).await.len(), 4);
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody_pbft() {
+    bad_transactions_are_refused_with_a_reason_and_harm_nobody(ProtocolTag::PBFT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody_hotstuff() {
+    bad_transactions_are_refused_with_a_reason_and_harm_nobody(ProtocolTag::HOTSTUFF).await;
 }

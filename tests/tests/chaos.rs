@@ -74,16 +74,25 @@ async fn what_was_promised_holds_through_faults_of_every_kind_hotstuff() {
 }
 
 /// Needs a file system that can be filled, and so the right to mount one.
-#[tokio::test(flavor = "multi_thread")]
-async fn threat_77_a_replica_without_room_stops_in_order_and_goes_on_with_room() {
+async fn a_replica_without_room_stops_in_order_and_goes_on_with_room(protocol: ProtocolTag) {
     if !SmallDisk::is_possible(&tempfile::tempdir().unwrap().path().join("probe")) {
         eprintln!("not run: no file system can be mounted here");
         return;
     }
     let weather = Conditions::default();
     let strikes = vec![strike(3, Fault::DiskFull { left: 100_000 }, 500, 1000)];
-    let figures = holds_through(ProtocolTag::PBFT, Some(3), vec![Episode { weather, strikes }]).await;
+    let figures = holds_through(protocol, Some(3), vec![Episode { weather, strikes }]).await;
     assert_eq!(figures.deeds.get("full disk"), Some(&1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_77_a_replica_without_room_stops_in_order_and_goes_on_with_room_pbft() {
+    a_replica_without_room_stops_in_order_and_goes_on_with_room(ProtocolTag::PBFT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_77_a_replica_without_room_stops_in_order_and_goes_on_with_room_hotstuff() {
+    a_replica_without_room_stops_in_order_and_goes_on_with_room(ProtocolTag::HOTSTUFF).await;
 }
 
 async fn holds_through(protocol: ProtocolTag, small_disk: Option<usize>, episodes: Vec<Episode>) -> Figures {

@@ -186,9 +186,8 @@ async fn threat_22_a_lie_told_to_one_is_known_to_all_and_proven_offline_hotstuff
 }
 
 // A replica's data are older than what was said with its key: it is told so when it starts, and does not wait until it contradicts itself.
-#[tokio::test(flavor = "multi_thread")]
-async fn threat_79_data_older_than_a_vote_are_noticed_at_the_start() {
-    let mut network = Network::start(PROGRAM, ProtocolTag::PBFT, Scheme::Threshold).await;
+async fn data_older_than_a_vote_are_noticed_at_the_start(protocol: ProtocolTag, hearers: usize, what: &str) {
+    let mut network = Network::start(PROGRAM, protocol, Scheme::Threshold).await;
     network.replicas[LIAR].kill().unwrap();
     let home = Home::new(network.consortium.home(LIAR));
     let keys = network.consortium.genesis.threshold.as_ref().unwrap();
@@ -202,17 +201,17 @@ async fn threat_79_data_older_than_a_vote_are_noticed_at_the_start() {
     let question =
         Envelope::<AnyMessage> { epoch: FIRST_EPOCH, votes: Vec::new(), body: Body::FetchPromises(7) };
     let question = Bytes::from(codec::encode(&question));
-    until("all remember it", || {
+    until("those who keep such a vote remember it", || {
         for peer in 0..3 {
             let _ = voter.send(ReplicaId(peer), net::Class::Sync, question.clone());
         }
-        reminded.0.lock().unwrap().len() == 3
+        reminded.0.lock().unwrap().len() == hearers
     });
     voter.shutdown().await;
     network.replicas[LIAR].restart().unwrap();
     until("the replica stops", || network.replicas[LIAR].ended().is_some());
     let said = network.replicas[LIAR].last_words();
-    assert!(said.contains("a statement that its records do not have (kind 17, view 0, height 5)"), "{said}");
+    assert!(said.contains(&format!("a statement that its records do not have ({what})")), "{said}");
     assert!(said.contains("move the data directory away and start on an empty one"), "{said}");
     network.replicas[LIAR].kill().unwrap();
 
@@ -221,4 +220,16 @@ async fn threat_79_data_older_than_a_vote_are_noticed_at_the_start() {
     let genesis = text(&network.consortium.genesis_path());
     let follows = || run(PROGRAM, ["status", "--genesis", &genesis]).out.contains("follows, does not vote");
     until("it follows without a vote", follows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_79_data_older_than_a_vote_are_noticed_at_the_start_pbft() {
+    data_older_than_a_vote_are_noticed_at_the_start(ProtocolTag::PBFT, 3, "kind 17, view 0, height 5").await;
+}
+
+// Only the leader of a vote's view keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_79_data_older_than_a_vote_are_noticed_at_the_start_hotstuff() {
+    data_older_than_a_vote_are_noticed_at_the_start(ProtocolTag::HOTSTUFF, 1, "kind 16, view 5, height 5")
+        .await;
 }
