@@ -12,6 +12,7 @@ pub mod app;
 pub mod checker;
 pub mod client;
 pub mod clock;
+pub mod cost;
 pub mod cut;
 pub mod disk;
 pub mod disk_fault;

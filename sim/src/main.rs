@@ -6,7 +6,7 @@ mod hunt;
 use clap::{Parser, Subcommand};
 use crypto::{Digest, Domain, Hasher, ProtocolTag, Scheme};
 use sim::twins::{self, Attack};
-use sim::{Faults, Outcome, Scenario, Tally, run};
+use sim::{Faults, Outcome, Scenario, Tally, cost, run};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -70,6 +70,8 @@ struct Arguments {
 /// Other things than ranges of seeds.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What a block and a change of leaders cost under HotStuff among 4 to 100 replicas. Fails if that does not grow as the number of the other replicas.
+    Cost,
     /// Two copies of a replica under one key, in every combination of leaders and partitions, or in sampled ones.
     Twins {
         /// Rounds of an attack, each with a leader and a partition.
@@ -137,6 +139,24 @@ fn twins(
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn print_costs() -> ExitCode {
+    let growths = match cost::growths() {
+        Ok(growths) => growths,
+        Err(violation) => {
+            eprintln!("{violation}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for growth in &growths {
+        let [messages, authenticators] = growth.slopes;
+        println!("{}: slopes {messages:.3} of messages, {authenticators:.3} of authenticators", growth.what);
+        for cost in &growth.costs {
+            println!("  n = {:>3}  {:>7.1}  {:>7.1}", cost.replicas, cost.messages, cost.authenticators);
+        }
+    }
+    if growths.iter().all(cost::Growth::is_linear) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let parse = |part: &str| part.parse::<u64>().map_err(|error| format!("{part:?}: {error}"));
     match text.split_once("..") {
@@ -147,8 +167,12 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::parse();
-    if let Some(Command::Twins { rounds, replicas, sample, only }) = arguments.command.take() {
-        return twins(arguments.protocol, rounds, replicas, sample, only);
+    match arguments.command.take() {
+        Some(Command::Twins { rounds, replicas, sample, only }) => {
+            return twins(arguments.protocol, rounds, replicas, sample, only);
+        }
+        Some(Command::Cost) => return print_costs(),
+        None => {}
     }
     let started = Instant::now();
     let mut total = Tally::default();

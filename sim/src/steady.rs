@@ -1,4 +1,4 @@
-//! A steady load on a local network, with all replicas or without the last one: what a missing replica costs.
+//! A steady load on a local network, with all replicas or without one: what a block, a change of leaders and a missing replica cost.
 
 use crate::checker::Violation;
 use crate::fault::Fault;
@@ -8,17 +8,10 @@ use crate::random::Random;
 use crate::scenario::{self, Scenario};
 use crate::world::World;
 use bft_core::genesis::Limits;
-use bft_core::types::ReplicaId;
+use bft_core::host::accounting::{Direction, Traffic};
+use bft_core::types::{Height, ReplicaId, View};
+use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Size of the committee.
-const REPLICAS: usize = 4;
-
-/// Before the measurement.
-const FIRST: Duration = Duration::from_millis(500);
-
-/// How long is measured, in virtual time.
-const MEASURED: Duration = Duration::from_secs(4);
 
 /// The links: a switched network.
 const LAN: Weather = Weather {
@@ -34,44 +27,85 @@ const SYNC: (Duration, Duration) = (Duration::from_micros(100), Duration::from_m
 /// Pauses of the clients: so short that each has all the transactions open that it may have.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(2));
 
-/// What came of it.
+/// What is measured.
 #[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Seed and protocol.
+    pub scenario: Scenario,
+    /// Size of the committee, of honest replicas all.
+    pub replicas: usize,
+    /// One that is not there. Clients turn to those before it.
+    pub dead: Option<ReplicaId>,
+    /// What passes before the measurement, in virtual time.
+    pub first: Duration,
+    /// What is measured.
+    pub measured: Duration,
+}
+
+/// What happened so far, or in a stretch of time.
+#[derive(Clone, Debug, Default)]
 pub struct Steady {
-    /// Transactions committed in the measured time.
+    /// Transactions committed.
     pub transactions: u64,
-    /// Views that passed meanwhile.
-    pub views: u64,
+    /// Heights executed.
+    pub heights: Height,
+    /// Views reached.
+    pub views: View,
+    /// What all replicas sent, by kind.
+    pub sent: BTreeMap<&'static str, Traffic>,
 }
 
 impl Steady {
-    /// How long a view took on average.
-    pub fn view(&self) -> Duration {
-        MEASURED / u32::try_from(self.views.max(1)).unwrap_or(u32::MAX)
+    fn of(world: &World) -> Steady {
+        let mut sent: BTreeMap<&'static str, Traffic> = BTreeMap::new();
+        let totals = world.replicas.iter().filter_map(|replica| replica.host.as_ref());
+        for (sort, traffic) in totals.flat_map(|host| host.accounting().totals()) {
+            if sort.direction == Direction::Sent {
+                *sent.entry(sort.kind).or_default() += *traffic;
+            }
+        }
+        Steady {
+            transactions: world.checker.transactions,
+            heights: world.checker.top,
+            views: scenario::tally(world).views,
+            sent,
+        }
+    }
+
+    fn since(mut self, before: &Steady) -> Steady {
+        self.transactions -= before.transactions;
+        self.heights -= before.heights;
+        self.views -= before.views;
+        for (kind, traffic) in &mut self.sent {
+            let before = before.sent.get(kind).copied().unwrap_or_default();
+            traffic.messages -= before.messages;
+            traffic.bytes -= before.bytes;
+            traffic.authenticators -= before.authenticators;
+        }
+        self
     }
 }
 
-/// Runs a committee whose replicas are honest, and of which the last one is there or not, under a load that never ends. Limits of the genesis
-/// are changed as wished. Clients turn to the other replicas only.
+/// Runs a committee under a load that never ends. Limits of the genesis are changed as wished.
 ///
 /// # Errors
 /// A rule that was broken.
-pub fn run(scenario: &Scenario, all: bool, change: impl FnOnce(&mut Limits)) -> Result<Steady, Violation> {
+pub fn run(plan: &Plan, change: impl FnOnce(&mut Limits)) -> Result<Steady, Violation> {
     crypto::remember_digests();
-    let scenario = Scenario { replicas: Some(REPLICAS), liars: Some(0), faults: Faults::Few, ..*scenario };
+    let scenario =
+        Scenario { replicas: Some(plan.replicas), liars: Some(0), faults: Faults::Few, ..plan.scenario };
     let mut world = scenario::build_with(&scenario, &mut Random::new(scenario.seed), change);
     world.network.set_weather(LAN);
     (world.sync_time, world.pauses, world.trace) = (SYNC, PAUSES, scenario.trace);
     for client in &mut world.clients {
-        client.keep_to_first(REPLICAS - 1);
+        client.keep_to_first(plan.dead.map_or(plan.replicas, ReplicaId::index));
     }
     world.start()?;
-    if !all {
-        world.plan(Duration::ZERO, Fault::Crash(ReplicaId(REPLICAS as u16 - 1)));
+    if let Some(replica) = plan.dead {
+        world.plan(Duration::ZERO, Fault::Crash(replica));
     }
-    world.run(world.now + FIRST, |_| false)?;
-    let sample = |world: &World| (world.checker.transactions, scenario::tally(world).views);
-    let before = sample(&world);
-    world.run(world.now + MEASURED, |_| false)?;
-    let after = sample(&world);
-    Ok(Steady { transactions: after.0 - before.0, views: after.1 - before.1 })
+    world.run(world.now + plan.first, |_| false)?;
+    let before = Steady::of(&world);
+    world.run(world.now + plan.measured, |_| false)?;
+    Ok(Steady::of(&world).since(&before))
 }
