@@ -280,8 +280,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
     }
 
-    /// How long a checkpoint vote waits for a sync of the log and for an envelope that are not for it alone. While nothing is
-    /// agreed on, neither will come soon.
+    /// How long a checkpoint vote waits for an envelope to ride on. While no transactions are in agreement, none will come soon.
     fn ride_wait(&self) -> Duration {
         let quiet = self.bodies.values().all(|block| block.payload.is_empty());
         if quiet { Duration::ZERO } else { RIDE_WAIT }
