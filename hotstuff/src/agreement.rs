@@ -361,10 +361,13 @@ impl HotStuff {
 
     /// Bodies that were fetched.
     pub(crate) fn on_blocks(&mut self, now: Time, blocks: Vec<Block>, out: &mut Out) {
-        let committed = self.committed;
+        let (committed, reach) = (self.committed, self.stable + self.config.limits.reach());
         for block in blocks {
+            let idle = is_idle(&block);
             for known in self.tree.with_block(block.digest()) {
-                if known.node.height > committed && known.body.is_none() {
+                // The host fetches some for itself.
+                let bounded = known.node.height <= reach || idle;
+                if bounded && known.node.height > committed && known.body.is_none() {
                     known.keep(block.clone());
                 }
             }
