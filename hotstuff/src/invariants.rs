@@ -33,8 +33,9 @@ impl HotStuff {
         }
         let lowest = self.lowest_known().height.max(self.committed + 1);
         let certified = self.tree.branch(self.high.node.digest(), self.committed).count();
+        let voted = self.ballot.iter().flat_map(|own| self.tree.branch(own.node.digest(), self.committed));
         let open = self.tree.iter().filter(|(_, known)| known.node.height >= lowest).count();
-        let most = certified + self.decided.len() + 3;
+        let most = certified + voted.count() + self.decided.len() + 3;
         assert!(open <= most, "{open} nodes from height {lowest} on, of at most {most}");
         for (height, digest) in &self.decided {
             let known = self.tree.node(digest);

@@ -28,13 +28,13 @@ impl HotStuff {
         self.prune_branches();
     }
 
-    /// Forgets the branches that were given up, but for its own last vote. Should one be certified after all, it is fetched. Below a
-    /// gap of the certified branch nobody knows yet what was given up.
+    /// Forgets the branches that were given up, but for that of its own last vote: should that be certified after all, the others have to get
+    /// it from those who voted for it. Below a gap of the certified branch nobody knows yet what was given up.
     pub(crate) fn prune_branches(&mut self) {
-        let branch =
-            self.tree.branch(self.high.node.digest(), self.committed).map(|known| known.node.digest());
-        let voted = self.ballot.iter().map(|ballot| ballot.node.digest());
-        let keep: BTreeSet<_> = branch.chain(voted).chain(self.decided.values().copied()).collect();
+        let tips = self.ballot.iter().map(|ballot| &ballot.node).chain([&self.high.node]);
+        let branches = tips.flat_map(|tip| self.tree.branch(tip.digest(), self.committed));
+        let branches = branches.map(|known| known.node.digest());
+        let keep: BTreeSet<_> = branches.chain(self.decided.values().copied()).collect();
         self.tree.retain(self.lowest_known().height.max(self.committed + 1), &keep);
     }
 
