@@ -2,10 +2,10 @@
 //! with the file, or replaces it if `UPDATE_TRANSCRIPTS=1`.
 //!
 //! Commands: `chain two` or `chain three` (first, with the windows and tenures of that), `propose R TEXT`, `flush R`, `deliver A->B [COUNT]`, `deliver all`, `drop A->B`, `drop all`, `timeout R TIMER`, `crash R`, `restart R`,
-//! `work`, `rest`, `checkpoint HEIGHT`, `expect R QUANTITY VALUE` with what [`Describe::quantity`] knows.
+//! `work`, `rest`, `checkpoint HEIGHT`, `expect R QUANTITY VALUE` with what [`quantity`] knows.
 
-use super::{Event, World, limits};
-use bft_core::engine::Engine;
+use crate::world::{Event, World, limits};
+use bft_core::engine::{Engine, Output, Recipients};
 use bft_core::genesis::{Chain, Limits};
 use crypto::{ProtocolTag, ReplicaId};
 use std::fmt::Write as _;
@@ -14,14 +14,65 @@ use std::path::Path;
 /// How an engine's scenarios read.
 pub trait Describe: Engine {
     const PROTOCOL: ProtocolTag;
-    /// One line for what is worth reading.
-    fn event(world: &World<Self>, event: Event<'_, Self>) -> Option<String>;
-    /// One word for a replica's state.
-    fn state(engine: &Self) -> String;
+    /// What is put before the view of a replica that has given up the one before and not entered it.
+    const LEFT: &str;
+    /// A message in words.
+    fn say(world: &World<Self>, message: &Self::Message) -> String;
     /// A timer by its name.
     fn timer(name: &str) -> Option<Self::Timer>;
-    /// Something of a replica that a scenario may expect.
-    fn quantity(engine: &Self, name: &str) -> Option<String>;
+}
+
+/// One line for what is worth reading.
+fn event<E: Describe>(world: &World<E>, event: Event<'_, E>) -> Option<String> {
+    match event {
+        Event::Output(id, Output::Send { to, message }) => {
+            let to = match to {
+                Recipients::All => "all".to_owned(),
+                Recipients::One(other) => other.to_string(),
+            };
+            Some(format!("{id} to {to}: {}", E::say(world, message)))
+        }
+        Event::Output(id, Output::Commit { height, block, .. }) => {
+            Some(format!("{id} commits {height}:{}", world.name(block)))
+        }
+        Event::Output(id, Output::FetchBlocks { blocks, .. }) => {
+            let names: Vec<String> = blocks.iter().map(|block| world.name(block)).collect();
+            Some(format!("{id} fetches {}", names.join(" ")))
+        }
+        Event::Output(id, Output::Lagging { checkpoint }) => {
+            Some(format!("{id} lags behind {}", checkpoint.height()))
+        }
+        Event::Output(id, Output::Advise { to }) => Some(format!("{id} advises {to}")),
+        Event::Output(id, Output::Report(evidence)) => Some(format!("{id} accuses {}", evidence.accused)),
+        Event::Output(
+            _,
+            Output::Persist { .. }
+            | Output::Combine { .. }
+            | Output::Aggregate { .. }
+            | Output::NeedPayload { .. }
+            | Output::SetTimer { .. }
+            | Output::CancelTimer(_),
+        ) => None,
+        Event::Refused(from, to, why) => Some(format!("{to} refuses what {from} says: {why}")),
+    }
+}
+
+/// One word for a replica's state.
+fn state<E: Describe>(engine: &E) -> String {
+    let status = engine.status();
+    format!("{}{} h{}", if status.active { "v" } else { E::LEFT }, status.view, status.committed)
+}
+
+/// Something of a replica that a scenario may expect.
+fn quantity<E: Describe>(engine: &E, name: &str) -> Option<String> {
+    let status = engine.status();
+    match name {
+        "view" => Some(status.view.to_string()),
+        "active" => Some(status.active.to_string()),
+        "committed" => Some(status.committed.to_string()),
+        "records" => Some(engine.records().len().to_string()),
+        _ => None,
+    }
 }
 
 /// Runs every scenario of a folder.
@@ -54,7 +105,7 @@ pub fn run_all<E: Describe>(folder: &Path) {
 
 /// Carries out the commands of a scenario; gives it back with what happens now.
 fn run<E: Describe>(text: &str) -> Result<String, String> {
-    let mut world: World<E> = World::new(E::PROTOCOL, 4, 2, E::event);
+    let mut world: World<E> = World::new(E::PROTOCOL, 4, 2, event);
     let mut outcome = String::new();
     for line in text.lines() {
         if line.starts_with('#') || line.is_empty() {
@@ -69,7 +120,7 @@ fn run<E: Describe>(text: &str) -> Result<String, String> {
             }
             if !command.starts_with("expect") {
                 let states: Vec<String> =
-                    world.members.iter().map(|m| m.engine.as_ref().map_or("down".into(), E::state)).collect();
+                    world.members.iter().map(|m| m.engine.as_ref().map_or("down".into(), state)).collect();
                 let _ = writeln!(outcome, "  = {}", states.join(" | "));
             }
         }
@@ -85,7 +136,7 @@ fn carry_out<E: Describe>(world: &mut World<E>, command: &str) -> Result<(), Str
         ["flush", id] => done(world.flush(replica(id)?), "it does not want to propose"),
         ["chain", rule] => {
             let chain = if *rule == "two" { Chain::Two } else { Chain::Three };
-            *world = World::within(E::PROTOCOL, 4, Limits { chain, ..limits(16) }, E::event);
+            *world = World::within(E::PROTOCOL, 4, Limits { chain, ..limits(16) }, event);
             Ok(())
         }
         ["deliver", "all"] => {
@@ -122,7 +173,7 @@ fn carry_out<E: Describe>(world: &mut World<E>, command: &str) -> Result<(), Str
         }
         ["expect", id, name, value] => {
             let engine = world.members[replica(id)?.index()].engine.as_ref().ok_or("it is down")?;
-            let found = E::quantity(engine, name).ok_or("no such quantity")?;
+            let found = quantity(engine, name).ok_or("no such quantity")?;
             done(found == *value, &format!("it is {found}"))
         }
         _ => Err("no such command".into()),

@@ -1,11 +1,8 @@
 //! What agreement and a change of leaders cost grows as the number of the other replicas, and no faster.
 #![expect(clippy::disallowed_types, reason = "a slope is measured, and no replica agrees on it")]
 
-#[allow(dead_code)]
-mod network;
-
+use crate::network::{Network, TIMEOUT};
 use bft_core::genesis::Chain;
-use network::{Network, TIMEOUT};
 
 const SIZES: [usize; 6] = [4, 7, 16, 31, 64, 100];
 

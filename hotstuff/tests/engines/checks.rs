@@ -1,8 +1,6 @@
 //! What the edge refuses: honest messages with one field changed, sealed again by their sender.
 
-#[allow(dead_code)]
-mod network;
-
+use crate::network::{DOMAIN, Letter, Network, TIMEOUT};
 use bft_core::committee::StatementDomain;
 use bft_core::engine::{CheckContext, Message as _};
 use bft_core::envelope::{Seal, Sealed};
@@ -10,7 +8,6 @@ use bft_core::genesis::Chain;
 use bft_core::types::View;
 use crypto::{Digest, FaultModel, ProtocolTag, ReplicaId};
 use hotstuff::{Message, Node, Proposal, Qc, Tc, Timeout};
-use network::{DOMAIN, Letter, Network, TIMEOUT};
 
 /// A run in which a leader died, and every message of it.
 struct Heard {

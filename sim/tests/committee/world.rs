@@ -1,8 +1,6 @@
 //! A committee of bare engines, whatever the protocol: messages wait on links until they are delivered, disks keep what was
 //! persisted, timers fire when told. What a host does for an engine is done here in its simplest form.
 
-pub mod transcript;
-
 use bft_core::block::Block;
 use bft_core::committee::{Committee, StatementDomain};
 use bft_core::engine::{
@@ -43,7 +41,6 @@ pub struct Member<E: Engine> {
 /// What happened, for transcripts.
 pub enum Event<'a, E: Engine> {
     Output(ReplicaId, &'a Output<E>),
-    Delivered(ReplicaId, ReplicaId, &'a E::Message),
     Refused(ReplicaId, ReplicaId, String),
 }
 
@@ -390,7 +387,6 @@ impl<E: Engine> World<E> {
             self.log.extend((self.describe)(self, Event::Refused(from, to, why)));
             return true;
         }
-        self.log.extend((self.describe)(self, Event::Delivered(from, to, &sealed.message)));
         self.step(to, Input::Message { from, message: Verified::for_tests(sealed) });
         true
     }

@@ -1,11 +1,7 @@
 //! Crashes after every single output: no promise is broken, and the rest goes on.
 
-// The scenarios use the rest of it.
-#[allow(dead_code)]
-mod committee;
-
+use crate::world::World;
 use bft_core::engine::Engine as _;
-use committee::World;
 use crypto::{ProtocolTag, ReplicaId};
 use pbft::{Message, Pbft};
 

@@ -1,12 +1,10 @@
 //! The protocol among engines that talk to each other.
 
-mod network;
-
+use crate::network::{Letter, Network, TIMEOUT};
 use bft_core::engine::Input;
 use bft_core::genesis::Chain;
 use bft_core::types::View;
 use bft_core::verified::Verified;
-use network::{Letter, Network, TIMEOUT};
 use std::time::Duration;
 
 const BOTH: [Chain; 2] = [Chain::Two, Chain::Three];
