@@ -16,15 +16,23 @@ use bft_core::types::{Height, Time, Timestamp};
 use crypto::{Certificate, Digest, ReplicaId, Share, Statement};
 use std::time::Duration;
 
+/// Certified heights above the committed one while views follow each other: two with three chains, one with two.
+const MOST_OPEN: u64 = 2;
+
 impl HotStuff {
     /// Certified blocks that are not committed, the highest first.
     fn uncommitted(&self) -> Vec<Digest> {
         self.tree.branch(self.high.node.digest(), self.committed).map(|known| known.node.block).collect()
     }
 
-    /// Whether something waits for the certified branch to be committed. A part of it that is not here may.
+    /// Whether something waits for the certified branch to be committed. A part of it that is not here may; and so does whatever comes
+    /// next, where bad luck has filled the window with empty blocks that consecutive views would have committed.
     fn must_flush(&self) -> bool {
-        let mut lowest = self.high.node.height + 1;
+        let high = self.high.node.height;
+        if high >= self.limit() && high > self.committed + MOST_OPEN {
+            return true;
+        }
+        let mut lowest = high + 1;
         for known in self.tree.branch(self.high.node.digest(), self.committed) {
             if !known.idle {
                 return true;
