@@ -151,7 +151,7 @@ impl Checkpoints {
     /// A replica's share arrived; gives what to combine if that completes a quorum.
     pub fn collect(&mut self, from: ReplicaId, vote: CheckpointVote) -> Option<CombineJob> {
         let height = vote.height;
-        if height <= self.stable || height > self.stable.saturating_add(self.reach) {
+        if height <= self.stable || height > self.within_reach() {
             return None;
         }
         let collected = self.collected.entry(height).or_default();
@@ -220,10 +220,16 @@ impl Checkpoints {
         self.riders.iter().filter(|(_, riders)| riders.since + wait <= now).map(|(to, _)| *to).collect()
     }
 
-    /// Turns to the next collector where the last one has not delivered. Only the highest height matters: its certificate
-    /// covers those below.
+    /// The highest height that a collector which knows the same certificate takes votes on.
+    fn within_reach(&self) -> Height {
+        self.stable.saturating_add(self.reach)
+    }
+
+    /// Turns to the next collector where the last one has not delivered. Only the highest height matters, of those that are collected:
+    /// its certificate covers those below.
     pub fn retry(&mut self, now: Time, connected: &BTreeSet<ReplicaId>) -> Option<CombineJob> {
-        let (height, own) = self.own.iter_mut().next_back()?;
+        let highest = self.within_reach();
+        let (height, own) = self.own.range_mut(..=highest).next_back()?;
         if (self.votes && own.share.is_none()) || own.next_attempt > now {
             return None;
         }
@@ -237,7 +243,7 @@ impl Checkpoints {
     /// When [`Checkpoints::waited`] or [`Checkpoints::retry`] will have something to do.
     pub fn deadline(&self) -> Option<Time> {
         let riders = self.riders.values().map(|riders| riders.since + RIDE_WAIT).min();
-        let last = self.own.values().next_back();
+        let last = self.own.range(..=self.within_reach()).next_back().map(|(_, own)| own);
         let retry = last.filter(|own| own.share.is_some() || !self.votes).map(|own| own.next_attempt);
         riders.into_iter().chain(retry).min()
     }
@@ -305,6 +311,23 @@ mod tests {
         checkpoints.collect(ReplicaId(1), vote(&entry(16, 1)));
         checkpoints.stable(16);
         assert!(checkpoints.collected.is_empty());
+    }
+
+    #[test]
+    fn what_is_tried_again_is_a_height_that_others_collect() {
+        let mut checkpoints = collector();
+        for height in [4, 16, 17] {
+            checkpoints.executed(Time(0), entry(height, 1));
+            checkpoints.sealed(Time(0), height, Share::unsigned([7; 48]), &others());
+        }
+        for to in 1..4 {
+            checkpoints.riders(ReplicaId(to));
+        }
+        let at = checkpoints.deadline().expect("an attempt ends");
+        checkpoints.retry(at, &others());
+        let tried: Vec<Height> =
+            (1..4).flat_map(|to| checkpoints.riders(ReplicaId(to))).map(|vote| vote.height).collect();
+        assert_eq!(tried, [16]);
     }
 
     fn others() -> BTreeSet<ReplicaId> {
