@@ -31,6 +31,8 @@ night A:
     cargo run --release -p sim -- --protocol pbft --severe --seeds {{A}}..$(({{A}} + 20000))
     cargo run --release -p sim -- --protocol hotstuff --seeds {{A}}..$(({{A}} + 100000))
     cargo run --release -p sim -- --protocol hotstuff --severe --seeds {{A}}..$(({{A}} + 20000))
+    cargo run --release -p sim -- --protocol raft --seeds {{A}}..$(({{A}} + 100000))
+    cargo run --release -p sim -- --protocol raft --severe --seeds {{A}}..$(({{A}} + 20000))
     cargo run --release -p sim -- --protocol pbft --scheme threshold --seeds {{A}}..$(({{A}} + 1000))
     cargo run --release -p sim -- --protocol pbft --scheme ed25519 --seeds {{A}}..$(({{A}} + 2000))
     cargo run --release -p sim -- twins --rounds 3

@@ -11,7 +11,7 @@ const TENURE_VIEWS: u64 = 64;
 /// The protocol, and limits that differ from what they would be.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Choice {
-    /// How transactions are ordered: pbft, or hotstuff (chained).
+    /// How transactions are ordered: pbft, hotstuff (chained), or raft (replicas crash and do not lie).
     #[arg(long, value_name = "NAME", default_value = "pbft", value_parser = engines::named)]
     pub protocol: ProtocolTag,
     /// For hotstuff, how many certified blocks in a row commit the first: two (sooner), or three (as published; the default).
@@ -50,16 +50,21 @@ pub fn in_words(protocol: ProtocolTag, limits: &Limits) -> String {
     }
 }
 
+/// A limit that is a number, or may be one.
+fn is_number(value: &serde_json::Value) -> bool {
+    value.is_u64() || value.is_null()
+}
+
 fn with(base: Limits, given: &[String]) -> anyhow::Result<Limits> {
     let mut limits = serde_json::to_value(base)?;
     let fields = limits.as_object_mut().context("limits are named values")?;
     let known: Vec<String> =
-        fields.iter().filter(|(_, value)| value.is_u64()).map(|(key, _)| key.clone()).collect();
+        fields.iter().filter(|(_, value)| is_number(value)).map(|(key, _)| key.clone()).collect();
     for text in given {
         let (key, value) = text
             .split_once('=')
             .with_context(|| format!("--limit {text}: write it like --limit window=64"))?;
-        let Some(field) = fields.get_mut(key).filter(|field| field.is_u64()) else {
+        let Some(field) = fields.get_mut(key).filter(|field| is_number(field)) else {
             bail!("--limit {text}: there is no limit {key:?}; there are {}", known.join(", "));
         };
         let value: u64 = value.parse().with_context(|| {
@@ -80,6 +85,8 @@ mod tests {
         let base = Limits { batch_ms: 3, ..Limits::default() };
         assert_eq!(with(base, &given).unwrap(), Limits { window: 64, view_timeout_ms: 500, ..base });
         assert_eq!(with(base, &[]).unwrap(), base);
+        let lease = with(base, &["lease_drift_ppm=200".to_owned()]).unwrap();
+        assert_eq!(lease.lease_drift_ppm, Some(200));
     }
 
     #[test]

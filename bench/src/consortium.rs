@@ -41,7 +41,7 @@ pub struct ConsortiumConfig {
     pub replicas: usize,
     /// Enrolled for the organisations in turn.
     pub clients: usize,
-    /// How certificates are made. For [`Scheme::Threshold`] a trusted dealer in this process deals the keys.
+    /// How certificates are made, where they are. For [`Scheme::Threshold`] a trusted dealer in this process deals the keys.
     pub scheme: Scheme,
     /// How transactions are ordered.
     pub protocol: ProtocolTag,
@@ -82,6 +82,8 @@ impl Consortium {
     pub fn create(config: ConsortiumConfig) -> anyhow::Result<Consortium> {
         let ConsortiumConfig { dir, executable, replicas, clients, scheme, protocol, limits, seed } = config;
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let fault_model = engines::fault_model(protocol);
+        let scheme = if fault_model == FaultModel::Crash { Scheme::None } else { scheme };
         let identities: Vec<IdentitySecret> =
             (0..replicas).map(|i| IdentitySecret::from_seed(derive(&seed, 1, i))).collect();
         let operators: Vec<ClientSecret> =
@@ -95,7 +97,7 @@ impl Consortium {
             network: "throw-away".to_owned(),
             time: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?,
             protocol,
-            fault_model: FaultModel::Byzantine,
+            fault_model,
             scheme,
             limits,
             application: Application { name: Ledger.name().to_owned(), config: ledger().to_toml() },
@@ -122,7 +124,7 @@ impl Consortium {
             threshold: None,
         };
         let shares = match scheme {
-            Scheme::Ed25519 => None,
+            Scheme::Ed25519 | Scheme::None => None,
             Scheme::Threshold => {
                 let quorum = genesis.committee().quorum();
                 let (public, shares) = crypto::trusted_dealer(derive(&seed, 4, 0), replicas, quorum)?;

@@ -2,7 +2,7 @@
 
 use crate::codec;
 use crate::transaction::{Payload, PayloadError};
-use crate::types::{Epoch, Height, Timestamp};
+use crate::types::{Epoch, Height, Timestamp, View};
 use crypto::{Digest, Domain};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub struct Header {
     pub time: Timestamp,
     /// Whether the entry of this height is to be certified.
     pub checkpoint: bool,
+    /// The view of the leader that made it, where no later leader makes the block its own: Raft's term. 0 in the other protocols.
+    pub view: View,
 }
 
 impl Header {
@@ -51,7 +53,7 @@ impl Block {
         checkpoint: bool,
     ) -> Result<Block, PayloadError> {
         let payload_root = payload.root(chain)?;
-        Ok(Block { header: Header { epoch, height, payload_root, time, checkpoint }, payload })
+        Ok(Block { header: Header { epoch, height, payload_root, time, checkpoint, view: 0 }, payload })
     }
 
     /// The block that fills a hole of a new view (Castro and Liskov, section 4.4): nothing in it, certified.
@@ -62,8 +64,16 @@ impl Block {
             payload_root: crypto::merkle::root(&[]),
             time: Timestamp(0),
             checkpoint: true,
+            view: 0,
         };
         Block { header, payload: Payload::empty() }
+    }
+
+    /// The same block as a leader's of this view.
+    #[must_use]
+    pub fn of_view(mut self, view: View) -> Block {
+        self.header.view = view;
+        self
     }
 
     /// The header's digest.
@@ -85,6 +95,7 @@ mod tests {
             Header { payload_root: Digest::ZERO, ..base },
             Header { time: Timestamp(1), ..base },
             Header { checkpoint: false, ..base },
+            Header { view: 1, ..base },
         ];
         for other in others {
             assert_ne!(base.digest(), other.digest(), "{other:?}");

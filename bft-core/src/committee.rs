@@ -113,8 +113,10 @@ impl Trust {
     }
 
     /// What an engine of replica `me` is told.
-    pub fn engine_config(&self, me: ReplicaId, genesis: &Genesis) -> EngineConfig {
+    pub fn engine_config(&self, me: ReplicaId, genesis: &Genesis, votes: bool, seed: u64) -> EngineConfig {
         EngineConfig {
+            votes,
+            seed,
             me,
             committee: self.committee,
             domain: self.domain,

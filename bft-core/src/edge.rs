@@ -17,7 +17,8 @@ use crate::types::Height;
 use crate::verified::Verified;
 use bytes::Bytes;
 use crypto::{
-    Aggregate, Certificate, Digest, Domain, Hasher, ReplicaId, Signature, Statement, TransactionVerifier,
+    Aggregate, Certificate, Digest, Domain, FaultModel, Hasher, ReplicaId, Signature, Statement,
+    TransactionVerifier,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
@@ -168,7 +169,13 @@ impl Edge {
                 }
                 work.items.extend(items.iter().cloned());
             }
-            Call::Receipt { .. } | Call::Query(_) | Call::Session(_) | Call::Status | Call::Evidence => {}
+            Call::Receipt { .. }
+            | Call::Query(_)
+            | Call::Read(..)
+            | Call::Signed
+            | Call::Session(_)
+            | Call::Status
+            | Call::Evidence => {}
         }
         Ok((request, work))
     }
@@ -200,7 +207,7 @@ impl Edge {
                 let Obligations { blocks, certificates, aggregates, signatures } =
                     sealed.message.check(from, &sealed.seal, &self.context)?;
                 for block in &blocks {
-                    work.items.extend(self.check_block(block)?.iter().cloned());
+                    work.items.extend(self.to_verify(self.check_block(block)?));
                 }
                 work.certificates = certificates;
                 work.aggregates = aggregates;
@@ -211,7 +218,7 @@ impl Edge {
             Body::Promises(told) => {
                 work.certificates.extend(checkpoint_obligation(&self.context, &told.stable)?);
             }
-            Body::Forward(payload) => work.items.extend(self.check_payload(payload)?.iter().cloned()),
+            Body::Forward(payload) => work.items.extend(self.to_verify(self.check_payload(payload)?)),
             Body::Certificate(certificate) => {
                 if certificate.height() <= self.stable.load(Relaxed) {
                     return Err(Rejection::Stale { height: certificate.height() });
@@ -226,7 +233,7 @@ impl Edge {
                     MAX_FETCH,
                 )?;
                 for block in blocks {
-                    work.items.extend(self.check_block(block)?.iter().cloned());
+                    work.items.extend(self.to_verify(self.check_block(block)?));
                 }
             }
             Body::Chain(part) => work.certificates.extend(self.check_chain_part(part)?),
@@ -254,6 +261,13 @@ impl Edge {
         Ok((envelope, work))
     }
 
+    /// Of transactions that a replica sends: those whose signatures are verified here too. Where replicas only crash, the one that a
+    /// client gave them to has done so.
+    fn to_verify<'a>(&self, items: &'a [Item]) -> impl Iterator<Item = Item> + use<'a> {
+        let all = self.context.committee.fault_model == FaultModel::Byzantine;
+        items.iter().filter(move |_| all).cloned()
+    }
+
     /// Form and sizes of a payload. Signatures are left to the batch.
     fn check_payload<'a>(&self, payload: &'a Payload) -> Result<&'a [Item], Rejection> {
         let limits = &self.context.limits;
@@ -271,6 +285,9 @@ impl Edge {
             return Err(Rejection::Epoch { theirs: block.header.epoch, ours: self.context.domain.epoch });
         }
         let items = self.check_payload(&block.payload)?;
+        if self.context.committee.fault_model == FaultModel::Byzantine && block.header.view != 0 {
+            return Err(Rejection::Invalid("a block names a view, which it keeps in Raft only"));
+        }
         if block.payload.root(&self.context.domain.chain)? != block.header.payload_root {
             return Err(Rejection::Invalid("the payload is not the one in the block's header"));
         }

@@ -135,6 +135,10 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// The entry of height 0.
     pub genesis_entry: LedgerEntry,
+    /// Whether this replica's promises leave. One that does not vote is a learner.
+    pub votes: bool,
+    /// Where an engine draws its randomness from: another number in each life of each replica.
+    pub seed: u64,
 }
 
 /// Who leads.
@@ -227,12 +231,24 @@ pub enum Input<E: Engine> {
     Stable {
         /// The certificate.
         checkpoint: CheckpointCertificate,
+        /// The header of its block; none at the genesis.
+        header: Option<Header>,
     },
     /// Block sync or state transfer carried the host to this certificate.
     Restored {
         /// The certificate.
         checkpoint: CheckpointCertificate,
+        /// The header of its block; none at the genesis.
+        header: Option<Header>,
     },
+    /// Wanted: a height at or above everything that anybody was told before now ([`Output::Readable`]). Tokens grow; an answer
+    /// covers those before it. Asked where the fault model is crash.
+    Read {
+        /// Comes back with the answer.
+        token: u64,
+    },
+    /// This replica is about to stop: it should not lead any more.
+    Leaving,
     /// A timer set earlier fired.
     Timeout(E::Timer),
 }
@@ -257,8 +273,10 @@ impl<E: Engine> Input<E> {
             Input::Combined { statement, result } => Input::Combined { statement, result },
             Input::Aggregated { view, result } => Input::Aggregated { view, result },
             Input::Executed { entry, epoch_ends_at } => Input::Executed { entry, epoch_ends_at },
-            Input::Stable { checkpoint } => Input::Stable { checkpoint },
-            Input::Restored { checkpoint } => Input::Restored { checkpoint },
+            Input::Stable { checkpoint, header } => Input::Stable { checkpoint, header },
+            Input::Restored { checkpoint, header } => Input::Restored { checkpoint, header },
+            Input::Read { token } => Input::Read { token },
+            Input::Leaving => Input::Leaving,
             Input::Timeout(inner) => Input::Timeout(timer(inner)?),
         })
     }
@@ -284,6 +302,7 @@ impl<E: Engine> Output<E> {
             Output::Lagging { checkpoint } => Output::Lagging { checkpoint },
             Output::Advise { to } => Output::Advise { to },
             Output::Commit { height, block, proof } => Output::Commit { height, block, proof },
+            Output::Readable { token, at } => Output::Readable { token, at },
             Output::SetTimer { timer: inner, at } => Output::SetTimer { timer: timer(inner), at },
             Output::CancelTimer(inner) => Output::CancelTimer(timer(inner)),
             Output::Report(evidence) => Output::Report(evidence),
@@ -380,6 +399,13 @@ pub enum Output<E: Engine> {
         block: Digest,
         /// A transferable proof, where the protocol makes one.
         proof: Option<Certificate>,
+    },
+    /// Answers [`Input::Read`] and those before it: what is executed through this height may be read.
+    Readable {
+        /// The token.
+        token: u64,
+        /// The height.
+        at: Height,
     },
     /// Wake this timer; replaces its earlier setting.
     SetTimer {

@@ -111,6 +111,9 @@ pub struct Limits {
     pub tenure_views: u64,
     /// HotStuff: how many certified nodes of consecutive views commit the first of them.
     pub chain: Chain,
+    /// Raft: by how many parts per million one replica's clock may run faster than another's. With a value the leader answers reads
+    /// under a lease that relies on it; without one it asks a majority.
+    pub lease_drift_ppm: Option<u32>,
 }
 
 /// The commit rule of chained HotStuff.
@@ -164,6 +167,7 @@ impl Default for Limits {
             clock_skew_ms: 5000,
             tenure_views: 8,
             chain: Chain::Three,
+            lease_drift_ppm: None,
         }
     }
 }
@@ -229,6 +233,7 @@ impl Genesis {
             (1..=MAX_REPLICAS).contains(&n),
             format!("{n} replicas; between 1 and {MAX_REPLICAS} are possible"),
         )?;
+        self.validate_fault_model()?;
         self.validate_organisations()?;
         let mut identities = BTreeSet::new();
         let mut addresses = BTreeSet::new();
@@ -312,6 +317,24 @@ impl Genesis {
         self.verifier().map(|_| ())
     }
 
+    /// The protocol bears the fault model, and nothing is signed where, and only where, nobody is expected to lie.
+    fn validate_fault_model(&self) -> Result<(), GenesisError> {
+        let crash = self.fault_model == FaultModel::Crash;
+        if crash != (self.protocol == ProtocolTag::RAFT) {
+            return Err(GenesisError(format!(
+                "fault_model is {} and protocol is {}; raft bears crashes only, and the other protocols are for the byzantine fault model",
+                self.fault_model, self.protocol
+            )));
+        }
+        if crash != (self.scheme == Scheme::None) {
+            return Err(GenesisError(format!(
+                "fault_model is {} and scheme is {}; the scheme none, and no other, belongs to the crash fault model",
+                self.fault_model, self.scheme
+            )));
+        }
+        Ok(())
+    }
+
     fn validate_organisations(&self) -> Result<(), GenesisError> {
         let check = |holds: bool, why: String| if holds { Ok(()) } else { Err(GenesisError(why)) };
         let mut names = BTreeSet::new();
@@ -341,6 +364,10 @@ impl Genesis {
         let quorum = self.committee().quorum();
         let refuse = |why: String| Err(GenesisError(why));
         match (self.scheme, &self.threshold) {
+            (Scheme::None, None) => {
+                QuorumVerifier::named(self.replicas.len(), quorum).or_else(|error| refuse(error.to_string()))
+            }
+            (Scheme::None, Some(_)) => refuse("the scheme is none, but threshold keys are given".into()),
             (Scheme::Ed25519, None) => {
                 let identities = self.replicas.iter().map(|replica| replica.identity).collect();
                 QuorumVerifier::ed25519(identities, quorum).or_else(|error| refuse(error.to_string()))

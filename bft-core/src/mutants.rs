@@ -76,6 +76,22 @@ mutants! {
     HighUnproven, "high-unproven", "The certificate in a timeout need not verify.";
     VoteAfterTimeout, "vote-after-timeout", "Votes are cast in a tenure that was given up.";
 
+    AppendQuorum, "append-quorum", "One acknowledgement fewer than a majority commits an entry.";
+    CountOlderViews, "count-older-views", "Entries of earlier views are committed by counting.";
+    AnyLogLeads, "any-log-leads", "Votes are given whatever the candidate's log is.";
+    GapsInLog, "gaps-in-log", "Entries are added without a look at the one that they follow on.";
+    CommitOwnLog, "commit-own-log", "A follower commits what its own log has, whether or not the leader's has it.";
+    AnyViewsAcknowledgement, "any-views-acknowledgement", "Acknowledgements to an earlier leadership count.";
+    NoFirstEntry, "no-first-entry", "A leader begins without an empty block.";
+    NoPreVote, "no-pre-vote", "A replica that hears no leader enters the next view at once, and others follow it there.";
+    NoCheckQuorum, "no-check-quorum", "A leader that nobody answers goes on leading.";
+    ReadUnconfirmed, "read-unconfirmed", "A leader answers reads without making sure that it still leads.";
+    ReadBeforeFirstEntry, "read-before-first-entry", "A leader answers reads before it has committed an entry of its own.";
+    ViewUnlogged, "view-unlogged", "Views entered and votes given are not logged.";
+    EntryUnlogged, "entry-unlogged", "Entries are not logged.";
+    StartWithoutViews, "start-without-views", "A start passes over the views and votes in the log.";
+    StartWithoutEntries, "start-without-entries", "A start passes over the entries in the log.";
+
     CheckpointUnexecuted, "checkpoint-unexecuted", "A checkpoint is adopted before its height is executed.";
     CheckpointEarly, "checkpoint-early", "A checkpoint vote leaves before the entry below it is on disk.";
     OneCollector, "one-collector", "Only the first collector of a checkpoint is ever tried.";

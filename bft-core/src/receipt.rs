@@ -4,7 +4,7 @@ use crate::codec::{self, byte_string};
 use crate::committee::Trust;
 use crate::ledger::{ChainError, CheckpointCertificate, LedgerEntry, check_chain};
 use bytes::Bytes;
-use crypto::{Digest, merkle};
+use crypto::{Certificate, Digest, ReplicaId, merkle};
 use serde::{Deserialize, Serialize};
 
 /// Codes of the host. Applications use codes from [`code::APPLICATION`] on; 0 is success.
@@ -55,7 +55,8 @@ impl Receipt {
     }
 }
 
-/// A receipt with everything that proves it to somebody who holds the genesis.
+/// A receipt with everything that proves it to somebody who holds the genesis; or, in the crash fault model, with the word of a replica,
+/// which proves nothing to anybody ([`ProvenReceipt::trusted`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvenReceipt {
     /// What became of the transaction.
@@ -75,6 +76,11 @@ pub struct ProvenReceipt {
 /// Why a proof does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
+    /// It is a receipt of the crash fault model.
+    #[error(
+        "it is the word of {0}, of a network in the crash fault model, and rests on trust in the operator: nothing proves it"
+    )]
+    Trusted(ReplicaId),
     /// The entries do not link.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -104,9 +110,30 @@ pub enum ProofError {
 }
 
 impl ProvenReceipt {
+    /// A receipt of the crash fault model: `by` says that its transaction is executed in the block of `entry`.
+    pub fn trusted(
+        receipt: Receipt,
+        index: u64,
+        count: u64,
+        entry: LedgerEntry,
+        by: ReplicaId,
+    ) -> ProvenReceipt {
+        let proof = Some(Certificate::Named(vec![by]));
+        let certificate = CheckpointCertificate { entry, proof };
+        ProvenReceipt { receipt, index, count, path: Vec::new(), entries: Vec::new(), certificate }
+    }
+
+    /// Who vouches for it, where nothing proves it.
+    pub fn trusted_to(&self) -> Option<ReplicaId> {
+        match &self.certificate.proof {
+            Some(Certificate::Named(names)) => names.first().copied(),
+            Some(Certificate::Threshold(_) | Certificate::Ed25519(_)) | None => None,
+        }
+    }
+
     /// Height of the block with the transaction.
     pub fn height(&self) -> u64 {
-        self.entries.first().map_or(0, |entry| entry.height)
+        self.entries.first().map_or(self.certificate.height(), |entry| entry.height)
     }
 
     /// Checks the proof from the genesis alone.
@@ -114,6 +141,10 @@ impl ProvenReceipt {
     /// # Errors
     /// The step that does not hold.
     pub fn verify(&self, trust: &Trust) -> Result<(), ProofError> {
+        // Whatever else it has: no name is a proof.
+        if let Some(replica) = self.trusted_to() {
+            return Err(ProofError::Trusted(replica));
+        }
         check_chain(&self.entries, &self.certificate.entry)?;
         trust.verify_checkpoint(&self.certificate)?;
         let entry = &self.entries[0];

@@ -37,12 +37,28 @@ pub enum Call {
     },
     /// A question to the application, answered from the last certified state.
     Query(#[serde(with = "byte_string")] Bytes),
+    /// A question to the application, answered by the replica's word.
+    Read(ReadingOf, #[serde(with = "byte_string")] Bytes),
+    /// A height at or above every one that the replica has signed a checkpoint of.
+    Signed,
     /// The lowest sequence of a client that has not executed. Not proven: good for choosing the next one.
     Session(ClientKey),
     /// What the replica is doing.
     Status,
     /// Which lies the replica can prove.
     Evidence,
+}
+
+/// What a read is to know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadingOf {
+    /// What the replica has executed, however long ago it last heard from others.
+    Executed,
+    /// Everything that anybody was told before the question. In the crash fault model.
+    Leader,
+    /// What is certified at this height or a higher one, with the proof. In the Byzantine fault model: with the height that n − f
+    /// replicas have signed, everything that anybody was told before these were asked.
+    Certified(Height),
 }
 
 /// The answer to one question.
@@ -61,6 +77,10 @@ pub enum Answer {
     Receipt(Box<ProvenReceipt>),
     /// The application's answer.
     Query(Box<ProvenAnswer>),
+    /// The application's answer by the replica's word.
+    Reading(Box<Reading>),
+    /// Answers [`Call::Signed`].
+    Signed(Height),
     /// The sequence after the highest that has executed.
     Session(u64),
     /// The replica's own view of things.
@@ -96,6 +116,15 @@ pub struct ProvenAnswer {
     pub reads: Vec<ProvenRead>,
     /// The certificate over the state read.
     pub certificate: CheckpointCertificate,
+}
+
+/// An answer of the application that nothing proves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// What was executed when it was given.
+    pub height: Height,
+    /// The application's answer, or its refusal.
+    pub result: Result<AnswerBytes, (u32, String)>,
 }
 
 /// The bytes of an answer.

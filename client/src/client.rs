@@ -1,6 +1,9 @@
 //! The client.
 
 mod direct;
+mod reads;
+
+pub use reads::{Read, ReadError, Told};
 
 use crate::config::ClientConfig;
 use crate::error::{Attempts, ClientError, SubmitError};
@@ -11,9 +14,8 @@ use crate::stats::{ClientStats, Counters, count};
 use crate::tally::{Fate, Tally};
 use bft_core::codec;
 use bft_core::committee::Trust;
-use bft_core::machine::StateMachine;
 use bft_core::receipt::{ProvenReceipt, Receipt, code};
-use bft_core::request::{Advice, Answer, Call, ProvenAnswer};
+use bft_core::request::{Advice, Answer, Call};
 use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
 use bft_core::types::Height;
 use bytes::Bytes;
@@ -225,9 +227,12 @@ impl Client {
                     Verdict::Elsewhere(sentence)
                 }
             }
-            Answer::Query(_) | Answer::Session(_) | Answer::Status(_) | Answer::Evidence(_) => {
-                other_question()
-            }
+            Answer::Query(_)
+            | Answer::Reading(_)
+            | Answer::Signed(_)
+            | Answer::Session(_)
+            | Answer::Status(_)
+            | Answer::Evidence(_) => other_question(),
         };
         match inner.exchange.ask(Call::Receipt { client, sequence }, judge).await {
             Ok(Ok(proven)) => {
@@ -241,59 +246,16 @@ impl Client {
         }
     }
 
-    /// Asks the application, and checks that the answer follows from certified state. Gives the answer, or the application's own
-    /// refusal, with the height of that state.
-    ///
-    /// A state older than one that this client has seen proven is not accepted, so that its own receipts are visible to it.
-    ///
-    /// # Errors
-    /// If no replica gives an answer that holds.
-    pub async fn query<A: StateMachine>(
-        &self,
-        app: &A,
-        request: &[u8],
-    ) -> Result<(Result<Bytes, (u32, String)>, Height), ClientError> {
-        let inner = &*self.0;
-        let trust = &inner.verifier.trust;
-        let seen = inner.seen.load(SeqCst);
-        let mut abandoned = BTreeSet::new();
-        let judge = |from: ReplicaId, answer: Answer| match answer {
-            Answer::Query(answer) => match answer.verify(app, request, trust) {
-                Err(error) => Verdict::Lie(error.to_string()),
-                Ok(()) if answer.certificate.height() < seen => Verdict::Later(format!(
-                    "its state is of height {}, behind {seen}",
-                    answer.certificate.height()
-                )),
-                Ok(()) => Verdict::Done(Ok(answer)),
-            },
-            Answer::Refused { advice: Advice::Retry, sentence } => Verdict::Later(sentence),
-            Answer::Refused { advice: Advice::AskAnother, sentence } => Verdict::Elsewhere(sentence),
-            Answer::Refused { advice: Advice::Abandon, sentence } => {
-                abandoned.insert(from);
-                if abandoned.len() >= trust.committee.believable() {
-                    Verdict::Done(Err(ClientError::Refused { sentence, replica: from }))
-                } else {
-                    Verdict::Elsewhere(sentence)
-                }
-            }
-            Answer::Receipt(_) | Answer::Session(_) | Answer::Status(_) | Answer::Evidence(_) => {
-                other_question()
-            }
-        };
-        let call = Call::Query(Bytes::copy_from_slice(request));
-        let ProvenAnswer { result, certificate, .. } =
-            *inner.exchange.ask(call, judge).await.map_err(no_answer)??;
-        inner.seen.fetch_max(certificate.height(), SeqCst);
-        Ok((result.map(|bytes| bytes.0), certificate.height()))
-    }
-
     /// Asks the application in the order of the ledger: a transaction that writes nothing. The answer, or the application's own refusal,
     /// knows of everything that anybody was told before this call, whatever leaders and other replicas do; it costs what a
-    /// transaction costs, and its receipt proves it. [`Client::query`] costs less, and may be of a moment ago.
+    /// transaction costs, and its receipt proves it. [`Client::read`] costs less.
     ///
     /// # Errors
     /// See [`SubmitError`]. Where the outcome is unknown, asking again does no harm.
-    pub async fn read(&self, request: &[u8]) -> Result<(Result<Bytes, (u32, String)>, Height), SubmitError> {
+    pub async fn order_read(
+        &self,
+        request: &[u8],
+    ) -> Result<(Result<Bytes, (u32, String)>, Height), SubmitError> {
         let action = SystemAction::Read { request: Bytes::copy_from_slice(request) };
         let proven = self.submit(Kind::System, codec::encode(&action).into()).await?;
         let height = proven.entries.first().map_or(0, |entry| entry.height);
@@ -371,15 +333,7 @@ async fn learn_session(
                 Some(Ok((replica, outcome))) => {
                     let why = match outcome {
                         Ok(Answer::Refused { sentence, .. }) => sentence,
-                        Ok(
-                            Answer::Session(_)
-                            | Answer::Receipt(_)
-                            | Answer::Query(_)
-                            | Answer::Status(_)
-                            | Answer::Evidence(_),
-                        ) => {
-                            "it answered another question".to_owned()
-                        }
+                        Ok(_) => OTHER_QUESTION.to_owned(),
                         Err(failed) => {
                             sent |= failed.sent;
                             closed |= failed.closed;

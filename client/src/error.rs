@@ -52,6 +52,9 @@ pub enum ClientError {
         /// Which one.
         replica: ReplicaId,
     },
+    /// What n − f replicas have signed was not certified in time, and the read that was ordered in its place has no answer.
+    #[error("the read had to be ordered, and has no answer: {0}")]
+    NotOrdered(Box<SubmitError>),
     /// [`crate::Client::close`] was called.
     #[error("this client was closed")]
     Closed,

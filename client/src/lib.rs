@@ -43,7 +43,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use client::Client;
+pub use client::{Client, Read, ReadError, Told};
 pub use config::ClientConfig;
 pub use error::{Attempts, ClientError, SubmitError};
 pub use stats::ClientStats;

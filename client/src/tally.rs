@@ -64,9 +64,12 @@ impl<'a> Tally<'a> {
                 let believed = self.claim(from, Claim::Forgotten, quorum);
                 if believed { Verdict::Done(Fate::Forgotten(sentence)) } else { Verdict::Elsewhere(sentence) }
             }
-            Answer::Query(_) | Answer::Session(_) | Answer::Status(_) | Answer::Evidence(_) => {
-                Verdict::Lie("it answered another question".into())
-            }
+            Answer::Query(_)
+            | Answer::Reading(_)
+            | Answer::Signed(_)
+            | Answer::Session(_)
+            | Answer::Status(_)
+            | Answer::Evidence(_) => Verdict::Lie("it answered another question".into()),
         }
     }
 

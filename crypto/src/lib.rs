@@ -51,8 +51,8 @@ pub use keystore::{KeyFile, KeyFileError, KeyFileFault, KeyKind, ThresholdKey};
 #[cfg(feature = "simulated")]
 pub use memo::remember_digests;
 pub use quorum::{
-    Aggregate, Certificate, CertificateError, CombineError, ListVerifier, QuorumSigner, QuorumVerifier,
-    Scheme, SchemeError, Share, ThresholdVerifier,
+    Aggregate, Certificate, CertificateError, CombineError, ListVerifier, NamedVerifier, QuorumSigner,
+    QuorumVerifier, Scheme, SchemeError, Share, ThresholdVerifier,
 };
 #[cfg(feature = "simulated")]
 pub use quorum::{SimulatedSigner, SimulatedVerifier};

@@ -10,9 +10,10 @@ use bft_core::engine::{
 };
 use bft_core::envelope::{Obligations, Promised, Rejection, Seal, SealWith};
 use bft_core::types::{Height, Time};
-use crypto::{ProtocolTag, ReplicaId, Statement};
+use crypto::{FaultModel, ProtocolTag, ReplicaId, Statement};
 use hotstuff::HotStuff;
 use pbft::Pbft;
+use raft::Raft;
 use serde::{Deserialize, Serialize};
 
 /// An engine of one of the protocols.
@@ -22,6 +23,8 @@ pub enum AnyEngine {
     Pbft(Box<Pbft>),
     /// Chained HotStuff.
     HotStuff(Box<HotStuff>),
+    /// Raft.
+    Raft(Box<Raft>),
 }
 
 /// A message of one of the protocols.
@@ -31,6 +34,8 @@ pub enum AnyMessage {
     Pbft(pbft::Message),
     /// Of HotStuff.
     HotStuff(hotstuff::Message),
+    /// Of Raft.
+    Raft(raft::Message),
 }
 
 /// A record of one of the protocols.
@@ -41,6 +46,8 @@ pub enum AnyRecord {
     Pbft(pbft::Record),
     /// Of HotStuff.
     HotStuff(hotstuff::Record),
+    /// Of Raft.
+    Raft(raft::Record),
 }
 
 /// A timer of one of the protocols.
@@ -50,14 +57,21 @@ pub enum AnyTimer {
     Pbft(pbft::Timer),
     /// Of HotStuff.
     HotStuff(hotstuff::Timer),
+    /// Of Raft.
+    Raft(raft::Timer),
 }
 
 /// The protocols that there are engines for.
-pub const PROTOCOLS: [ProtocolTag; 2] = [ProtocolTag::PBFT, ProtocolTag::HOTSTUFF];
+pub const PROTOCOLS: [ProtocolTag; 3] = [ProtocolTag::PBFT, ProtocolTag::HOTSTUFF, ProtocolTag::RAFT];
 
 /// Whether there is an engine for `protocol`.
 pub fn is_known(protocol: ProtocolTag) -> bool {
     PROTOCOLS.contains(&protocol)
+}
+
+/// What may go wrong under a protocol.
+pub fn fault_model(protocol: ProtocolTag) -> FaultModel {
+    if protocol == ProtocolTag::RAFT { FaultModel::Crash } else { FaultModel::Byzantine }
 }
 
 /// The protocol of this name.
@@ -67,7 +81,7 @@ pub fn is_known(protocol: ProtocolTag) -> bool {
 pub fn named(name: &str) -> Result<ProtocolTag, String> {
     PROTOCOLS.into_iter().find(|protocol| protocol.to_string() == name).ok_or_else(|| {
         let names: Vec<String> = PROTOCOLS.iter().map(ToString::to_string).collect();
-        format!("there is no protocol {name:?} here; use {}", names.join(" or "))
+        format!("there is no protocol {name:?} here; use {}", names.join(", "))
     })
 }
 
@@ -77,6 +91,7 @@ macro_rules! each {
         match $any {
             $kind::Pbft($inner) => $then,
             $kind::HotStuff($inner) => $then,
+            $kind::Raft($inner) => $then,
         }
     };
 }
@@ -148,6 +163,9 @@ impl Engine for AnyEngine {
                 let start = narrow_start!(HotStuff, start);
                 AnyEngine::HotStuff(Box::new(HotStuff::recover(config, start, now, &mut inner)))
             }),
+            ProtocolTag::RAFT => with!(Raft, out, inner => {
+                AnyEngine::Raft(Box::new(Raft::recover(config, narrow_start!(Raft, start), now, &mut inner)))
+            }),
             other => panic!("the genesis was checked to name a protocol that has an engine, not {other}"),
         }
     }
@@ -164,6 +182,11 @@ impl Engine for AnyEngine {
                     with!(HotStuff, out, inner => engine.step(now, input, &mut inner));
                 }
             }
+            AnyEngine::Raft(engine) => {
+                if let Some(input) = narrow!(Raft, input) {
+                    with!(Raft, out, inner => engine.step(now, input, &mut inner));
+                }
+            }
         }
     }
 
@@ -171,6 +194,7 @@ impl Engine for AnyEngine {
         match self {
             AnyEngine::Pbft(engine) => engine.records().into_iter().map(AnyRecord::Pbft).collect(),
             AnyEngine::HotStuff(engine) => engine.records().into_iter().map(AnyRecord::HotStuff).collect(),
+            AnyEngine::Raft(engine) => engine.records().into_iter().map(AnyRecord::Raft).collect(),
         }
     }
 
@@ -197,6 +221,7 @@ impl AnyMessage {
         match self {
             AnyMessage::Pbft(_) => ProtocolTag::PBFT,
             AnyMessage::HotStuff(_) => ProtocolTag::HOTSTUFF,
+            AnyMessage::Raft(_) => ProtocolTag::RAFT,
         }
     }
 }
@@ -241,6 +266,7 @@ impl Message for AnyMessage {
         match first.protocol {
             ProtocolTag::PBFT => pbft::Message::contradiction(first, second),
             ProtocolTag::HOTSTUFF => hotstuff::Message::contradiction(first, second),
+            ProtocolTag::RAFT => raft::Message::contradiction(first, second),
             _ => None,
         }
     }
@@ -259,6 +285,7 @@ impl Record for AnyRecord {
         match statement.protocol {
             ProtocolTag::PBFT => pbft::Record::account_for(own!(Pbft, records), statement),
             ProtocolTag::HOTSTUFF => hotstuff::Record::account_for(own!(HotStuff, records), statement),
+            ProtocolTag::RAFT => raft::Record::account_for(own!(Raft, records), statement),
             _ => true,
         }
     }
@@ -274,6 +301,9 @@ mod tests {
             assert_eq!(named(&protocol.to_string()), Ok(protocol));
             assert!(is_known(protocol));
         }
-        assert_eq!(named("paxos").unwrap_err(), "there is no protocol \"paxos\" here; use pbft or hotstuff");
+        assert_eq!(
+            named("paxos").unwrap_err(),
+            "there is no protocol \"paxos\" here; use pbft, hotstuff, raft"
+        );
     }
 }

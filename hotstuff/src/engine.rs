@@ -120,9 +120,11 @@ impl Engine for HotStuff {
             Input::Combined { statement, result } => self.on_combined(now, statement, result, out),
             Input::Aggregated { view, result } => self.on_aggregated(now, view, result, out),
             Input::Executed { entry, epoch_ends_at: _ } => self.on_executed(now, entry.height, out),
-            Input::Stable { checkpoint } | Input::Restored { checkpoint } => {
+            Input::Stable { checkpoint, header: _ } | Input::Restored { checkpoint, header: _ } => {
                 self.on_stable(now, checkpoint.height(), out);
             }
+            // Reads are certified or ordered; who stops is missed as one that crashes.
+            Input::Read { token: _ } | Input::Leaving => {}
             Input::Timeout(Timer::Progress) => self.on_progress_timeout(now, out),
             Input::Timeout(Timer::Spread) => self.on_spread(now, out),
             Input::Timeout(Timer::Resend) => self.on_resend(now, out),

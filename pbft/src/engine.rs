@@ -99,9 +99,11 @@ impl Engine for Pbft {
             // PBFT asks for no aggregate.
             Input::Aggregated { view: _, result: _ } => {}
             Input::Executed { entry, epoch_ends_at: _ } => self.on_executed(now, entry, out),
-            Input::Stable { checkpoint } | Input::Restored { checkpoint } => {
+            Input::Stable { checkpoint, header: _ } | Input::Restored { checkpoint, header: _ } => {
                 self.on_stable(now, checkpoint, out)
             }
+            // Reads are certified or ordered; who stops is missed as one that crashes.
+            Input::Read { token: _ } | Input::Leaving => {}
             Input::Timeout(Timer::Progress) => self.on_progress_timeout(now, out),
             Input::Timeout(Timer::NewView) => self.on_new_view_timeout(now, out),
             Input::Timeout(Timer::Resend) => self.on_resend(now, out),

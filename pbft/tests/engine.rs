@@ -172,6 +172,8 @@ impl Replica {
 
     fn recover(me: u16, start: Start<Pbft>) -> (Replica, Vec<Said>) {
         let config = EngineConfig {
+            votes: true,
+            seed: 0,
             me: ReplicaId(me),
             committee: COMMITTEE,
             domain: DOMAIN,
@@ -790,7 +792,7 @@ fn a_status_is_answered_with_what_its_sender_lacks() {
     let absurd = Status { view: 0, active: true, committed: u64::MAX, proposed: u64::MAX };
     assert_eq!(leader.hear(2, Message::Status(absurd)), []);
     leader.commit(&a);
-    leader.step(Input::Stable { checkpoint: checkpoint(1) });
+    leader.step(Input::Stable { checkpoint: checkpoint(1), header: None });
     assert_eq!(leader.hear(2, Message::Status(status)), [Output::Advise { to: ReplicaId(2) }]);
 }
 
@@ -958,7 +960,7 @@ fn a_checkpoint_prunes_records_and_slots() {
     let (mut replica, a) = (Replica::new(1), block(1, "a"));
     replica.commit(&a);
     assert_eq!(replica.engine.records(), [Record::Prepare(vote(0, &a))]);
-    replica.step(Input::Stable { checkpoint: checkpoint(1) });
+    replica.step(Input::Stable { checkpoint: checkpoint(1), header: None });
     assert_eq!(replica.engine.records(), []);
     // What comes late about it is nothing.
     assert_eq!(replica.hear(2, Message::Prepare(vote(0, &a))), []);

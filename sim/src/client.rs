@@ -155,6 +155,8 @@ impl Client {
             }
             Answer::Refused { advice: Advice::Abandon, .. }
             | Answer::Query(_)
+            | Answer::Reading(_)
+            | Answer::Signed(_)
             | Answer::Session(_)
             | Answer::Status(_)
             | Answer::Evidence(_) => None,

@@ -15,6 +15,7 @@ use crate::world::World;
 use bft_core::host::{Effect, Event};
 use bft_core::mutants::Mutant;
 use bft_core::types::ReplicaId;
+use crypto::FaultModel;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use storage::LogError;
@@ -71,7 +72,8 @@ pub fn plan(
             world.plan(moment(random), Fault::Disk(ReplicaId(random.index(n) as u16), fault));
         }
     }
-    if !faults.include(Mishap::SickDisk) {
+    let bears_lies = world.replicas[0].config.genesis.fault_model == FaultModel::Byzantine;
+    if !faults.include(Mishap::SickDisk) || !bears_lies {
         return;
     }
     for _ in 0..budget {

@@ -5,6 +5,7 @@ use crate::checker::Violation;
 use crate::drive::Drive;
 use crate::frames::{changes_views, is_evidence};
 use crate::mutants;
+use crate::reader;
 use crate::world::{Action, World};
 use bft_core::host::{Effect, Event};
 use bft_core::mutants::Mutant;
@@ -93,6 +94,8 @@ impl World {
             Effect::Send { to, class: _, frame } => self.send(replica, to, frame)?,
             Effect::Reply { client, frame } => {
                 let delay = self.network.delay();
+                let lies = self.replicas[replica.index()].liar.is_some();
+                let frame = if lies { reader::lie(frame) } else { frame };
                 let client = usize::try_from(client).expect("clients are indexed");
                 self.at(delay, Action::Reply { client, frame });
             }

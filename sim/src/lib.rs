@@ -27,6 +27,7 @@ mod mutants;
 pub mod network;
 pub mod protocol;
 pub mod random;
+mod reader;
 pub mod replica;
 pub mod scenario;
 pub mod steady;
@@ -35,4 +36,4 @@ pub mod twins;
 pub mod world;
 
 pub use mishap::{Faults, Mishap};
-pub use scenario::{Canary, Outcome, Scenario, Tally, run};
+pub use scenario::{Canary, Outcome, Scenario, Tally, run, run_within};

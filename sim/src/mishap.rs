@@ -5,6 +5,7 @@ use crate::random::Random;
 use crate::transfer::Interruption;
 use crate::world::World;
 use bft_core::types::{ReplicaId, Time};
+use crypto::FaultModel;
 use std::time::Duration;
 
 /// One kind of mishap.
@@ -71,6 +72,8 @@ pub fn plan(
     }
     let n = world.replicas.len();
     let all = faults.are_all();
+    // Who forgets what it has promised lies, whatever the reason.
+    let bears_lies = world.replicas[0].config.genesis.fault_model == FaultModel::Byzantine;
     let any = |random: &mut Random| ReplicaId(random.index(n) as u16);
     let moment = |random: &mut Random| random.span(Duration::from_millis(100), storm);
     if faults.include(Mishap::Pause) {
@@ -112,7 +115,7 @@ pub fn plan(
         }
         spare -= 1;
         let replica = left.swap_remove(random.index(left.len()));
-        let amnesia = if all { random.per_mille(500) } else { faults.include(Mishap::Amnesia) };
+        let amnesia = bears_lies && if all { random.per_mille(500) } else { faults.include(Mishap::Amnesia) };
         let at = moment(random);
         if amnesia && random.per_mille(700) {
             // Without a copy made before, everything is forgotten.

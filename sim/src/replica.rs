@@ -156,7 +156,9 @@ pub(crate) fn seal(with: SealWith, signer: &QuorumSigner, identity: &IdentitySec
         SealWith::Share(statement) => Seal::Share(signer.sign(&statement)),
         SealWith::Signature(statement) => Seal::Signature(match signer {
             QuorumSigner::Simulated(_) => identity.sign_simulated(&statement.encode()),
-            QuorumSigner::Threshold(..) | QuorumSigner::Ed25519(_) => identity.sign(&statement.encode()),
+            QuorumSigner::Threshold(..) | QuorumSigner::Ed25519(_) | QuorumSigner::None => {
+                identity.sign(&statement.encode())
+            }
         }),
     }
 }

@@ -11,6 +11,7 @@ use crate::mishap::{self, Faults};
 use crate::network::{Network, Weather};
 use crate::protocol;
 use crate::random::Random;
+use crate::reader::Reader;
 use crate::replica::Replica;
 use crate::world::World;
 use bft_core::committee::Trust;
@@ -132,9 +133,14 @@ impl Tally {
 
 /// Runs a scenario.
 pub fn run(scenario: &Scenario) -> Outcome {
+    run_within(scenario, |_| ())
+}
+
+/// With limits of the genesis changed.
+pub fn run_within(scenario: &Scenario, change: impl FnOnce(&mut Limits)) -> Outcome {
     crypto::remember_digests();
     let mut random = Random::new(scenario.seed);
-    let mut world = build(scenario, &mut random);
+    let mut world = build_with(scenario, &mut random, change);
     world.evidence_is_kept_back = scenario.canary == Some(Canary::EvidenceIsKeptBack);
     world.trace = scenario.trace;
     world.trusts_disks = scenario.canary == Some(Canary::SickDisksCountAsSound);
@@ -249,12 +255,17 @@ pub(crate) fn tally(world: &World) -> Tally {
 
 /// What verifies certificates, and what each replica signs with.
 fn keys(
+    fault_model: FaultModel,
     scheme: Option<Scheme>,
     seed: [u8; 32],
     identities: &[IdentitySecret],
     quorum: usize,
 ) -> (QuorumVerifier, Vec<QuorumSigner>) {
     let keys = "distinct keys, and a quorum that is not more than all";
+    if fault_model == FaultModel::Crash {
+        let verifier = QuorumVerifier::named(identities.len(), quorum).expect(keys);
+        return (verifier, vec![QuorumSigner::None; identities.len()]);
+    }
     match scheme {
         None => QuorumVerifier::simulated(seed, identities.len(), quorum),
         Some(Scheme::Threshold) => {
@@ -264,7 +275,7 @@ fn keys(
                 shares.into_iter().zip(own).map(|(share, own)| QuorumSigner::Threshold(share, own)).collect();
             (QuorumVerifier::threshold(public).expect(keys), signers)
         }
-        Some(Scheme::Ed25519) => {
+        Some(Scheme::Ed25519 | Scheme::None) => {
             let public = identities.iter().map(IdentitySecret::public).collect();
             let signers = identities.iter().cloned().map(QuorumSigner::Ed25519).collect();
             (QuorumVerifier::ed25519(public, quorum).expect(keys), signers)
@@ -282,7 +293,9 @@ pub(crate) fn build_with(
     random: &mut Random,
     change: impl FnOnce(&mut Limits),
 ) -> World {
-    let n = scenario.replicas.unwrap_or_else(|| [4, 4, 4, 4, 5, 7, 10][random.index(7)]);
+    let crash = scenario.protocol == ProtocolTag::RAFT;
+    let sizes = if crash { [3, 3, 3, 3, 5, 5, 7] } else { [4, 4, 4, 4, 5, 7, 10] };
+    let n = scenario.replicas.unwrap_or_else(|| sizes[random.index(7)]);
     let secrets: Vec<ClientSecret> =
         (0..random.between(1, 4)).map(|_| ClientSecret::from_seed(seed(random))).collect();
     let identities: Vec<IdentitySecret> = (0..n).map(|_| IdentitySecret::from_seed(seed(random))).collect();
@@ -293,7 +306,7 @@ pub(crate) fn build_with(
     }
     // A certificate of too few is no certificate: whoever makes one believes it.
     let quorum = Mutant::PrepareQuorum.lowers(committee.quorum());
-    let (verifier, signers) = keys(scenario.scheme, seed(random), &identities, quorum);
+    let (verifier, signers) = keys(genesis.fault_model, scenario.scheme, seed(random), &identities, quorum);
     let trust = Trust { committee, ..genesis.trust_with(verifier) };
     let local = LocalLimits {
         pool_bytes: 1 << 20,
@@ -340,6 +353,11 @@ pub(crate) fn build_with(
     let weather = Weather::of(random);
     let liars = replicas.iter().filter(|replica| replica.liar.is_some()).count();
     let mut world = World::new(replicas, clients, Network::new(random.fork(), weather), random.fork());
+    // Of the other protocols' runs most are as they were before there were such reads.
+    if crash || scenario.seed.is_multiple_of(4) {
+        let mut random = Random::new(!scenario.seed);
+        world.readers = world.clients.iter().map(|_| Reader::new(trust.clone(), random.fork())).collect();
+    }
     world.checker.window = Some(genesis.limits.window);
     world.checker.agreement = protocol::agreement(&genesis, liars);
     world
@@ -364,6 +382,10 @@ fn behaviours(scenario: &Scenario, random: &mut Random) -> Vec<Behaviour> {
 
 /// Who lies: up to f.
 fn liars(scenario: &Scenario, n: usize, f: usize, random: &mut Random) -> BTreeSet<usize> {
+    if scenario.protocol == ProtocolTag::RAFT {
+        // Where it is the fault model that nobody lies, nobody does.
+        return BTreeSet::new();
+    }
     let wanted = match (scenario.liars, scenario.behaviour, scenario.faults) {
         (Some(liars), _, _) => liars.min(n),
         (None, Some(_), _) => f,
@@ -408,6 +430,8 @@ fn genesis(
         clock_skew_ms: 5000,
         tenure_views: 4 + u64::from(block_bytes / 2) % 9,
         chain: if block_bytes.is_multiple_of(2) { Chain::Two } else { Chain::Three },
+        // Machines that sleep stop clocks, which no lease survives.
+        lease_drift_ppm: None,
     };
     change(&mut limits);
     let organisation = |index: usize| format!("organisation-{index}");
@@ -421,14 +445,15 @@ fn genesis(
         operator: ClientSecret::from_seed([index as u8 + 1; 32]).public(),
         clients: clients.iter().skip(index).step_by(identities.len()).map(ClientSecret::public).collect(),
     });
+    let crash = protocol == ProtocolTag::RAFT;
     let mut genesis = Genesis {
         version: bft_core::codec::VERSION,
         network: "simulated".into(),
         time: 1,
         protocol,
-        fault_model: FaultModel::Byzantine,
+        fault_model: if crash { FaultModel::Crash } else { FaultModel::Byzantine },
         // Keys of the test scheme take the place of these: `trust_with` says so to the hosts.
-        scheme: Scheme::Ed25519,
+        scheme: if crash { Scheme::None } else { Scheme::Ed25519 },
         limits,
         application: Application { name: "registers".into(), config: String::new() },
         state_root: Digest::ZERO,

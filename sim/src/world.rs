@@ -9,6 +9,7 @@ use crate::linear::{self, History};
 use crate::mutants;
 use crate::network::Network;
 use crate::random::Random;
+use crate::reader::Reader;
 use crate::replica::{Replica, SimHost};
 use crate::transfer::Interruption;
 use bft_core::envelope::Body;
@@ -81,6 +82,8 @@ pub struct World {
     pub checker: Checker,
     /// What clients asked for and were told.
     pub history: History,
+    /// What clients read out of order, if they do: one for each client.
+    pub(crate) readers: Vec<Reader>,
     audit: Hasher,
     /// Prints what happens.
     pub trace: bool,
@@ -127,6 +130,7 @@ impl World {
             random,
             checker: Checker::default(),
             history: History::default(),
+            readers: Vec::new(),
             audit: Hasher::new(Domain::Audit),
             trace: false,
             load: true,
@@ -323,6 +327,13 @@ impl World {
     fn reply(&mut self, client: usize, frame: &[u8]) -> Result<(), Violation> {
         self.note("reply", client as u64, frame);
         let now = self.now;
+        if let Some(reader) = self.readers.get_mut(client) {
+            let (outcome, outgoing) = reader.reply(frame);
+            if let Some((id, answer)) = outcome {
+                self.history.returned(now, self.clients[client].secret.public(), id, app::content(&answer));
+            }
+            self.send_requests(client, outgoing);
+        }
         if let Some((sequence, receipt)) = self.clients[client].reply(now, frame) {
             let key = self.clients[client].secret.public();
             let trust = self.replicas[0].config.trust.clone();
@@ -349,13 +360,25 @@ impl World {
             }
             outgoing.push(frame);
         }
-        for (to, frame) in outgoing {
-            let delay = self.network.delay();
-            self.at(delay, Action::Request { client: index, to, frame });
+        if let Some(reader) = self.readers.get_mut(index) {
+            let (asked, questions) = reader.tick(self.load);
+            let key = self.clients[index].secret.public();
+            if let Some((id, register)) = asked {
+                self.history.invoked(now, key, id, register, true);
+            }
+            outgoing.extend(questions);
         }
+        self.send_requests(index, outgoing);
         let pause = self.random.span(self.pauses.0, self.pauses.1);
         self.at(pause, Action::Client { client: index });
         Ok(())
+    }
+
+    fn send_requests(&mut self, client: usize, outgoing: Vec<Outgoing>) {
+        for (to, frame) in outgoing {
+            let delay = self.network.delay();
+            self.at(delay, Action::Request { client, to, frame });
+        }
     }
 
     /// Feeds a replica, then lets it do what waited; carries out what it wants and looks at what it did.

@@ -381,7 +381,7 @@ fn quorums_that_need_not_intersect_are_noticed() {
 
 #[test]
 fn with_real_signatures_runs_go_as_well() {
-    for (scheme, seed) in [(Scheme::Threshold, 4), (Scheme::Ed25519, 7)] {
+    for (scheme, seed) in [(Scheme::Threshold, 5), (Scheme::Ed25519, 7)] {
         let scenario = Scenario { replicas: Some(4), scheme: Some(scheme), ..Scenario::of_seed(seed) };
         let Outcome { tally, violation, .. } = run(&scenario);
         assert_eq!(violation, None, "{scheme}");

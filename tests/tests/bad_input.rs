@@ -228,7 +228,8 @@ fn what_a_command_cannot_use_is_named_with_a_remedy() {
         (2, &["tx", "transfer", "5", "eur", "--to", &to], &["eur", "A-Z and 0-9"]),
         (2, &["tx", "transfer", "-5", "EUR", "--to", &to], &["-5"]),
         (2, &["tx", "transfer", "5", "EUR", "--to", "abc"], &["abc"]),
-        (2, &["demo", "--replicas", "3"], &["3", "4"]),
+        (2, &["demo", "--replicas", "2"], &["2", "3"]),
+        (1, &["demo", "--replicas", "3"], &["bear no failure", "--replicas 4, or --protocol raft"]),
         (1, &["tx", "redeem", "5", "EUR"], &["--genesis", "QUORATE_GENESIS"]),
         (1, &["tx", "--genesis", &genesis, "redeem", "5", "EUR"], &["--key", "QUORATE_KEY"]),
         (
@@ -370,4 +371,9 @@ async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody_pbft() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody_hotstuff() {
     bad_transactions_are_refused_with_a_reason_and_harm_nobody(ProtocolTag::HOTSTUFF).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_transactions_are_refused_with_a_reason_and_harm_nobody_raft() {
+    bad_transactions_are_refused_with_a_reason_and_harm_nobody(ProtocolTag::RAFT).await;
 }

@@ -52,11 +52,23 @@ fn members_make_a_genesis_and_homes() {
     run(PROGRAM, genesis_command(&members, &config, &out, &["--limit", "windows=3"]))
         .complains(1, &["\"windows\"", "window"]);
     run(PROGRAM, genesis_command(&members, &config, &out, &["--protocol", "paxos"]))
-        .complains(2, &["no protocol \"paxos\"", "use pbft or hotstuff"]);
+        .complains(2, &["no protocol \"paxos\"", "use pbft, hotstuff, raft"]);
     run(PROGRAM, genesis_command(&members, &config, &out, &["--chain", "two"]))
         .complains(1, &["--chain is the commit rule of hotstuff", "use --protocol hotstuff"]);
     run(PROGRAM, genesis_command(&members, &config, &out, &["--protocol", "hotstuff", "--chain", "four"]))
         .complains(2, &["no chain rule \"four\"", "use two or three"]);
+    let signed = ["--protocol", "raft", "--scheme", "ed25519"];
+    run(PROGRAM, genesis_command(&members, &config, &out, &signed))
+        .complains(1, &["fault_model is crash and scheme is ed25519", "scheme none"]);
+    let unsigned = ["--scheme", "none"];
+    run(PROGRAM, genesis_command(&members, &config, &out, &unsigned))
+        .complains(1, &["fault_model is byzantine and scheme is none"]);
+    let crash = path(dir, "crash.json");
+    let said = run(PROGRAM, genesis_command(&members, &config, &crash, &["--protocol", "raft"])).succeeded();
+    assert!(
+        said.contains("protocol raft; fault model crash") && said.contains("Receipts rest on trust"),
+        "{said}"
+    );
     let short = ["--protocol", "hotstuff", "--limit", "tenure_views=3"];
     run(PROGRAM, genesis_command(&members, &config, &out, &short))
         .complains(1, &["tenure_views is 3", "between 4"]);
@@ -121,10 +133,10 @@ async fn a_transaction_is_proven_saved_and_verified_offline(protocol: ProtocolTa
 
     let said = run(PROGRAM, ["query", "--genesis", &genesis, "balance", "EUR", &to]).succeeded();
     assert!(said.starts_with("100 EUR\n(proven at height "), "{said}");
-    let ordered = ["query", "--genesis", &genesis, "--linearizable"];
-    let said = run(PROGRAM, ordered.into_iter().chain(["--key", &key(1), "balance", "EUR", &to])).succeeded();
-    assert!(said.starts_with("100 EUR\n(ordered at height "), "{said}");
-    run(PROGRAM, ordered.into_iter().chain(["supply", "EUR"])).complains(2, &["--key"]);
+    let linearizable = ["query", "--genesis", &genesis, "--read", "linearizable"];
+    let said =
+        run(PROGRAM, linearizable.into_iter().chain(["--key", &key(1), "balance", "EUR", &to])).succeeded();
+    assert!(said.starts_with("100 EUR\n(proven at height "), "{said}");
     let said = run(PROGRAM, ["status", "--genesis", &genesis]).succeeded();
     assert!(
         ["r0", "r1", "r2", "r3"].iter().all(|replica| said.contains(replica)) && said.contains("3/3"),
@@ -250,4 +262,9 @@ async fn an_unknown_outcome_is_said_and_a_retry_executes_once_pbft() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_outcome_is_said_and_a_retry_executes_once_hotstuff() {
     an_unknown_outcome_is_said_and_a_retry_executes_once(ProtocolTag::HOTSTUFF).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_outcome_is_said_and_a_retry_executes_once_raft() {
+    an_unknown_outcome_is_said_and_a_retry_executes_once(ProtocolTag::RAFT).await;
 }

@@ -95,3 +95,8 @@ async fn threat_42_80_86_a_replica_comes_back_after_its_blocks_are_gone_pbft() {
 async fn threat_42_80_86_a_replica_comes_back_after_its_blocks_are_gone_hotstuff() {
     a_replica_comes_back_after_its_blocks_are_gone(ProtocolTag::HOTSTUFF).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_42_80_86_a_replica_comes_back_after_its_blocks_are_gone_raft() {
+    a_replica_comes_back_after_its_blocks_are_gone(ProtocolTag::RAFT).await;
+}

@@ -192,6 +192,11 @@ impl Checkpoints {
         self.own.get(&height).map(|own| &own.entry)
     }
 
+    /// The highest height that this replica has voted on in this life and that is not certified.
+    pub fn highest_own(&self) -> Height {
+        self.own.last_key_value().map_or(0, |(height, _)| *height)
+    }
+
     /// Heights up to `stable` are certified.
     pub fn stable(&mut self, stable: Height) {
         self.stable = self.stable.max(stable);

@@ -15,7 +15,7 @@ use crate::state::{State, Tree, View};
 use crate::transaction::ItemKey;
 use crate::types::{Height, Timestamp};
 use bytes::Bytes;
-use crypto::{Digest, merkle};
+use crypto::{Digest, ReplicaId, merkle};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -350,6 +350,19 @@ impl<A: StateMachine> Ledger<A> {
         indexes.iter().filter_map(prove).collect()
     }
 
+    /// A receipt by the word of `by`, for the crash fault model.
+    pub fn trusted(&self, height: Height, index: u32, by: ReplicaId) -> Option<ProvenReceipt> {
+        let block = self.receipts.get(&height)?;
+        let (_, receipt) = block.receipts.get(index as usize)?;
+        Some(ProvenReceipt::trusted(
+            receipt.clone(),
+            u64::from(index),
+            block.receipts.len() as u64,
+            block.entry,
+            by,
+        ))
+    }
+
     /// From here on queries read the state of this certificate, if it is still at hand.
     pub fn certified(&mut self, certificate: &CheckpointCertificate) {
         let later = self.trees.split_off(&(certificate.height() + 1));
@@ -402,6 +415,11 @@ impl<A: StateMachine> Ledger<A> {
         self.unflushed_from = entry.height;
         self.replaced = true;
         Ok(())
+    }
+
+    /// Answers a query from the last executed state, without proof.
+    pub fn read(&self, request: &[u8]) -> Result<AnswerBytes, (u32, String)> {
+        encode_result(self.app.query(&mut View::live(&self.state), request))
     }
 
     /// Answers a query from the last certified state.

@@ -22,6 +22,7 @@ mod pool;
 mod progress;
 mod promises;
 mod proposing;
+mod reads;
 mod recall;
 mod recovery;
 mod report;
@@ -60,6 +61,7 @@ use log_tail::{Flushing, LogTail};
 use pool::Pool;
 use promises::Promises;
 use proposing::Wanted;
+use reads::Reads;
 use recall::Recall;
 use serving::Serving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -158,6 +160,8 @@ pub enum Event<E: Engine> {
         /// Which.
         peer: ReplicaId,
     },
+    /// This replica is about to be stopped.
+    Leaving,
 }
 
 /// A stretch of the certified chain as it stands in the log.
@@ -311,6 +315,7 @@ pub struct Host<E: Engine, A> {
     ledger: Ledger<A>,
     pool: Pool,
     clients: Clients,
+    reads: Reads,
     promises: Promises<Promise<E::Message>>,
     recall: Recall<E::Record>,
     checkpoints: Checkpoints,
@@ -332,6 +337,8 @@ pub struct Host<E: Engine, A> {
     wanted: Option<Wanted>,
     loopback: VecDeque<Sealed<E::Message>>,
     connected: BTreeSet<ReplicaId>,
+    /// The height that was executed when this life began, until as much as an earlier one may have signed is certified.
+    began_at: Option<Height>,
     /// Transactions to forward at the next flush.
     to_leader: Vec<Item>,
     led_by: Lead,
@@ -395,6 +402,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Event::Disconnected { peer } => {
                 self.connected.remove(&peer);
             }
+            Event::Leaving => self.feed(now.time, Input::Leaving, effects),
         }
         self.drive(now.time, effects);
     }
@@ -408,6 +416,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.update_work(now.time, effects);
         self.fire_timers(now.time, effects);
         self.follow_leader(now.time, effects);
+        self.pursue_reads(now.time, effects);
         self.propose(now, effects);
         self.catch_up(now.time, effects);
         self.pursue_state(now.time, effects);
@@ -436,6 +445,11 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Whether this replica leads although it was told that it is about to be stopped, and another one may lead instead.
+    pub fn has_to_hand_over(&self) -> bool {
+        self.believes_one() && self.engine.led_by().leader == self.config.me
     }
 
     /// Gives the engine an input and does what it says.

@@ -49,6 +49,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                         );
                     }
                 }
+                Output::Readable { token, at } => self.on_readable(token, at, effects),
                 Output::SetTimer { timer, at } => {
                     self.timers.insert(timer, at);
                 }

@@ -4,7 +4,7 @@ use super::checkpoint::RIDE_WAIT;
 use super::outputs::block_item;
 use super::sync::Step;
 use super::{Effect, Host, Promise};
-use crate::block::Block;
+use crate::block::{Block, Header};
 use crate::codec;
 use crate::engine::{Engine, Input};
 use crate::envelope::{Body, ChainPart, SealWith};
@@ -41,7 +41,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.pool.executed(height, items.iter().map(Item::key));
         self.committed.remove(&height);
         self.bodies.retain(|_, block| block.header.height > height);
-        self.clients.executed(height, &items, &self.ledger);
+        let by = self.believes_one().then_some(self.config.me);
+        self.clients.executed(height, &items, &self.ledger, by, effects);
+        self.answer_reads(effects);
         // While catching up, the quorum has voted already.
         let target = self.chain_sync.target(height - 1).cloned();
         let behind = target.is_some();
@@ -74,10 +76,16 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         effects: &mut Vec<Effect>,
     ) {
         if let Some(height) = self.adopt(now, certificate, effects) {
-            let checkpoint = certificate.clone();
+            let (checkpoint, header) = (certificate.clone(), self.header_of(height));
             effects.push(Effect::Stable { height });
-            self.feed(now, Input::Stable { checkpoint }, effects);
+            self.feed(now, Input::Stable { checkpoint, header }, effects);
         }
+    }
+
+    /// The header of the last certified height's block.
+    fn header_of(&self, height: Height) -> Option<Header> {
+        let (certificate, header, _) = self.ledger.certified_state()?;
+        header.filter(|_| certificate.height() == height)
     }
 
     /// Makes a certificate the stable one if this replica has executed its height; gives the height if it did.
@@ -117,6 +125,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.ledger.certified(certificate);
         self.keep_snapshot(now);
         self.clients.certified(certificate, &self.ledger, effects);
+        self.began_at.take_if(|tip| *tip < height);
+        self.answer_certified_reads(effects);
         self.release_log(effects);
         Some(height)
     }
@@ -219,7 +229,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             Some(Step::Adopt(checkpoint)) => {
                 if let Some(height) = self.adopt(now, &checkpoint, effects) {
                     effects.push(Effect::Stable { height });
-                    self.feed(now, Input::Restored { checkpoint }, effects);
+                    let header = self.header_of(height);
+                    self.feed(now, Input::Restored { checkpoint, header }, effects);
                     self.ask_for_more(effects);
                 }
             }
@@ -322,7 +333,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.release_log(effects);
         if let Some(checkpoint) = self.flush.installed.take_if(|installed| installed.height() <= height) {
             effects.push(Effect::Stable { height: checkpoint.height() });
-            self.feed(now, Input::Restored { checkpoint }, effects);
+            let header = self.header_of(checkpoint.height());
+            self.feed(now, Input::Restored { checkpoint, header }, effects);
             self.ask_for_more(effects);
         }
     }

@@ -6,7 +6,7 @@ use crate::envelope::Body;
 use crate::machine::StateMachine;
 use crate::transaction::{Item, Payload};
 use crate::types::{Now, Time};
-use crypto::{Digest, ReplicaId};
+use crypto::{Digest, FaultModel, ReplicaId};
 use std::time::Duration;
 
 /// Bytes of transactions forwarded in one frame.
@@ -32,7 +32,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             let full = ready >= limits.block_bytes as usize;
             // An empty block that only flushes has nothing to wait for.
             let flushes = ready == 0 && wanted.flush;
-            let certifies = self.would_certify(&wanted.uncommitted);
+            let due = self.certificate_due();
+            let certifies = due <= now.time && self.would_certify(&wanted.uncommitted);
             let something = ready > 0 || certifies || flushes;
             if !something || (!full && !flushes && now.time < wanted.deadline) {
                 self.wanted = Some(wanted);
@@ -40,8 +41,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }
             let items = self.pool.take(limits.block_bytes as usize - 1);
             let overdue = now.time.since(self.flagged_at) >= Duration::from_millis(limits.checkpoint_ms);
-            let checkpoint =
-                if items.is_empty() { certifies } else { self.pool.ready_bytes() == 0 || overdue };
+            // Where an executed transaction is settled by a replica's word, nobody waits for a certificate.
+            let last = self.pool.ready_bytes() == 0 && !self.believes_one();
+            let checkpoint = if items.is_empty() { certifies } else { last || overdue };
             if checkpoint {
                 self.flagged_at = now.time;
             }
@@ -63,8 +65,22 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         if self.pool.ready_bytes() == 0 && wanted.flush {
             return Some(Time(0));
         }
-        let something = self.pool.ready_bytes() > 0 || self.would_certify(&wanted.uncommitted);
-        something.then_some(wanted.deadline)
+        if self.pool.ready_bytes() > 0 {
+            return Some(wanted.deadline);
+        }
+        let certifies = self.would_certify(&wanted.uncommitted);
+        certifies.then(|| wanted.deadline.max(self.certificate_due()))
+    }
+
+    /// Whether one replica's word is believed, so that nothing has to be proven.
+    pub(super) fn believes_one(&self) -> bool {
+        self.config.trust.domain.fault_model == FaultModel::Crash
+    }
+
+    /// From when on an empty block is proposed that asks for a certificate, if one is wanted.
+    fn certificate_due(&self) -> Time {
+        let pause = Duration::from_millis(self.config.genesis.limits.checkpoint_ms);
+        if self.believes_one() { self.flagged_at + pause } else { Time(0) }
     }
 
     /// Whether an empty block on top of these would be the first to certify what is executed: transactions ask for it, and nothing

@@ -104,7 +104,7 @@ fn forgotten(Statement { kind, view, height, .. }: &Statement) -> String {
 impl<E: Engine, A: StateMachine> Host<E, A> {
     /// Asks a peer that is connected (again), unless it has answered.
     pub(super) fn ask_promises(&mut self, peer: ReplicaId, effects: &mut Vec<Effect>) {
-        if self.config.may_vote && self.recall.is_open(peer) {
+        if self.recall.needed > 0 && self.recall.is_open(peer) {
             self.send(&[peer], Body::FetchPromises(self.recall.question), effects);
         }
     }

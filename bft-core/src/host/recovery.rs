@@ -19,7 +19,7 @@ use crate::machine::StateMachine;
 use crate::types::{Height, Now};
 use crate::verified::Verified;
 use bytes::Bytes;
-use crypto::{Digest, Statement};
+use crypto::{Digest, FaultModel, Statement};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -178,13 +178,16 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             blocks: blocks.clone(),
         };
         let mut out = Outbox::default();
-        let engine_config = config.trust.engine_config(config.me, &config.genesis);
+        let engine_config =
+            config.trust.engine_config(config.me, &config.genesis, config.may_vote, now.wall.0);
         let engine = E::recover(engine_config, start, now.time, &mut out);
         let domain = config.trust.domain;
         let reach = 2 * limits.stable_window();
         let signed: Vec<Statement> = records.iter().flat_map(|record| record.signed(&domain)).collect();
         let led_by = engine.led_by();
-        let needed = if config.may_vote { config.trust.committee.quorum() - 1 } else { 0 };
+        // Where nothing is signed, nobody could show it.
+        let asks = config.may_vote && domain.fault_model == FaultModel::Byzantine;
+        let needed = if asks { config.trust.committee.quorum() - 1 } else { 0 };
         let mut host = Host {
             engine,
             pool: super::pool::Pool::new(
@@ -221,6 +224,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             wanted: None,
             loopback: VecDeque::new(),
             connected: BTreeSet::new(),
+            reads: super::reads::Reads::default(),
+            began_at: (tip.height > 0).then_some(tip.height),
             to_leader: Vec::new(),
             led_by,
             refresh_pool: true,

@@ -53,7 +53,13 @@ impl Chain {
     pub fn item(&self, request: &Request) -> Option<Item> {
         match &request.call {
             Call::Submit(payload) => payload.items(&self.trust.domain.chain).ok()?.first().cloned(),
-            Call::Receipt { .. } | Call::Query(_) | Call::Session(_) | Call::Status | Call::Evidence => None,
+            Call::Receipt { .. }
+            | Call::Query(_)
+            | Call::Read(..)
+            | Call::Signed
+            | Call::Session(_)
+            | Call::Status
+            | Call::Evidence => None,
         }
     }
 

@@ -18,7 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CertificateError, CombineError, QuorumVerifier, Share};
+use super::{CertificateError, CombineError, QuorumVerifier, Scheme, Share};
 use crate::{ReplicaId, Signature, Statement};
 
 /// Proof that replicas signed a statement each, as it travels. Who said what is known from elsewhere. Not checked until it
@@ -74,8 +74,10 @@ impl QuorumVerifier {
         if let Some(aggregate) = self.sum(words) {
             return Ok(aggregate);
         }
+        // Of names alone nothing can be made that proves who said what.
+        let unsigned = self.scheme() == Scheme::None;
         let bad = |(signer, statement, share): &&(ReplicaId, Statement, Share)| {
-            self.verify_share(*signer, statement, share).is_err()
+            unsigned || self.verify_share(*signer, statement, share).is_err()
         };
         let culprits: Vec<ReplicaId> = words.iter().filter(bad).map(|(signer, _, _)| *signer).collect();
         assert!(!culprits.is_empty(), "shares that verify one by one have a sum that verifies");
@@ -105,6 +107,8 @@ impl QuorumVerifier {
         match self {
             QuorumVerifier::Threshold(verifier) => verifier.verify_aggregate(words, aggregate),
             QuorumVerifier::Ed25519(verifier) => verifier.verify_aggregate(words, aggregate),
+            // Nothing to aggregate where nothing is signed.
+            QuorumVerifier::Named(_) => Err(CertificateError::Scheme(Scheme::None)),
             #[cfg(feature = "simulated")]
             QuorumVerifier::Simulated(verifier) => verifier.verify_aggregate(words, aggregate),
         }
@@ -115,6 +119,7 @@ impl QuorumVerifier {
         match self {
             QuorumVerifier::Threshold(verifier) => verifier.aggregate(words),
             QuorumVerifier::Ed25519(verifier) => verifier.aggregate(words),
+            QuorumVerifier::Named(_) => None,
             #[cfg(feature = "simulated")]
             QuorumVerifier::Simulated(verifier) => verifier.aggregate(words),
         }

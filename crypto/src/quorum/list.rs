@@ -76,7 +76,7 @@ impl ListVerifier {
     ) -> Result<(), CertificateError> {
         match share {
             Share::Ed25519(signature) => self.check(signer, &statement.encode(), signature),
-            Share::Threshold(..) => Err(CertificateError::Scheme(Scheme::Ed25519)),
+            Share::Threshold(..) | Share::None => Err(CertificateError::Scheme(Scheme::Ed25519)),
         }
     }
 
@@ -138,7 +138,7 @@ impl ListVerifier {
     fn good(&self, signer: ReplicaId, message: &[u8], share: &Share) -> Option<Signature> {
         match share {
             Share::Ed25519(signature) => self.check(signer, message, signature).ok().map(|()| *signature),
-            Share::Threshold(..) => None,
+            Share::Threshold(..) | Share::None => None,
         }
     }
 

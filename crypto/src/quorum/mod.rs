@@ -6,9 +6,12 @@
 //! - `threshold`: BLS signatures interpolate to one signature of the group's key. Constant size, one check,
 //!   no signer named.
 //! - `ed25519`: a list of signatures. Needs no ceremony, names the signers, cheapest with four replicas.
+//!
+//! Where replicas only crash, nothing is signed (`none`): a certificate is a list of names, by the word of whoever shows it.
 
 mod aggregate;
 mod list;
+mod named;
 #[cfg(feature = "simulated")]
 mod simulated;
 mod threshold;
@@ -24,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use aggregate::Aggregate;
 pub use list::ListVerifier;
+pub use named::NamedVerifier;
 #[cfg(feature = "simulated")]
 pub use simulated::{SimulatedSigner, SimulatedVerifier};
 pub use threshold::ThresholdVerifier;
@@ -33,7 +37,7 @@ use crate::{
     ThresholdPublic,
 };
 
-/// How a quorum signs. In binary formats one byte: 0 and 1.
+/// How a quorum signs. In binary formats one byte: 0, 1 and 2.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
@@ -41,6 +45,8 @@ pub enum Scheme {
     Threshold,
     /// Lists of Ed25519 signatures.
     Ed25519,
+    /// Not at all: lists of names, for the crash fault model.
+    None,
 }
 
 impl fmt::Display for Scheme {
@@ -48,13 +54,16 @@ impl fmt::Display for Scheme {
         f.write_str(match self {
             Scheme::Threshold => "threshold",
             Scheme::Ed25519 => "ed25519",
+            Scheme::None => "none",
         })
     }
 }
 
 /// A word that names no scheme.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no certificate scheme; there are threshold and ed25519")]
+#[error(
+    "{0:?} is no certificate scheme; there are threshold and ed25519, and none for the crash fault model"
+)]
 pub struct SchemeError(pub String);
 
 impl FromStr for Scheme {
@@ -64,6 +73,7 @@ impl FromStr for Scheme {
         match word {
             "threshold" => Ok(Scheme::Threshold),
             "ed25519" => Ok(Scheme::Ed25519),
+            "none" => Ok(Scheme::None),
             _ => Err(SchemeError(word.to_owned())),
         }
     }
@@ -80,6 +90,8 @@ pub enum Share {
     Threshold(#[serde(with = "crate::wire")] [u8; 48], Signature),
     /// A signature.
     Ed25519(Signature),
+    /// The word of whoever sends it, on the channel that it comes on.
+    None,
 }
 
 impl Share {
@@ -94,6 +106,7 @@ impl fmt::Debug for Share {
         let (name, bytes): (&str, &[u8]) = match self {
             Share::Threshold(point, _) => ("Threshold", point),
             Share::Ed25519(signature) => ("Ed25519", &signature.0),
+            Share::None => return f.write_str("None"),
         };
         write!(f, "{name}(")?;
         crate::hex::write(f, &bytes[..4])?;
@@ -108,15 +121,18 @@ pub enum Certificate {
     Threshold(#[serde(with = "crate::wire")] [u8; 48]),
     /// Exactly a quorum of signatures, in ascending order of the signers.
     Ed25519(Vec<(ReplicaId, Signature)>),
+    /// Exactly a quorum of names in ascending order: whoever shows it says that these said so. It proves nothing to anybody else.
+    Named(Vec<ReplicaId>),
 }
 
 impl Certificate {
     /// How many authenticators the certificate carries: the unit in which papers count (1 for a threshold
-    /// signature).
+    /// signature, none for names).
     pub fn authenticators(&self) -> usize {
         match self {
             Certificate::Threshold(_) => 1,
             Certificate::Ed25519(list) => list.len(),
+            Certificate::Named(_) => 0,
         }
     }
 }
@@ -130,6 +146,7 @@ impl fmt::Debug for Certificate {
                 f.write_str(")")
             }
             Certificate::Ed25519(list) => f.debug_map().entries(list.iter().map(|(id, s)| (id, s))).finish(),
+            Certificate::Named(list) => write!(f, "Named({list:?})"),
         }
     }
 }
@@ -190,6 +207,8 @@ pub enum QuorumSigner {
     Threshold(SecretShare, IdentitySecret),
     /// With the replica's identity.
     Ed25519(IdentitySecret),
+    /// With nothing.
+    None,
     /// With a keyed checksum, for the simulator. **No cryptography.**
     #[cfg(feature = "simulated")]
     Simulated(SimulatedSigner),
@@ -203,6 +222,7 @@ impl QuorumSigner {
                 Share::Threshold(secret.sign(statement), identity.sign(&statement.encode()))
             }
             QuorumSigner::Ed25519(secret) => Share::Ed25519(secret.sign(&statement.encode())),
+            QuorumSigner::None => Share::None,
             #[cfg(feature = "simulated")]
             QuorumSigner::Simulated(signer) => signer.sign(statement),
         }
@@ -216,6 +236,8 @@ pub enum QuorumVerifier {
     Threshold(ThresholdVerifier),
     /// Lists of Ed25519 signatures.
     Ed25519(ListVerifier),
+    /// Lists of names.
+    Named(NamedVerifier),
     /// Keyed checksums in the wire form of threshold signatures, for the simulator. **No cryptography.**
     #[cfg(feature = "simulated")]
     Simulated(SimulatedVerifier),
@@ -227,6 +249,7 @@ macro_rules! each {
         match $self {
             QuorumVerifier::Threshold($verifier) => $call,
             QuorumVerifier::Ed25519($verifier) => $call,
+            QuorumVerifier::Named($verifier) => $call,
             #[cfg(feature = "simulated")]
             QuorumVerifier::Simulated($verifier) => $call,
         }
@@ -246,6 +269,14 @@ impl QuorumVerifier {
     /// 95), [`KeyError::Size`] unless `1 ≤ quorum ≤ identities.len() ≤ 65535`.
     pub fn ed25519(identities: Vec<Identity>, quorum: usize) -> Result<QuorumVerifier, KeyError> {
         ListVerifier::new(identities, quorum).map(QuorumVerifier::Ed25519)
+    }
+
+    /// For lists of names, in the crash fault model.
+    ///
+    /// # Errors
+    /// [`KeyError::Size`] unless `1 ≤ quorum ≤ replicas ≤ 65535`.
+    pub fn named(replicas: usize, quorum: usize) -> Result<QuorumVerifier, KeyError> {
+        NamedVerifier::new(replicas, quorum).map(QuorumVerifier::Named)
     }
 
     /// For the simulator, with a signer for each replica: a checksum or two an operation, and **no
@@ -277,6 +308,7 @@ impl QuorumVerifier {
     pub fn scheme(&self) -> Scheme {
         match self {
             QuorumVerifier::Ed25519(_) => Scheme::Ed25519,
+            QuorumVerifier::Named(_) => Scheme::None,
             QuorumVerifier::Threshold(_) => Scheme::Threshold,
             #[cfg(feature = "simulated")]
             QuorumVerifier::Simulated(_) => Scheme::Threshold,
@@ -318,7 +350,8 @@ impl QuorumVerifier {
             (QuorumVerifier::Threshold(_), Share::Threshold(_, signature)) => {
                 identity.verify(&statement.encode(), signature).is_ok()
             }
-            (QuorumVerifier::Threshold(_), Share::Ed25519(_)) => false,
+            (QuorumVerifier::Threshold(_), Share::Ed25519(_) | Share::None)
+            | (QuorumVerifier::Named(_), _) => false,
             (QuorumVerifier::Ed25519(verifier), share) => {
                 verifier.verify_share(signer, statement, share).is_ok()
             }
@@ -339,7 +372,7 @@ impl QuorumVerifier {
         signature: &Signature,
     ) -> Result<(), SignatureError> {
         match self {
-            QuorumVerifier::Threshold(_) | QuorumVerifier::Ed25519(_) => {
+            QuorumVerifier::Threshold(_) | QuorumVerifier::Ed25519(_) | QuorumVerifier::Named(_) => {
                 identity.verify(&statement.encode(), signature)
             }
             #[cfg(feature = "simulated")]

@@ -73,7 +73,9 @@ impl SimulatedVerifier {
         match certificate {
             Certificate::Threshold(bytes) if *bytes == group(&self.secret, statement) => Ok(()),
             Certificate::Threshold(_) => Err(CertificateError::Signature(None)),
-            Certificate::Ed25519(_) => Err(CertificateError::Scheme(Scheme::Threshold)),
+            Certificate::Ed25519(_) | Certificate::Named(_) => {
+                Err(CertificateError::Scheme(Scheme::Threshold))
+            }
         }
     }
 
@@ -96,7 +98,7 @@ impl SimulatedVerifier {
         match given {
             Share::Threshold(bytes, _) if *bytes == share(&self.secret, signer, statement) => Ok(()),
             Share::Threshold(..) => Err(CertificateError::Signature(Some(signer))),
-            Share::Ed25519(_) => Err(CertificateError::Scheme(Scheme::Threshold)),
+            Share::Ed25519(_) | Share::None => Err(CertificateError::Scheme(Scheme::Threshold)),
         }
     }
 

@@ -117,7 +117,7 @@ pub(super) fn identity() -> [u8; 48] {
 pub(super) fn bytes(share: &Share) -> [u8; 48] {
     match share {
         Share::Threshold(bytes, _) => *bytes,
-        Share::Ed25519(_) => panic!("not a point"),
+        Share::Ed25519(_) | Share::None => panic!("not a point"),
     }
 }
 
@@ -172,6 +172,7 @@ fn the_forms_on_the_wire_are_pinned() {
         let (share_length, certificate_length, authenticators) = match committee.verifier.scheme() {
             Scheme::Threshold => (1 + 48 + 64, 1 + 48, 1),
             Scheme::Ed25519 => (1 + 64, 1 + 1 + 5 * (1 + 64), 5),
+            Scheme::None => unreachable!("nothing is signed there"),
         };
         let encoded = postcard::to_allocvec(&share).unwrap();
         assert_eq!(encoded.len(), share_length);
@@ -289,6 +290,7 @@ fn threat_53_malformed_shares_are_named() {
         shares[5].1 = match &shares[5].1 {
             Share::Threshold(..) => Share::unsigned([0xff; 48]),
             Share::Ed25519(_) => Share::Ed25519(Signature([0xff; 64])),
+            Share::None => unreachable!("nothing is signed there"),
         };
         assert_eq!(committee.verifier.combine(&good, &shares), named(&[0, 5]));
         let error = committee.verifier.verify_share(ReplicaId(0), &good, &shares[0].1);
@@ -319,7 +321,7 @@ fn threat_57_batch_without_weights_two_certificates_whose_errors_cancel() {
     let statements = [statement(1), statement(2), statement(3), statement(4)];
     let mut points = statements.map(|statement| match committee.certificate(&statement) {
         Certificate::Threshold(point) => point,
-        Certificate::Ed25519(_) => panic!("not a point"),
+        Certificate::Ed25519(_) | Certificate::Named(_) => panic!("not a point"),
     });
     let error = bytes(&committee.share(0, &statement(9)).1);
     points[1] = plus(&points[1], &error);
@@ -431,10 +433,11 @@ proptest! {
             prop_assert_eq!(verifier.combine(&good, &shares), named(&[twice.0.0]));
             let forged = match &twice.1 {
                 Share::Threshold(..) => Certificate::Threshold(bytes(&twice.1)),
+                Share::None => unreachable!("nothing is signed there"),
                 Share::Ed25519(_) => Certificate::Ed25519(
                     shares.iter().filter_map(|(signer, share)| match share {
                         Share::Ed25519(signature) => Some((*signer, *signature)),
-                        Share::Threshold(..) => None,
+                        Share::Threshold(..) | Share::None => None,
                     }).collect(),
                 ),
             };

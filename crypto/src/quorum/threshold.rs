@@ -166,13 +166,13 @@ impl ThresholdVerifier {
 fn decode(certificate: &Certificate) -> Result<SignaturePoint, CertificateError> {
     match certificate {
         Certificate::Threshold(bytes) => SignaturePoint::decode(bytes).ok_or(CertificateError::Point),
-        Certificate::Ed25519(_) => Err(CertificateError::Scheme(Scheme::Threshold)),
+        Certificate::Ed25519(_) | Certificate::Named(_) => Err(CertificateError::Scheme(Scheme::Threshold)),
     }
 }
 
 fn decompress(share: &Share) -> Option<UncheckedPoint> {
     match share {
         Share::Threshold(bytes, _) => UncheckedPoint::decompress(bytes),
-        Share::Ed25519(_) => None,
+        Share::Ed25519(_) | Share::None => None,
     }
 }

@@ -206,7 +206,9 @@ impl Consortium {
                 let (identity, statement) = (&self.identities[replica.index()], statement.encode());
                 Seal::Signature(match self.config.trust.quorum {
                     QuorumVerifier::Simulated(_) => identity.sign_simulated(&statement),
-                    QuorumVerifier::Threshold(_) | QuorumVerifier::Ed25519(_) => identity.sign(&statement),
+                    QuorumVerifier::Threshold(_) | QuorumVerifier::Ed25519(_) | QuorumVerifier::Named(_) => {
+                        identity.sign(&statement)
+                    }
                 })
             }
         }

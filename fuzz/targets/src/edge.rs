@@ -114,9 +114,10 @@ impl Signed {
             Body::Engine(Sealed { message: AnyMessage::Pbft(message), seal }) => {
                 self.pbft.check(from, message, seal, self)
             }
-            Body::Engine(Sealed { message: AnyMessage::HotStuff(message), .. }) => {
-                Err(format!("{message:?} of another protocol passed"))
-            }
+            Body::Engine(Sealed {
+                message: message @ (AnyMessage::HotStuff(_) | AnyMessage::Raft(_)),
+                ..
+            }) => Err(format!("{message:?} of another protocol passed")),
             Body::Votes
             | Body::FetchChain(_)
             | Body::FetchBlocks(_)

@@ -140,6 +140,7 @@ fn changed(input: &mut Input<'_>, share: &Share) -> Share {
     match share {
         Share::Threshold(bytes, own) => Share::Threshold(near(input, bytes), *own),
         Share::Ed25519(Signature(bytes)) => Share::Ed25519(Signature(near(input, bytes))),
+        Share::None => Share::None,
     }
 }
 

@@ -103,6 +103,8 @@ impl Network {
         let committee = Committee { replicas, fault_model: FaultModel::Byzantine };
         let (quorum, signers) = QuorumVerifier::simulated([1; 32], replicas, committee.quorum());
         let config = EngineConfig {
+            votes: true,
+            seed: 0,
             me: ReplicaId(0),
             committee,
             domain: DOMAIN,
@@ -241,12 +243,13 @@ impl Network {
                     self.feed(replica, Input::Executed { entry, epoch_ends_at: None });
                     if height % 8 == 0 {
                         let checkpoint = CheckpointCertificate { entry, proof: None };
-                        self.feed(replica, Input::Stable { checkpoint });
+                        self.feed(replica, Input::Stable { checkpoint, header: None });
                     }
                 }
                 Output::SetTimer { timer, at } => drop(member.timers.insert(timer, at)),
                 Output::CancelTimer(timer) => drop(member.timers.remove(&timer)),
                 Output::Report(evidence) => member.evidence.push(evidence),
+                Output::Readable { .. } => {}
                 Output::Lagging { .. } | Output::Advise { .. } => {}
             }
         }

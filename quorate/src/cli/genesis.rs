@@ -30,7 +30,11 @@ and operator. ledger.toml lists the assets and their issuers:
 
 Limits, for --limit: transaction_bytes, block_bytes, window, checkpoint_interval, checkpoint_ms, view_timeout_ms, batch_ms,
 session_window, receipt_heights, clock_skew_ms; for --protocol hotstuff also tenure_views (how many views in a row a leader
-leads).
+leads); for --protocol raft also lease_drift_ppm (by how many parts per million a clock may run faster than another: with it the leader
+answers reads under a lease, without it it asks a majority).
+
+--protocol raft is for replicas of one operator, of which a minority may crash and none may lie: nothing is signed between them, and
+receipts prove nothing.
 
 Every member should compare the chain id with the others before the start: it is the digest of the whole file.";
 
@@ -47,9 +51,10 @@ pub(super) struct Arguments {
     /// The ledger's assets and authorities, as TOML.
     #[arg(long, value_name = "FILE")]
     app_config: PathBuf,
-    /// How quorum certificates are made: ed25519 (lists of signatures) or threshold (one group key).
-    #[arg(long, default_value = "ed25519")]
-    scheme: Scheme,
+    /// How quorum certificates are made: ed25519 (lists of signatures, unless chosen otherwise) or threshold (one group key); with
+    /// --protocol raft none, since nobody is expected to lie there.
+    #[arg(long)]
+    scheme: Option<Scheme>,
     /// The genesis file to make.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -77,6 +82,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             out.display()
         );
     }
+    let fault_model = engines::fault_model(choice.protocol);
+    let usual = if fault_model == FaultModel::Crash { Scheme::None } else { Scheme::Ed25519 };
+    let scheme = scheme.unwrap_or(usual);
     if scheme == Scheme::Threshold && dealer.is_none() {
         bail!(
             "the scheme threshold needs a group key. This release cannot generate one together, only deal it from one place, \
@@ -84,9 +92,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
              for a real network use --scheme ed25519"
         );
     }
-    if scheme == Scheme::Ed25519 && dealer.is_some() {
+    if scheme != Scheme::Threshold && dealer.is_some() {
         bail!(
-            "the scheme ed25519 needs no dealer; leave --trusted-dealer-for-tests-and-demo out, or use --scheme threshold"
+            "the scheme {scheme} needs no dealer; leave --trusted-dealer-for-tests-and-demo out, or use --scheme threshold"
         );
     }
     let (replicas, organisations) = assemble(&members)?;
@@ -97,7 +105,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         network,
         time: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?,
         protocol: choice.protocol,
-        fault_model: FaultModel::Byzantine,
+        fault_model,
         scheme,
         limits: choice.limits(Limits::default())?,
         application: Application { name: Ledger.name().to_owned(), config },
@@ -113,7 +121,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     write_genesis(&out, &genesis)?;
     let committee = genesis.committee();
     let mut text = format!(
-        "chain {}\nprotocol {}\n{} replicas, of which {} may fail and {} decide; scheme {scheme}; written to {}",
+        "chain {}\nprotocol {}; fault model {fault_model}\n{} replicas, of which {} may fail and {} decide; scheme {scheme}; written to {}",
         genesis.chain(),
         choice::in_words(genesis.protocol, &genesis.limits),
         committee.replicas,
@@ -121,6 +129,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         committee.quorum(),
         out.display()
     );
+    if fault_model == FaultModel::Crash {
+        text += "\nWARNING: in the crash fault model every replica is believed. One that lies, or is broken into, can make up the whole \
+                 ledger: for replicas of one operator only. Receipts rest on trust in the operator, and prove nothing.";
+    }
     if let Some(dir) = dealt {
         text += &format!(
             "\nWARNING: a trusted dealer made the group key, for tests and demonstrations only. It knew every secret, and whoever \

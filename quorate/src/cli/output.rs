@@ -67,6 +67,10 @@ pub(crate) fn proof_in_words(proven: &ProvenReceipt) -> String {
         Some(Certificate::Threshold(point)) => {
             format!("threshold signature {}… of one group key", super::hexadecimal::encode(&point[..12]))
         }
+        Some(Certificate::Named(names)) => {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            format!("none: the word of {}, and trust in the operator", names.join(", "))
+        }
         Some(Certificate::Ed25519(list)) => {
             let signers: Vec<String> = list.iter().map(|(replica, _)| replica.to_string()).collect();
             let first = list.first().map(|(_, signature)| super::hexadecimal::encode(&signature.0[..12]));

@@ -9,7 +9,8 @@ use app_examples::ledger::{Answer, AssetCode, Ledger, Query};
 use bft_core::types::Height;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
-use crypto::{ClientKey, keystore};
+use client::Read;
+use crypto::{ClientKey, FaultModel, keystore};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,13 +18,18 @@ const EXAMPLES: &str = "\
 Examples:
   quorate query --genesis genesis.json balance EUR 8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394
   quorate query --genesis genesis.json supply EUR
-  quorate query --genesis genesis.json --linearizable --key client.key supply EUR
+  quorate query --genesis genesis.json --read linearizable supply EUR
 
-One replica answers. Its answer is believed because it comes with a certificate of a quorum over the state it was made from,
-and is computed again here over the proven values. That state may be a moment old. With --linearizable the question is ordered
-like a transaction: the answer knows of everything that anybody was told before, and takes as long as a transaction.";
+What an answer is worth, by --read:
+  certified     One replica answers. It is believed because its answer comes with a certificate of a quorum over the state it was made
+                from, and is computed again here over the proven values. That state may be a moment old.
+  linearizable  The answer knows of everything that anybody was told before. It is proven too: the state is certified at a height that no
+                acknowledged transaction is above, as n - f replicas say. Should its certificate not come in a second, the question is
+                ordered like a transaction, for which --key is needed.
+  local         What one replica has executed, by its word: it may be cut off, and it may lie.
+In the crash fault model nothing is proven: whatever the answer, it is the word of a replica that is trusted.";
 
-/// How long replicas may take for an ordered read.
+/// How long replicas may take to answer a client with a key.
 const PATIENCE_SECONDS: u64 = 30;
 
 /// Ask the ledger; the answer is verified.
@@ -33,10 +39,10 @@ pub(super) struct Arguments {
     /// What the members agreed on.
     #[arg(long, value_name = "FILE", env = "QUORATE_GENESIS", global = true)]
     genesis: Option<PathBuf>,
-    /// Have the question ordered like a transaction: the answer misses nothing that was acknowledged before it was asked.
-    #[arg(long, requires = "key", global = true)]
-    linearizable: bool,
-    /// The key of an enrolled client, for --linearizable.
+    /// What the answer is to be worth: certified, linearizable or local.
+    #[arg(long, value_name = "LEVEL", default_value_t = Read::Certified, global = true)]
+    read: Read,
+    /// The key of an enrolled client, for a linearizable read that has to be ordered.
     #[arg(long, value_name = "FILE", env = "QUORATE_KEY", global = true)]
     key: Option<PathBuf>,
     #[command(subcommand)]
@@ -86,17 +92,20 @@ impl Question {
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let genesis = read_genesis(&network::genesis_path(arguments.genesis)?)?;
     let query = arguments.question.query();
-    let orders = arguments.linearizable;
-    let key = arguments.key.filter(|_| orders).map(|path| keystore::read_client(&path)).transpose()?;
+    let read = arguments.read;
+    let linearizable = read == Read::Linearizable;
+    let key = arguments.key.filter(|_| linearizable).map(|path| keystore::read_client(&path)).transpose()?;
     on_runtime(async {
         let client = match key {
             Some(secret) => network::connect_patiently(genesis, secret, PATIENCE_SECONDS).await?,
             None => connect_as_stranger(genesis).await?,
         };
-        let answer = if orders { ask_in_order(&client, &query).await } else { ask(&client, &query).await };
+        let told = client.read(&Ledger, &query.encode(), read).await;
+        let proves = client.trust().domain.fault_model == FaultModel::Byzantine && read != Read::Local;
         client.close().await;
-        let (answer, height) = answer?;
-        let how = if orders { "ordered" } else { "proven" };
+        let (result, height) = told?;
+        let (answer, height) = answer(result, height)?;
+        let how = if proves { "proven" } else { "by the word of a replica," };
         print(&format!("{}\n({how} at height {height})", in_words(&query, &answer)));
         Ok(ExitCode::SUCCESS)
     })
@@ -105,12 +114,6 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 /// The verified answer to a query, and the height of the state it is from.
 pub(crate) async fn ask(client: &client::Client, query: &Query) -> anyhow::Result<(Answer, Height)> {
     let (result, height) = client.query(&Ledger, &query.encode()).await?;
-    answer(result, height)
-}
-
-/// The answer at the query's own place in the ledger, and its height.
-async fn ask_in_order(client: &client::Client, query: &Query) -> anyhow::Result<(Answer, Height)> {
-    let (result, height) = client.read(&query.encode()).await?;
     answer(result, height)
 }
 

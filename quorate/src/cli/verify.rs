@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use app_examples::ledger::{self, Query};
 use bft_core::codec;
 use bft_core::genesis::Genesis;
+use bft_core::receipt::ProofError;
 use bft_core::transaction::{Item, Kind, SystemAction};
 use clap::Args;
 use std::path::PathBuf;
@@ -52,6 +53,12 @@ pub(crate) fn verify(genesis: &Genesis, file: &super::ReceiptFile) -> anyhow::Re
         );
     }
     let damaged = "the file was changed, or a replica lied: ask the network for the receipt again";
+    if let Some(replica) = file.receipt.trusted_to() {
+        bail!(
+            "{}; ask the operator, or use a network in the byzantine fault model",
+            ProofError::Trusted(replica)
+        );
+    }
     if let Err(error) = file.receipt.verify(&genesis.trust()?) {
         bail!("{error}; {damaged}");
     }

@@ -25,10 +25,12 @@ pub(super) struct Supply {
     pub height: Height,
 }
 
-/// A receipt that was verified from files alone.
+/// What `quorate verify` makes of a saved receipt.
 pub(super) struct Proof {
     pub text: String,
     pub bytes: u64,
+    /// Not in the crash fault model.
+    pub proven: bool,
 }
 
 impl Report<'_> {
@@ -135,9 +137,10 @@ impl fmt::Display for Report<'_> {
         writeln!(f, "\nchecks")?;
         writeln!(
             f,
-            "  {} {} transactions executed and proven, {} not",
+            "  {} {} transactions executed{}, {} not",
             mark(failures.is_empty()),
             samples.len(),
+            if proof.as_ref().is_some_and(|proof| !proof.proven) { "" } else { " and proven" },
             failures.len()
         )?;
         for failure in failures.iter().take(5) {
@@ -158,10 +161,12 @@ impl fmt::Display for Report<'_> {
         )?;
         match proof {
             None => writeln!(f, "  {} no receipt to verify", mark(false)),
-            Some(Proof { text, bytes }) => {
+            Some(Proof { text, bytes, proven }) => {
+                let verdict =
+                    if *proven { "verified from the genesis alone" } else { "refused by `quorate verify`" };
                 writeln!(
                     f,
-                    "  {} a receipt, saved as {bytes} bytes of JSON, read back, and verified from the genesis alone:",
+                    "  {} a receipt, saved as {bytes} bytes of JSON, read back, and {verdict}:",
                     mark(true)
                 )?;
                 write!(f, "\n{text}")

@@ -29,6 +29,9 @@ const BURST: usize = 512;
 /// How long to sleep when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How long a leader that is to stop may take to hand over.
+const HAND_OVER: Duration = Duration::from_secs(1);
+
 /// A wait that ends so much too late says that the process did not run: it was stopped, or its machine was.
 const STALL: Duration = Duration::from_millis(200);
 
@@ -84,20 +87,30 @@ impl<A: StateMachine> Driver<A> {
         runtime: &Handle,
     ) -> Option<String> {
         let mut effects = first;
+        // Asked to stop, it hands over first, if it leads and its protocol can.
+        let mut leaving: Option<Time> = None;
         let ended = loop {
             if let Some(reason) = self.carry_out(&mut effects) {
                 break Some(reason);
             }
             let now = self.clock.now();
-            let wait = self.host.deadline().map_or(IDLE, |at| at.since(now.time));
+            if leaving.is_some_and(|until| until <= now.time || !self.host.has_to_hand_over()) {
+                break None;
+            }
+            let wait =
+                self.host.deadline().into_iter().chain(leaving).min().map_or(IDLE, |at| at.since(now.time));
             let message = messages.recv_timeout(wait);
             self.clock.waited(now.time, wait);
             match message {
-                Ok(message) => {
-                    if let Some(ended) = self.burst(message, messages, &mut effects) {
-                        break ended;
+                Ok(message) => match self.burst(message, messages, &mut effects) {
+                    None => {}
+                    Some(None) if leaving.is_none() => {
+                        let now = self.clock.now();
+                        self.host.step(now, Event::Leaving, &mut effects);
+                        leaving = Some(now.time + HAND_OVER);
                     }
-                }
+                    Some(ended) => break ended,
+                },
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break None,
             }

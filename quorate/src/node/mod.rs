@@ -239,6 +239,7 @@ fn read_signer(
     identity: &IdentitySecret,
 ) -> anyhow::Result<QuorumSigner> {
     match (genesis.scheme, &genesis.threshold) {
+        (Scheme::None, _) => Ok(QuorumSigner::None),
         (Scheme::Ed25519, _) => Ok(QuorumSigner::Ed25519(identity.clone())),
         (Scheme::Threshold, None) => bail!("the genesis has the threshold scheme and no threshold keys"),
         (Scheme::Threshold, Some(keys)) => {

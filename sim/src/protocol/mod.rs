@@ -6,6 +6,7 @@
 mod chained;
 mod hotstuff;
 mod pbft;
+mod raft;
 
 use crate::checker::Violation;
 use bft_core::envelope::Rejection;
@@ -13,7 +14,7 @@ use bft_core::genesis::Genesis;
 use bft_core::ledger::LedgerEntry;
 use bft_core::mutants::Mutant;
 use bft_core::types::{Digest, Height, ReplicaId, View};
-use crypto::ProtocolTag;
+use crypto::{FaultModel, ProtocolTag};
 use engines::{AnyMessage, AnyRecord};
 use std::fmt::Debug;
 
@@ -74,6 +75,7 @@ pub fn agreement(genesis: &Genesis, liars: usize) -> Option<Box<dyn Agreement>> 
     match genesis.protocol {
         ProtocolTag::PBFT => Some(Box::new(pbft::Quorums::new(honest))),
         ProtocolTag::HOTSTUFF => Some(Box::new(chained::Chained::new(genesis.limits.chain, honest))),
+        ProtocolTag::RAFT => Some(Box::new(raft::Properties::new(honest))),
         _ => None,
     }
 }
@@ -93,6 +95,7 @@ pub fn message(message: &AnyMessage) -> &dyn Message {
     match message {
         AnyMessage::Pbft(message) => message,
         AnyMessage::HotStuff(message) => message,
+        AnyMessage::Raft(message) => message,
     }
 }
 
@@ -101,6 +104,7 @@ pub fn record(record: &AnyRecord) -> &dyn Record {
     match record {
         AnyRecord::Pbft(record) => record,
         AnyRecord::HotStuff(record) => record,
+        AnyRecord::Raft(record) => record,
     }
 }
 
@@ -109,12 +113,38 @@ fn own_mutants(protocol: ProtocolTag) -> &'static [Mutant] {
     match protocol {
         ProtocolTag::PBFT => pbft::MUTANTS,
         ProtocolTag::HOTSTUFF => hotstuff::MUTANTS,
+        ProtocolTag::RAFT => raft::MUTANTS,
         _ => &[],
     }
 }
 
+/// Rules that only liars are found out by.
+const AGAINST_LIARS: &[Mutant] = &[
+    Mutant::OneCollector,
+    Mutant::FutureTime,
+    Mutant::EvidenceAcrossViews,
+    Mutant::ReceiptPath,
+    Mutant::ForgottenStays,
+    Mutant::ClientUnsigned,
+    Mutant::PayloadOfOtherRoot,
+    Mutant::Unsigned,
+    Mutant::CheckpointUnproven,
+    Mutant::CheckpointUnsigned,
+    Mutant::ChainUnproven,
+    Mutant::ChainUnlinked,
+    Mutant::BlockOfOtherEntry,
+    Mutant::PromiseUnproven,
+    Mutant::OfferUnproven,
+    Mutant::StretchUnproven,
+    Mutant::StateOfAnyRoot,
+    Mutant::BadSharesStay,
+];
+
 /// Whether a mutant breaks a rule that runs of `protocol` keep: one of its own, or one that no protocol has for itself.
 pub fn concerns(mutant: Mutant, protocol: ProtocolTag) -> bool {
+    if engines::fault_model(protocol) == FaultModel::Crash && AGAINST_LIARS.contains(&mutant) {
+        return false;
+    }
     let mut others = engines::PROTOCOLS.into_iter().filter(|other| *other != protocol);
     own_mutants(protocol).contains(&mutant) || others.all(|other| !own_mutants(other).contains(&mutant))
 }
@@ -125,8 +155,10 @@ mod tests {
 
     #[test]
     fn every_mutant_of_the_host_concerns_every_protocol() {
-        for tag in [ProtocolTag::PBFT, ProtocolTag::HOTSTUFF] {
-            assert!(concerns(Mutant::SessionBitmap, tag) && concerns(Mutant::ChainUnproven, tag));
+        for tag in engines::PROTOCOLS {
+            assert!(concerns(Mutant::SessionBitmap, tag));
+            let lies = engines::fault_model(tag) == FaultModel::Byzantine;
+            assert_eq!(concerns(Mutant::ChainUnproven, tag), lies);
         }
         assert!(concerns(Mutant::PlanOfNulls, ProtocolTag::PBFT));
         assert!(!concerns(Mutant::PlanOfNulls, ProtocolTag::HOTSTUFF));

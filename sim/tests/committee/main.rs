@@ -3,5 +3,6 @@
 mod crash_points;
 mod hotstuff;
 mod pbft;
+mod raft;
 mod transcript;
 mod world;

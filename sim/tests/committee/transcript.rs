@@ -2,14 +2,15 @@
 //! with the file, or replaces it if `UPDATE_TRANSCRIPTS=1`.
 //!
 //! Commands: `chain two` or `chain three` (first, with the windows and tenures of that), `propose R TEXT`, `flush R`, `deliver A->B [COUNT]`, `deliver all`, `drop A->B`, `drop all`, `timeout R TIMER`, `crash R`, `restart R`,
-//! `work`, `rest`, `checkpoint HEIGHT`, `expect R QUANTITY VALUE` with what [`quantity`] knows.
+//! `committee N` (first), `cut-off R`, `mend R`, `pass MS` (time passes, everything arrives at once, and nothing of it is shown), `read R`, `leave R`, `work`, `rest`, `checkpoint HEIGHT`, `expect R QUANTITY VALUE` with what [`quantity`] knows.
 
 use crate::world::{Event, World, limits};
-use bft_core::engine::{Engine, Output, Recipients};
+use bft_core::engine::{Engine, Input, Output, Recipients};
 use bft_core::genesis::{Chain, Limits};
 use crypto::{ProtocolTag, ReplicaId};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 /// How an engine's scenarios read.
 pub trait Describe: Engine {
@@ -42,6 +43,7 @@ fn event<E: Describe>(world: &World<E>, event: Event<'_, E>) -> Option<String> {
         Event::Output(id, Output::Lagging { checkpoint }) => {
             Some(format!("{id} lags behind {}", checkpoint.height()))
         }
+        Event::Output(id, Output::Readable { at, .. }) => Some(format!("{id} reads at {at}")),
         Event::Output(id, Output::Advise { to }) => Some(format!("{id} advises {to}")),
         Event::Output(id, Output::Report(evidence)) => Some(format!("{id} accuses {}", evidence.accused)),
         Event::Output(
@@ -103,6 +105,14 @@ pub fn run_all<E: Describe>(folder: &Path) {
     assert!(different.is_empty(), "UPDATE_TRANSCRIPTS=1 rewrites them:\n{}", different.join("\n"));
 }
 
+/// Whether a scenario does not go as it is written, or cannot go on at all.
+#[cfg(feature = "mutants")]
+pub fn differs<E: Describe>(file: &Path) -> bool {
+    let text = std::fs::read_to_string(file).expect("readable");
+    let outcome = std::panic::catch_unwind(|| run::<E>(&text));
+    !outcome.is_ok_and(|outcome| outcome.is_ok_and(|outcome| outcome == text))
+}
+
 /// Carries out the commands of a scenario; gives it back with what happens now.
 fn run<E: Describe>(text: &str) -> Result<String, String> {
     let mut world: World<E> = World::new(E::PROTOCOL, 4, 2, event);
@@ -113,7 +123,8 @@ fn run<E: Describe>(text: &str) -> Result<String, String> {
             outcome.push('\n');
         } else if let Some(command) = line.strip_prefix("> ") {
             world.log.clear();
-            carry_out(&mut world, command).map_err(|why| format!("{line:?}: {why}"))?;
+            carry_out(&mut world, command)
+                .map_err(|why| format!("{line:?}: {why}; what happened until then:\n{outcome}"))?;
             let _ = writeln!(outcome, "{line}");
             for event in std::mem::take(&mut world.log) {
                 let _ = writeln!(outcome, "  {event}");
@@ -137,6 +148,31 @@ fn carry_out<E: Describe>(world: &mut World<E>, command: &str) -> Result<(), Str
         ["chain", rule] => {
             let chain = if *rule == "two" { Chain::Two } else { Chain::Three };
             *world = World::within(E::PROTOCOL, 4, Limits { chain, ..limits(16) }, event);
+            Ok(())
+        }
+        ["committee", replicas] => {
+            *world = World::within(E::PROTOCOL, number(replicas)? as usize, limits(16), event);
+            Ok(())
+        }
+        ["read", id] => {
+            world.read(replica(id)?);
+            Ok(())
+        }
+        ["leave", id] => {
+            world.step(replica(id)?, Input::Leaving);
+            Ok(())
+        }
+        ["cut-off", id] => {
+            world.cut_off.insert(replica(id)?);
+            Ok(())
+        }
+        ["mend", id] => {
+            world.cut_off.remove(&replica(id)?);
+            Ok(())
+        }
+        ["pass", ms] => {
+            world.pass(Duration::from_millis(number(ms)?));
+            world.log.clear();
             Ok(())
         }
         ["deliver", "all"] => {

@@ -14,10 +14,10 @@ use bft_core::transaction::{Item, Kind, Payload, Transaction};
 use bft_core::types::{Height, Time, Timestamp};
 use bft_core::verified::Verified;
 use crypto::{
-    ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, ReplicaId,
-    Statement,
+    ClientSecret, Digest, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, ReplicaId, Statement,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// One replica.
 pub struct Member<E: Engine> {
@@ -58,6 +58,8 @@ pub struct World<E: Engine> {
     ledger: BTreeMap<Height, LedgerEntry>,
     context: CheckContext,
     verifier: QuorumVerifier,
+    /// What these say, and what is said to them, is lost.
+    pub cut_off: BTreeSet<ReplicaId>,
     sequence: u64,
     /// Inputs that follow from outputs: a replica's own promises, combined certificates, executed heights.
     later: VecDeque<(ReplicaId, Input<E>)>,
@@ -84,13 +86,9 @@ impl<E: Engine> World<E> {
         limits: Limits,
         describe: fn(&World<E>, Event<'_, E>) -> Option<String>,
     ) -> World<E> {
-        let domain = StatementDomain {
-            chain: Digest([7; 32]),
-            epoch: 1,
-            protocol,
-            fault_model: FaultModel::Byzantine,
-        };
-        let committee = Committee { replicas, fault_model: FaultModel::Byzantine };
+        let fault_model = engines::fault_model(protocol);
+        let domain = StatementDomain { chain: Digest([7; 32]), epoch: 1, protocol, fault_model };
+        let committee = Committee { replicas, fault_model };
         let (verifier, signers) = QuorumVerifier::simulated([9; 32], replicas, committee.quorum());
         let genesis_entry = LedgerEntry {
             epoch: 1,
@@ -128,6 +126,7 @@ impl<E: Engine> World<E> {
             ledger: BTreeMap::from([(0, genesis_entry)]),
             context,
             verifier,
+            cut_off: BTreeSet::new(),
             sequence: 0,
             later: VecDeque::new(),
         };
@@ -167,6 +166,8 @@ impl<E: Engine> World<E> {
     pub fn restart(&mut self, replica: ReplicaId) {
         let limits = self.context.limits;
         let config = EngineConfig {
+            votes: true,
+            seed: 0,
             me: replica,
             committee: self.context.committee,
             domain: self.context.domain,
@@ -226,7 +227,12 @@ impl<E: Engine> World<E> {
             Output::Persist { record, block } => {
                 let member = &mut self.members[replica.index()];
                 member.records.extend(record);
-                member.blocks.extend(block);
+                if let Some(block) = block {
+                    // A block that names its view has the same text in each.
+                    let other = self.names.get(&block.clone().of_view(0).digest()).cloned();
+                    self.names.entry(block.digest()).or_insert(other.unwrap_or_default());
+                    member.blocks.push(block);
+                }
             }
             Output::Send { to, message } => self.send(replica, &to, message),
             Output::Combine { statement, shares } => {
@@ -253,7 +259,7 @@ impl<E: Engine> World<E> {
             Output::CancelTimer(timer) => {
                 self.members[replica.index()].timers.remove(&timer);
             }
-            Output::Report(_) => {}
+            Output::Report(_) | Output::Readable { .. } => {}
         }
     }
 
@@ -279,7 +285,7 @@ impl<E: Engine> World<E> {
             if addressed && other == from && sealed.message.is_promise() {
                 self.later
                     .push_back((from, Input::Message { from, message: Verified::for_tests(sealed.clone()) }));
-            } else if addressed && other != from && self.is_up(other) {
+            } else if addressed && other != from && self.is_up(other) && !self.is_cut(from, other) {
                 self.links.entry((from, other)).or_default().push_back(sealed.clone());
             }
         }
@@ -322,16 +328,19 @@ impl<E: Engine> World<E> {
             return;
         }
         let height = self.members[replica.index()].chain.last().map_or(0, |entry| entry.height);
+        let find = |members: &[Member<E>], block: Digest| {
+            let bodies = members.iter().flat_map(|member| &member.blocks);
+            bodies.into_iter().find(|body| body.digest() == block).cloned()
+        };
         for missing in height + 1..=checkpoint.height() {
             let block = self.ledger[&missing].block;
-            let bodies = self.members.iter().flat_map(|member| &member.blocks);
-            let body =
-                bodies.into_iter().find(|body| body.digest() == block).expect("somebody has it").clone();
+            let body = find(&self.members, block).expect("somebody has it");
             self.members[replica.index()].blocks.push(body);
             self.execute(replica, missing, block);
         }
+        let header = find(&self.members, checkpoint.entry.block).map(|block| block.header);
         self.members[replica.index()].stable = checkpoint.clone();
-        self.later.push_back((replica, Input::Stable { checkpoint }));
+        self.later.push_back((replica, Input::Stable { checkpoint, header }));
         // Not settled here: this may be in the middle of a step.
     }
 
@@ -440,12 +449,34 @@ impl<E: Engine> World<E> {
         self.fire(replica, timer)
     }
 
+    fn is_cut(&self, from: ReplicaId, to: ReplicaId) -> bool {
+        self.cut_off.contains(&from) || self.cut_off.contains(&to)
+    }
+
+    /// Time passes: timers fire when they are due, and everything that is said arrives at once.
+    pub fn pass(&mut self, span: Duration) {
+        let until = self.now + span;
+        self.deliver_all();
+        while self.members.iter().flat_map(|member| member.timers.values()).any(|at| *at <= until) {
+            self.fire_next();
+            self.deliver_all();
+        }
+        self.now = until;
+    }
+
     /// Something waits at every replica since now, or nothing does.
     pub fn work(&mut self, waits: bool) {
         let oldest = waits.then_some(self.now);
         for replica in self.ids() {
             self.step(replica, Input::Work { oldest });
         }
+    }
+
+    /// A replica's host wants to read.
+    pub fn read(&mut self, replica: ReplicaId) {
+        self.sequence += 1;
+        let token = self.sequence;
+        self.step(replica, Input::Read { token });
     }
 
     pub fn height(&self, replica: ReplicaId) -> Height {

@@ -2,7 +2,8 @@
 
 use crate::dice::Dice;
 use crate::proxy::Conditions;
-use crypto::{ProtocolTag, Scheme};
+use bft_core::quorum;
+use crypto::{FaultModel, ProtocolTag, Scheme};
 use std::fmt;
 use std::time::Duration;
 
@@ -170,7 +171,11 @@ impl Schedule {
     }
 
     fn faults(&self) -> usize {
-        (self.replicas - 1) / 3
+        quorum::faulty(self.replicas, engines::fault_model(self.protocol))
+    }
+
+    fn bears_lies(&self) -> bool {
+        engines::fault_model(self.protocol) == FaultModel::Byzantine
     }
 
     /// `for_ever` are the replicas that may contradict themselves: they hold their places among the f. `late`: there may be
@@ -279,8 +284,14 @@ impl Schedule {
                 Target::Replica(replica) if self.small_disk == Some(replica) => {
                     Fault::DiskFull { left: dice.among(0..=200_000) }
                 }
-                Target::Replica(_) if late && dice.chance(0.5) => Fault::Rollback,
-                Target::Replica(_) if late => Fault::Twin,
+                // Who forgets what it promised, or promises twice, lies.
+                Target::Replica(_) if late && self.bears_lies() => {
+                    if dice.chance(0.5) {
+                        Fault::Rollback
+                    } else {
+                        Fault::Twin
+                    }
+                }
                 Target::Replica(_) => Fault::Kill,
                 Target::Leader => Fault::Pause,
             },

@@ -183,6 +183,7 @@ fn threat_103_the_forms_on_the_wire_are_pinned() {
         let (length, authenticators) = match committee.verifier.scheme() {
             Scheme::Threshold => (1 + 48, 1),
             Scheme::Ed25519 => (1 + 1 + 5 * 64, 5),
+            Scheme::None => unreachable!("nothing is signed there"),
         };
         assert_eq!((encoded.len(), encoded[0]), (length, committee.verifier.scheme() as u8));
         assert_eq!(aggregate.authenticators(), authenticators);

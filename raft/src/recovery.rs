@@ -1,0 +1,75 @@
+//! From records to a running engine.
+
+use crate::engine::{Out, Raft, Role};
+use crate::log::{Entry, Log, Position};
+use crate::reads::Reads;
+use crate::record::Record;
+use crate::timing::{Random, Timing};
+use bft_core::block::Block;
+use bft_core::engine::{EngineConfig, Output, Start};
+use bft_core::types::Time;
+use crypto::Digest;
+use std::collections::BTreeMap;
+
+impl Raft {
+    pub(crate) fn start(config: EngineConfig, start: Start<Raft>, now: Time, out: &mut Out) -> Raft {
+        let Start { tip, tip_header, stable, records, blocks } = start;
+        let mut engine = Raft {
+            config,
+            view: 0,
+            voted: None,
+            role: Role::Follower,
+            leader: None,
+            log: Log::on(Position::default()),
+            committed: tip.height,
+            executed: tip.height,
+            stable: stable.height(),
+            agreed: 0,
+            fetched: BTreeMap::new(),
+            reads: Reads::default(),
+            timing: Timing { heard: now, ..Timing::default() },
+            random: Random::new(config.seed, config.me.0),
+            wanted: None,
+            tokens: 0,
+        };
+        let blocks: BTreeMap<Digest, Block> =
+            blocks.into_iter().map(|block| (block.digest(), block)).collect();
+        for record in records {
+            engine.restore(record, &blocks);
+        }
+        // What was executed is committed, whatever the log has in its place; block sync leaves no records.
+        let executed = tip_header.as_ref().map(Position::of).unwrap_or_default();
+        if executed.height > engine.log.base().height && !engine.log.has(executed) {
+            engine.log = Log::on(executed);
+            out.push(Output::Persist { record: Some(Record::Base { position: executed }), block: None });
+        }
+        let stable = engine.stable.min(engine.log.last().height);
+        if stable > engine.log.base().height {
+            engine.log.compact(stable);
+        }
+        engine.committed = engine.committed.max(engine.log.base().height);
+        engine.agreed = engine.committed;
+        for (height, entry) in engine.log.from(engine.committed + 1) {
+            assert!(entry.body.is_some(), "a record implies a durable block, at height {height}");
+        }
+        engine.view = engine.view.max(engine.log.last().view);
+        engine.wait_for_leader(now);
+        engine.set_timers(now, out);
+        engine
+    }
+
+    fn restore(&mut self, record: Record, blocks: &BTreeMap<Digest, Block>) {
+        match record {
+            Record::View { view, voted } => (self.view, self.voted) = (view, voted),
+            Record::Entry { position: Position { view, height }, block } => {
+                if height > self.log.base().height && height <= self.log.last().height + 1 {
+                    self.log.truncate(height);
+                    let body = blocks.get(&block).filter(|_| height > self.executed).cloned();
+                    self.log.push(Entry { view, block, body });
+                }
+            }
+            Record::Base { position } if self.log.has(position) => self.log.compact(position.height),
+            Record::Base { position } => self.log = Log::on(position),
+        }
+    }
+}
