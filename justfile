@@ -59,6 +59,11 @@ chaos-one SEED REPLICAS="4" SECONDS="60" PROTOCOL="pbft":
     cargo build --release -p quorate
     cargo run --release -p tests --bin chaos -- --seed {{SEED}} --replicas {{REPLICAS}} --seconds {{SECONDS}} --protocol {{PROTOCOL}} --verbose
 
+# Raft beside etcd (Debian's etcd-server has to be installed), three of each on this machine, under the same clients.
+etcd *ARGUMENTS:
+    cargo build --release -p quorate
+    cargo run --release --manifest-path bench/etcd/Cargo.toml -- {{ARGUMENTS}}
+
 # Fuzz one target with cargo-fuzz (`cargo install cargo-fuzz`; `cargo fuzz list` names the targets). What it finds to be of
 # interest is kept in target/fuzz; a failure is written to fuzz/artifacts.
 fuzz TARGET SECONDS="300":

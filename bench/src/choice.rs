@@ -17,6 +17,9 @@ pub struct Choice {
     /// For hotstuff, how many certified blocks in a row commit the first: two (sooner), or three (as published; the default).
     #[arg(long, value_name = "RULE")]
     chain: Option<Chain>,
+    /// Clients do not sign their transactions: replicas believe whoever reaches them.
+    #[arg(long)]
+    unsigned: bool,
     /// A consensus limit that differs from the default; may be repeated.
     #[arg(long = "limit", value_name = "KEY=VALUE")]
     limits: Vec<String>,
@@ -28,7 +31,8 @@ impl Choice {
     /// # Errors
     /// If there is no such limit or its value is none; if a chain rule is given to a protocol that has none.
     pub fn limits(&self, base: Limits) -> anyhow::Result<Limits> {
-        let mut limits = with(Limits { tenure_views: TENURE_VIEWS, ..base }, &self.limits)?;
+        let unsigned = self.unsigned;
+        let mut limits = with(Limits { tenure_views: TENURE_VIEWS, unsigned, ..base }, &self.limits)?;
         match self.chain {
             Some(_) if self.protocol != ProtocolTag::HOTSTUFF => bail!(
                 "--chain is the commit rule of hotstuff, and {} has another one; leave it out, or use --protocol hotstuff",
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_chain_rule_is_hotstuffs() {
-        let choice = |protocol, chain| Choice { protocol, chain, limits: Vec::new() };
+        let choice = |protocol, chain| Choice { protocol, chain, unsigned: false, limits: Vec::new() };
         let rule = |choice: Choice| choice.limits(Limits::default()).map(|limits| limits.chain);
         assert_eq!(rule(choice(ProtocolTag::HOTSTUFF, Some(Chain::Two))).unwrap(), Chain::Two);
         assert_eq!(rule(choice(ProtocolTag::HOTSTUFF, None)).unwrap(), Chain::Three);

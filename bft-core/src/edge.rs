@@ -167,7 +167,7 @@ impl Edge {
                 if items.len() != 1 {
                     return Err(Rejection::Invalid("a submission carries exactly one transaction"));
                 }
-                work.items.extend(items.iter().cloned());
+                work.items.extend(items.iter().filter(|_| !self.context.limits.unsigned).cloned());
             }
             Call::Receipt { .. }
             | Call::Query(_)
@@ -264,7 +264,8 @@ impl Edge {
     /// Of transactions that a replica sends: those whose signatures are verified here too. Where replicas only crash, the one that a
     /// client gave them to has done so.
     fn to_verify<'a>(&self, items: &'a [Item]) -> impl Iterator<Item = Item> + use<'a> {
-        let all = self.context.committee.fault_model == FaultModel::Byzantine;
+        let CheckContext { committee, limits, .. } = &self.context;
+        let all = committee.fault_model == FaultModel::Byzantine && !limits.unsigned;
         items.iter().filter(move |_| all).cloned()
     }
 
@@ -276,6 +277,11 @@ impl Edge {
         for item in items.iter() {
             let body = item.transaction.body.len();
             bounded("bytes of a transaction's body", body, limits.transaction_bytes as usize)?;
+            if limits.unsigned && !item.transaction.is_unsigned() {
+                return Err(Rejection::Invalid(
+                    "a signed transaction in a network whose clients do not sign",
+                ));
+            }
         }
         Ok(items)
     }

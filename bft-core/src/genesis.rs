@@ -114,6 +114,9 @@ pub struct Limits {
     /// Raft: by how many parts per million one replica's clock may run faster than another's. With a value the leader answers reads
     /// under a lease that relies on it; without one it asks a majority.
     pub lease_drift_ppm: Option<u32>,
+    /// Clients do not sign: replicas believe of whoever reaches them that it has the key it names. For networks that only
+    /// trusted programs can reach, and for measurements.
+    pub unsigned: bool,
 }
 
 /// The commit rule of chained HotStuff.
@@ -168,6 +171,7 @@ impl Default for Limits {
             tenure_views: 8,
             chain: Chain::Three,
             lease_drift_ppm: None,
+            unsigned: false,
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Transaction {
     pub sequence: u64,
     /// Opaque to all but its reader.
     pub body: Bytes,
-    /// Over [`signing_digest`].
+    /// Over [`signing_digest`]; zeros where clients do not sign.
     pub signature: Signature,
 }
 
@@ -60,6 +60,16 @@ impl Transaction {
         let client = secret.public();
         let signature = secret.sign(&signing_digest(chain, kind, &client, sequence, &body).0);
         Transaction { kind, client, sequence, body, signature }
+    }
+
+    /// A transaction of a network in which clients do not sign.
+    pub fn unsigned(client: ClientKey, kind: Kind, sequence: u64, body: Bytes) -> Transaction {
+        Transaction { kind, client, sequence, body, signature: Signature([0; 64]) }
+    }
+
+    /// Whether it carries no signature.
+    pub fn is_unsigned(&self) -> bool {
+        self.signature.0 == [0; 64]
     }
 
     /// Signs with the simulator's scheme.

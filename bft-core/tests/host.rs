@@ -234,7 +234,11 @@ impl Rig {
     }
 
     fn with(may_vote: bool, local: LocalLimits) -> Rig {
-        let genesis = Arc::new(genesis(Limits { window: 4, checkpoint_interval: 4, ..Limits::default() }));
+        Rig::within(Limits { window: 4, checkpoint_interval: 4, ..Limits::default() }, may_vote, local)
+    }
+
+    fn within(limits: Limits, may_vote: bool, local: LocalLimits) -> Rig {
+        let genesis = Arc::new(genesis(limits));
         let trust = genesis.trust().unwrap();
         let config = HostConfig { me: ReplicaId(0), genesis, trust, may_vote, local };
         Rig::start(config, Counter::default(), Vec::new(), None).unwrap()
@@ -513,6 +517,27 @@ fn threat_98_a_bad_signature_and_an_oversized_body_stop_at_the_edge() {
     assert!(why[1].contains("does not verify for its client and this network"), "{}", why[1]);
     assert!(why[2].contains("does not verify for its client and this network"), "{}", why[2]);
     assert!(why[3].contains("are more than the"), "{}", why[3]);
+}
+
+/// Where clients do not sign, what names a client's key is believed, and a signature is refused; elsewhere its want is.
+#[test]
+fn clients_sign_where_the_genesis_says_so_and_nowhere_else() {
+    let limits = Limits { window: 4, checkpoint_interval: 4, ..Limits::default() };
+    for unsigned in [false, true] {
+        let rig = Rig::within(Limits { unsigned, ..limits }, true, LocalLimits::default());
+        let chain = rig.config.genesis.chain();
+        let passes = |transaction: Transaction| {
+            let payload = Payload::of(vec![Item::new(&chain, transaction)]);
+            let frame = codec::encode(&Request { id: 1, call: Call::Submit(payload) }).into();
+            rig.edge.client_frames(&[frame]).remove(0).is_ok()
+        };
+        let body = || Bytes::from_static(b"go");
+        assert_eq!(
+            passes(Transaction::unsigned(secret(11).public(), Kind::Application, 1, body())),
+            unsigned
+        );
+        assert_eq!(passes(Transaction::sign(&secret(11), &chain, Kind::Application, 1, body())), !unsigned);
+    }
 }
 
 #[test]

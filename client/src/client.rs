@@ -39,6 +39,8 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     secret: ClientSecret,
     chain: Digest,
+    /// Whether the network's clients do not sign.
+    unsigned: bool,
     body_bytes: usize,
     session_patience: Duration,
     verifier: Verifier,
@@ -75,6 +77,7 @@ impl Client {
         Ok(Client(Arc::new(Inner {
             chain: trust.domain.chain,
             secret: config.secret,
+            unsigned: config.genesis.limits.unsigned,
             body_bytes: config.genesis.limits.transaction_bytes as usize,
             session_patience: config.session_patience,
             verifier: Verifier::new(trust, counters.clone()),
@@ -115,6 +118,9 @@ impl Client {
     }
 
     fn sign_with(&self, sequence: u64, kind: Kind, body: Bytes) -> Transaction {
+        if self.0.unsigned {
+            return Transaction::unsigned(self.key(), kind, sequence, body);
+        }
         Transaction::sign(&self.0.secret, &self.0.chain, kind, sequence, body)
     }
 

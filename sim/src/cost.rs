@@ -78,6 +78,7 @@ fn plan(seed: u64, replicas: usize, dead: Option<u16>, first_ms: u64, measured_m
         scenario: Scenario { protocol: ProtocolTag::HOTSTUFF, ..Scenario::of_seed(seed) },
         replicas,
         dead: dead.map(ReplicaId),
+        slow_disk: None,
         first: Duration::from_millis(first_ms),
         measured: Duration::from_millis(measured_ms),
     }

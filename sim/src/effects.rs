@@ -230,7 +230,8 @@ impl World {
         let Some(sequence) = node.drive.take_group() else { return };
         node.syncing = true;
         let life = node.life;
-        let delay = self.random.span(self.sync_time.0, self.sync_time.1);
+        let factor = node.sync_factor;
+        let delay = self.random.span(self.sync_time.0, self.sync_time.1) * factor;
         self.at(delay, Action::Synced { replica, life, sequence });
     }
 }

@@ -37,6 +37,8 @@ pub struct Replica {
     pub shown: Height,
     /// A sync is under way.
     pub syncing: bool,
+    /// How many times as long its syncs take as others'.
+    pub sync_factor: u32,
     /// When the last state handed out is on disk.
     pub flushed_by: Time,
     /// The tick that is scheduled.
@@ -71,6 +73,7 @@ impl Replica {
             drive,
             liar: None,
             counts_as_honest: false,
+            sync_factor: 1,
             life: 0,
             shown: 0,
             syncing: false,

@@ -432,6 +432,7 @@ fn genesis(
         chain: if block_bytes.is_multiple_of(2) { Chain::Two } else { Chain::Three },
         // Machines that sleep stop clocks, which no lease survives.
         lease_drift_ppm: None,
+        unsigned: false,
     };
     change(&mut limits);
     let organisation = |index: usize| format!("organisation-{index}");

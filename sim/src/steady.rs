@@ -36,6 +36,8 @@ pub struct Plan {
     pub replicas: usize,
     /// One that is not there. Clients turn to those before it.
     pub dead: Option<ReplicaId>,
+    /// One whose disk takes ten times as long.
+    pub slow_disk: Option<ReplicaId>,
     /// What passes before the measurement, in virtual time.
     pub first: Duration,
     /// What is measured.
@@ -101,6 +103,9 @@ pub fn run(plan: &Plan, change: impl FnOnce(&mut Limits)) -> Result<Steady, Viol
         client.keep_to_first(plan.dead.map_or(plan.replicas, ReplicaId::index));
     }
     world.start()?;
+    if let Some(replica) = plan.slow_disk {
+        world.replicas[replica.index()].sync_factor = 10;
+    }
     if let Some(replica) = plan.dead {
         world.plan(Duration::ZERO, Fault::Crash(replica));
     }

@@ -64,6 +64,7 @@ async fn what_was_promised_holds_through_faults_of_every_kind(protocol: Protocol
     assert_eq!(done, expected);
     let Counts { lost, reordered, doubled, delayed, .. } = figures.datagrams;
     assert!([lost, reordered, doubled, delayed].iter().all(|count| *count > 0), "{:?}", figures.datagrams);
+    assert!(figures.reads > 100, "{} linearizable reads", figures.reads);
     // After each episode, and before the next of those that are left, at the end, and after all were stopped and started.
     assert_eq!(figures.same_roots, 3 + rounds as u64);
     assert_eq!(figures.found + figures.not_kept, 4 * figures.acknowledged);

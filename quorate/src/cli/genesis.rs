@@ -133,6 +133,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         text += "\nWARNING: in the crash fault model every replica is believed. One that lies, or is broken into, can make up the whole \
                  ledger: for replicas of one operator only. Receipts rest on trust in the operator, and prove nothing.";
     }
+    if genesis.limits.unsigned {
+        text += "\nWARNING: clients do not sign. Whoever can reach a replica can transact under the key of any client: see that only \
+                 programs can that you trust.";
+    }
     if let Some(dir) = dealt {
         text += &format!(
             "\nWARNING: a trusted dealer made the group key, for tests and demonstrations only. It knew every secret, and whoever \

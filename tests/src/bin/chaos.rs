@@ -126,6 +126,7 @@ impl Sum {
             figures.deeds.iter().map(|(what, count)| format!("{what} {count}")).collect();
         let Figures {
             acknowledged,
+            reads,
             refused,
             unknown,
             found,
@@ -144,7 +145,7 @@ impl Sum {
         );
         println!(
             "  {acknowledged} transactions acknowledged ({refused} refused, {unknown} times unknown at first), 0 lost: {found} \
-             receipts shown by every single replica, {not_kept} not kept by those that had fetched a state"
+             receipts shown by every single replica, {not_kept} not kept by those that had fetched a state; {reads} linearizable reads"
         );
         println!(
             "  {same_roots} times all replicas had the same root; silence at most {silence:.1?}, settled within {settled:.1?}, \
@@ -157,6 +158,7 @@ impl Sum {
 fn print(plan: &Plan, figures: &Figures, took: Duration) {
     let Figures {
         acknowledged,
+        reads,
         refused,
         unknown,
         heights,
@@ -174,7 +176,7 @@ fn print(plan: &Plan, figures: &Figures, took: Duration) {
     let strikes = plan.schedule.faults_drawn();
     println!(
         "seed {}: {:.0?}, {} episodes, {strikes} faults; {acknowledged} transactions ({refused} refused, {unknown} times \
-         unknown), {heights} heights, view {view}; silence {silence:.1?} until {silence_until:.1?}, settled {settled:.1?}, {} MiB, {:.1} % of {} \
+         unknown), {reads} reads, {heights} heights, view {view}; silence {silence:.1?} until {silence_until:.1?}, settled {settled:.1?}, {} MiB, {:.1} % of {} \
          datagrams lost; {found} receipts found ({not_kept} not kept), {same_roots} times one root; {deeds:?}",
         plan.seed,
         took,

@@ -1,6 +1,6 @@
 //! Whether what the clients were told is one ledger. Computed anew, with nothing of the ledger's own code but its words.
 
-use super::load::Outcome;
+use super::load::{Look, Outcome};
 use app_examples::ledger::{Code, Operation, Outcome as Told};
 use bft_core::receipt::code;
 use crypto::{ClientKey, Digest};
@@ -25,13 +25,15 @@ pub struct Books {
 /// # Errors
 /// The first that fits no ledger: two entries of one height, two transactions at one place or under one sequence, an answer
 /// that does not follow from what came before, one that stands before another that was acknowledged before it was submitted.
-pub fn check(outcomes: &[Outcome]) -> Result<Books, String> {
+pub fn check<'a>(outcomes: &'a [Outcome]) -> Result<Books, String> {
     let mut in_order: Vec<&Outcome> = outcomes.iter().collect();
     in_order.sort_by_key(|outcome| place(outcome));
     let mut books = Books::default();
     let mut sequences = BTreeSet::new();
     let mut entries: BTreeMap<u64, Digest> = BTreeMap::new();
-    for entry in outcomes.iter().flat_map(|outcome| &outcome.proven.entries) {
+    let shown =
+        |outcome: &'a Outcome| outcome.proven.entries.iter().chain([&outcome.proven.certificate.entry]);
+    for entry in outcomes.iter().flat_map(shown) {
         if *entries.entry(entry.height).or_insert_with(|| entry.digest()) != entry.digest() {
             return Err(format!("two ledgers: receipts prove different entries of height {}", entry.height));
         }
@@ -104,6 +106,76 @@ fn in_real_time(in_order: &[&Outcome]) -> Result<(), String> {
         }
         if earliest.is_none_or(|earliest| outcome.done < earliest.done) {
             earliest = Some(outcome);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the linearizable reads are: each saw what its height says, nothing that was submitted only after it had its answer, and everything
+/// that was acknowledged, or shown to another read, before it was asked.
+///
+/// # Errors
+/// The first one that is not.
+pub fn check_reads(outcomes: &[Outcome], reads: &[Look]) -> Result<(), String> {
+    let mut in_order: Vec<&Outcome> = outcomes.iter().collect();
+    in_order.sort_by_key(|outcome| place(outcome));
+    let mut by_height: Vec<&Look> = reads.iter().collect();
+    by_height.sort_by_key(|look| look.height);
+    // What stands below the height of the read at hand.
+    let (mut books, mut executed) = (Books::default(), 0);
+    for look in &by_height {
+        while let Some(outcome) = in_order.get(executed).filter(|outcome| place(outcome).0 < look.height) {
+            // Whether the answer is right was checked with the rest.
+            let _ = books.execute(outcome);
+            executed += 1;
+        }
+        // A read that was ordered stands between two transactions of its block.
+        let mut block = books.clone();
+        let mut held = vec![block.balances.get(&look.account).copied().unwrap_or(0)];
+        for outcome in in_order[executed..].iter().take_while(|outcome| place(outcome).0 == look.height) {
+            let _ = block.execute(outcome);
+            held.push(block.balances.get(&look.account).copied().unwrap_or(0));
+        }
+        if !held.contains(&look.balance) {
+            return Err(format!(
+                "at height {} {} holds {held:?}, from place to place, and a read said {}",
+                look.height, look.account, look.balance
+            ));
+        }
+    }
+    for look in reads {
+        let missed =
+            in_order.iter().find(|outcome| outcome.done < look.begun && place(outcome).0 > look.height);
+        if let Some(missed) = missed {
+            return Err(format!(
+                "a read of height {} misses {}, acknowledged before",
+                look.height,
+                words(missed)
+            ));
+        }
+        let early =
+            in_order.iter().find(|outcome| outcome.begun > look.done && place(outcome).0 <= look.height);
+        if let Some(early) = early {
+            return Err(format!(
+                "a read of height {} knew of {}, submitted after",
+                look.height,
+                words(early)
+            ));
+        }
+    }
+    // Of reads that ended before another began, none may be higher.
+    let mut by_end: Vec<&Look> = reads.iter().collect();
+    by_end.sort_by_key(|look| look.done);
+    let mut by_begin: Vec<&Look> = reads.iter().collect();
+    by_begin.sort_by_key(|look| look.begun);
+    let (mut ended, mut highest) = (0, 0);
+    for look in by_begin {
+        while let Some(before) = by_end.get(ended).filter(|before| before.done < look.begun) {
+            highest = highest.max(before.height);
+            ended += 1;
+        }
+        if look.height < highest {
+            return Err(format!("a read of height {} came after one of height {highest}", look.height));
         }
     }
     Ok(())
@@ -224,6 +296,32 @@ mod tests {
         assert_eq!((books.issued, books.executed, books.refused), (100, 2, 1));
         assert_eq!(books.balances, [(secret(0).public(), 40), (secret(1).public(), 60)].into());
         assert_eq!(longest_silence(&story.outcomes, story.begin), (2 * MS, story.begin + 5 * MS));
+    }
+
+    #[test]
+    fn reads_that_are_stale_or_wrong_are_found() {
+        // Issued at height 0 in [0, 1] ms, paid at height 1 in [2, 3] and at height 2 in [4, 5].
+        let mut story = Story::new();
+        story.pay(60, 1, Ok(Told::Transferred { balance: 40 }));
+        story.pay(30, 2, Ok(Told::Transferred { balance: 10 }));
+        let look = |begun: u32, done: u32, height, balance| Look {
+            begun: story.begin + begun * MS,
+            done: story.begin + done * MS,
+            account: secret(0).public(),
+            height,
+            balance,
+        };
+        let refused = |looks: &[Look]| check_reads(&story.outcomes, looks).unwrap_err();
+        let good = [look(4, 6, 1, 40), look(4, 6, 2, 10), look(7, 8, 2, 10)];
+        assert_eq!(check_reads(&story.outcomes, &good), Ok(()));
+        assert!(refused(&[look(4, 6, 1, 41)]).contains("holds [100, 40]"));
+        assert!(refused(&[look(6, 7, 1, 40)]).contains("misses"));
+        assert!(refused(&[look(0, 3, 2, 10)]).contains("submitted after"));
+        let back = [
+            Look { done: story.begin + 4 * MS + MS / 4, ..look(4, 0, 2, 10) },
+            Look { begun: story.begin + 4 * MS + MS / 2, ..look(0, 6, 1, 40) },
+        ];
+        assert!(refused(&back).contains("came after one of height 2"));
     }
 
     #[test]

@@ -31,9 +31,11 @@ pub(super) async fn close(
     calm: Instant,
     seed: u64,
 ) -> anyhow::Result<Figures> {
-    let outcomes = Arc::new(load.stop(SETTLE_PATIENCE).await?);
+    let (outcomes, looks) = load.stop(SETTLE_PATIENCE).await?;
+    let outcomes = Arc::new(outcomes);
     let ended = Instant::now();
     let books = audit::check(&outcomes).map_err(anyhow::Error::msg)?;
+    audit::check_reads(&outcomes, &looks).map_err(anyhow::Error::msg)?;
     let (silence, until) = audit::longest_silence(&outcomes, calm);
     let until = until - calm;
     ensure!(silence < SILENCE, "nobody was served for {silence:.1?}, until {until:.1?} after the begin");
@@ -44,6 +46,7 @@ pub(super) async fn close(
     ask_the_ledger(&clients[0], world, &books).await?;
     Ok(Figures {
         acknowledged: outcomes.len(),
+        reads: looks.len(),
         refused: books.refused,
         unknown: outcomes.iter().map(|outcome| outcome.unknown).sum(),
         heights: end.stable,

@@ -2,10 +2,10 @@
 
 use crate::dice::Dice;
 use anyhow::{Context, bail};
-use app_examples::ledger::{AssetCode, Operation};
+use app_examples::ledger::{Answer, AssetCode, Ledger, Operation, Query};
 use bft_core::receipt::ProvenReceipt;
 use bft_core::transaction::{Kind, Transaction};
-use client::{Client, SubmitError};
+use client::{Client, Read, SubmitError};
 use crypto::ClientKey;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,9 @@ use tokio::task::JoinSet;
 
 /// Transactions in flight per client.
 const IN_FLIGHT: usize = 6;
+
+/// How long a client pauses between two reads.
+const BETWEEN_READS: Duration = Duration::from_millis(20);
 
 /// What every client is given at first. Little, so that transfers are refused at times.
 const ENDOWMENT: u64 = 500;
@@ -38,6 +41,21 @@ pub struct Outcome {
     pub unknown: u64,
 }
 
+/// A linearizable read and its answer.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// When it was asked.
+    pub begun: Instant,
+    /// When the answer was there.
+    pub done: Instant,
+    /// Whose balance.
+    pub account: ClientKey,
+    /// The height of the state.
+    pub height: u64,
+    /// What it said.
+    pub balance: u64,
+}
+
 /// What the clients are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
@@ -53,6 +71,7 @@ struct Shared {
     /// By client.
     acknowledged: Vec<AtomicU64>,
     outcomes: Mutex<Vec<Outcome>>,
+    looks: Mutex<Vec<Look>>,
 }
 
 /// Clients at work.
@@ -99,6 +118,18 @@ impl Load {
                 });
             }
         }
+        for (number, client) in clients.iter().enumerate() {
+            let (shared, client, keys) = (Arc::clone(&shared), client.clone(), keys.clone());
+            let mut dice = Dice::new(seed, 500 + number as u64);
+            let mut orders = orders.subscribe();
+            tasks.spawn(async move {
+                while *orders.wait_for(|order| *order != Order::Hold).await? == Order::Submit {
+                    shared.look(&client, asset, dice.pick(&keys)).await?;
+                    tokio::time::sleep(BETWEEN_READS).await;
+                }
+                Ok(())
+            });
+        }
         Ok(Load { shared, orders, tasks })
     }
 
@@ -126,7 +157,7 @@ impl Load {
     ///
     /// # Errors
     /// If some outcome is not to be had within `patience`, or is one that should never be.
-    pub async fn stop(mut self, patience: Duration) -> anyhow::Result<Vec<Outcome>> {
+    pub async fn stop(mut self, patience: Duration) -> anyhow::Result<(Vec<Outcome>, Vec<Look>)> {
         self.orders.send_replace(Order::Stop);
         let all = async {
             while let Some(ended) = self.tasks.join_next().await {
@@ -139,11 +170,29 @@ impl Load {
             format!("not every outcome is known {} s after the end", patience.as_secs())
         })??;
         let mut outcomes = self.shared.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(std::mem::take(&mut *outcomes))
+        let mut looks = self.shared.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((std::mem::take(&mut *outcomes), std::mem::take(&mut *looks)))
     }
 }
 
 impl Shared {
+    /// Reads a balance. That there is no answer is no violation here: the submissions show whether clients are served.
+    async fn look(&self, client: &Client, asset: AssetCode, account: ClientKey) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let query = Query::Balance { asset, account }.encode();
+        let Ok((answer, height)) = client.read(&Ledger, &query, Read::Linearizable).await else {
+            return Ok(());
+        };
+        let done = Instant::now();
+        let bytes = answer.map_err(|(code, why)| anyhow::anyhow!("a read is refused with {code}: {why}"))?;
+        let Answer::Balance(balance) = Answer::decode(&bytes)? else {
+            bail!("a read of a balance has another answer");
+        };
+        let look = Look { begun, done, account, height, balance };
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).push(look);
+        Ok(())
+    }
+
     /// Submits one operation, the same signed bytes again and again, until its receipt is proven.
     async fn pursue(&self, client: &Client, number: usize, operation: Operation) -> anyhow::Result<()> {
         let transaction = client.sign(Kind::Application, operation.encode());

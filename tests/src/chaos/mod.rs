@@ -66,7 +66,9 @@ pub struct Plan {
 pub struct Figures {
     /// Transactions with a proven receipt.
     pub acknowledged: usize,
-    /// Of those, refused for want of money.
+    /// Linearizable reads with an answer.
+    pub reads: usize,
+    /// Of the transactions, refused for want of money.
     pub refused: usize,
     /// How often an outcome was unknown, and was found out by sending the same again.
     pub unknown: u64,
@@ -99,6 +101,7 @@ impl Figures {
     /// Those of one more run: what is counted is added up, of what is bounded the worst remains.
     pub fn add(&mut self, other: &Figures) {
         self.acknowledged += other.acknowledged;
+        self.reads += other.reads;
         self.refused += other.refused;
         self.unknown += other.unknown;
         self.heights += other.heights;
