@@ -20,7 +20,7 @@ struct Question {
 }
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reads {
     /// The engine is to be asked, once for all of them.
     new: Vec<Question>,
@@ -36,6 +36,19 @@ pub struct Reads {
 }
 
 impl Reads {
+    /// None yet. Tokens begin above `life`, another number in each life: an answer to an earlier one, which may be late, says nothing of
+    /// what is asked in this one.
+    pub fn new(life: u64) -> Reads {
+        Reads {
+            new: Vec::new(),
+            asked: BTreeMap::new(),
+            tokens: life,
+            executing: BTreeMap::new(),
+            proving: BTreeMap::new(),
+            waiting: 0,
+        }
+    }
+
     fn admit(&mut self) -> Result<(), Answer> {
         if self.waiting >= WAITING {
             return Err(refused(Advice::Retry, "too many reads wait here; ask again shortly"));

@@ -224,7 +224,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             wanted: None,
             loopback: VecDeque::new(),
             connected: BTreeSet::new(),
-            reads: super::reads::Reads::default(),
+            reads: super::reads::Reads::new(now.wall.0),
             began_at: (tip.height > 0).then_some(tip.height),
             to_leader: Vec::new(),
             led_by,
