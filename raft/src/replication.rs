@@ -277,7 +277,10 @@ impl Raft {
             return;
         }
         let agrees = self.log.highest_of(hint.height.min(previous.height.saturating_sub(1)), hint.view);
+        // Entries were on their way, and each will be refused: they are waited for, or else every one began the same anew.
+        let in_flight = !peer.probing;
         peer.probe_from(agrees.height.max(peer.matched) + 1);
+        peer.waiting = in_flight;
         if previous.height <= base.height {
             // It lacks the base itself, which its host has to bring.
             out.push(Output::Advise { to: from });
