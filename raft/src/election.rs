@@ -7,7 +7,7 @@ use crate::rules;
 use bft_core::engine::{Draft, Output};
 use bft_core::mutants::Mutant;
 use bft_core::transaction::Payload;
-use bft_core::types::{Time, Timestamp, View};
+use bft_core::types::{Height, Time, Timestamp, View};
 use crypto::ReplicaId;
 use std::collections::BTreeSet;
 
@@ -20,11 +20,16 @@ impl Raft {
         }
         self.role = Role::Follower;
         self.leader = leader;
-        self.agreed = self.committed;
+        self.agreed = self.known_to_agree();
         self.wanted = None;
         self.fetched.clear();
         self.wait_for_leader(now);
         self.ask_again(now, out);
+    }
+
+    /// Up to here the log is every leader's: it is committed. Block sync may be ahead of the log.
+    pub(crate) fn known_to_agree(&self) -> Height {
+        self.committed.min(self.log.last().height)
     }
 
     fn persist_view(&self, out: &mut Out) {
@@ -93,8 +98,10 @@ impl Raft {
     }
 
     pub(crate) fn on_ask(&mut self, now: Time, from: ReplicaId, ask: Ask, out: &mut Out) {
-        // threat 40: while a leader is there, nobody else is elected but on its own wish.
-        if ask.view > self.view && !ask.transfer && self.hears_leader(now) && !Mutant::NoPreVote.is_on() {
+        // threat 40: while a leader is there, nobody else is elected but on its own wish; not even in a view that this replica has come to
+        // hear of meanwhile, or the leader's lease would be worth nothing.
+        let hears = self.hears_leader(now) && !Mutant::NoPreVote.is_on();
+        if ask.view >= self.view && !ask.transfer && hears {
             return;
         }
         if ask.view > self.view {

@@ -45,8 +45,8 @@ pub struct Raft {
     pub(crate) stable: Height,
     /// As follower: up to here its log is the leader's.
     pub(crate) agreed: Height,
-    /// Blocks of entries that were only named: asked for, and here once they came.
-    pub(crate) fetched: BTreeMap<Digest, Option<Block>>,
+    /// Blocks of entries that were only named, with their heights: asked for, and here once they came. Invariant: above the base.
+    pub(crate) fetched: BTreeMap<Digest, (Height, Option<Block>)>,
     pub(crate) reads: Reads,
     pub(crate) timing: Timing,
     pub(crate) random: Random,

@@ -18,6 +18,12 @@ impl Raft {
             let empty = entry.body.as_ref().is_none_or(|block| block.payload.is_empty());
             assert!(within || empty, "the window bounds blocks");
         }
+        let base = self.log.base().height;
+        assert!(
+            self.fetched.values().all(|(height, _)| *height > base),
+            "nothing is fetched that the log is past"
+        );
+        assert!(self.agreed <= last.height, "what agrees with the leader's log is in this one");
         match &self.role {
             Role::Leader(leadership) => {
                 assert_eq!(self.leader, Some(self.config.me));

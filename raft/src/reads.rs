@@ -103,7 +103,7 @@ impl Raft {
         leadership.round += 1;
         let round = leadership.round;
         for (to, peer) in &mut leadership.peers {
-            peer.told = committed.min(peer.here());
+            peer.told = peer.told.max(committed.min(peer.here()));
             to_one(*to, Message::Heartbeat(Heartbeat { view, committed, round }), out);
         }
         self.reads.sent.insert(round, now);

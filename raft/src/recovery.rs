@@ -48,7 +48,7 @@ impl Raft {
             engine.log.compact(stable);
         }
         engine.committed = engine.committed.max(engine.log.base().height);
-        engine.agreed = engine.committed;
+        engine.agreed = engine.known_to_agree();
         for (height, entry) in engine.log.from(engine.committed + 1) {
             assert!(entry.body.is_some(), "a record implies a durable block, at height {height}");
         }

@@ -62,6 +62,7 @@ impl Raft {
     }
 
     fn enter(&mut self, position: Position, digest: Digest, body: Option<Block>, out: &mut Out) {
+        self.fetched.remove(&digest);
         let record = Record::Entry { position, block: digest };
         self.log.push(Entry { view: position.view, block: digest, body: body.clone() });
         out.push(Output::Persist { record: Some(record), block: body });
@@ -111,7 +112,7 @@ impl Raft {
         for (height, carried) in (previous.height + 1..).zip(entries) {
             if !missing.is_empty() {
                 // What follows on a block that has to be fetched is only looked at for what else is to be fetched.
-                missing.extend(self.missing(&carried));
+                missing.extend(self.missing(&carried, height));
                 continue;
             }
             if height <= base.height || self.log.view_at(height) == Some(carried.view()) {
@@ -124,7 +125,7 @@ impl Raft {
                 agreed = height;
                 continue;
             }
-            match self.body(carried) {
+            match self.body(carried, height) {
                 Ok(block) if self.has_room(&block) => {
                     if height <= self.log.last().height {
                         let other = || {
@@ -161,13 +162,13 @@ impl Raft {
     }
 
     /// The block of an entry; or its digest, where it has to be fetched.
-    fn body(&mut self, carried: Carried) -> Result<Block, Digest> {
+    fn body(&mut self, carried: Carried, height: Height) -> Result<Block, Digest> {
         match carried {
             Carried::Block(block) => Ok(block),
             Carried::Named(_, digest) => match self.fetched.get(&digest) {
-                Some(Some(block)) => Ok(block.clone()),
-                Some(None) | None => {
-                    self.fetched.insert(digest, None);
+                Some((_, Some(block))) => Ok(block.clone()),
+                Some((_, None)) | None => {
+                    self.fetched.insert(digest, (height, None));
                     Err(digest)
                 }
             },
@@ -175,10 +176,10 @@ impl Raft {
     }
 
     /// The digest of an entry's block, if it has to be asked for.
-    fn missing(&mut self, carried: &Carried) -> Option<Digest> {
+    fn missing(&mut self, carried: &Carried, height: Height) -> Option<Digest> {
         match carried {
             Carried::Named(_, digest) if !self.fetched.contains_key(digest) => {
-                self.fetched.insert(*digest, None);
+                self.fetched.insert(*digest, (height, None));
                 Some(*digest)
             }
             Carried::Named(..) | Carried::Block(_) => None,
@@ -188,11 +189,11 @@ impl Raft {
     /// Blocks that were asked for: the leader is asked for the entries again.
     pub(crate) fn on_blocks(&mut self, blocks: Vec<Block>, out: &mut Out) {
         for block in blocks {
-            if let Some(place) = self.fetched.get_mut(&block.digest()) {
+            if let Some((_, place)) = self.fetched.get_mut(&block.digest()) {
                 *place = Some(block);
             }
         }
-        let complete = !self.fetched.is_empty() && self.fetched.values().all(Option::is_some);
+        let complete = !self.fetched.is_empty() && self.fetched.values().all(|(_, block)| block.is_some());
         if let Some(leader) = self.leader.filter(|leader| complete && *leader != self.config.me) {
             let (view, received, votes) = (self.view, self.agreed, self.config.votes);
             to_one(leader, Message::Alive(Alive { view, round: 0, received, votes }), out);
@@ -360,7 +361,7 @@ impl Raft {
         let (view, committed) = (self.view, self.committed);
         let Role::Leader(leadership) = &mut self.role else { return };
         for (to, peer) in leadership.peers.iter_mut().filter(|(_, peer)| peer.owes(committed)) {
-            peer.told = committed.min(peer.here());
+            peer.told = peer.told.max(committed.min(peer.here()));
             to_one(*to, Message::Heartbeat(Heartbeat { view, committed, round: 0 }), out);
         }
     }
@@ -374,7 +375,11 @@ impl Raft {
         self.committed = height;
         match self.log.get_mut(height) {
             Some(entry) if entry.block == block => entry.body = None,
-            Some(_) => self.log.truncate(height),
+            Some(_) => {
+                self.log.truncate(height);
+                // Whoever leads with what was there leads no more.
+                self.agreed = self.agreed.min(height - 1);
+            }
             None => {}
         }
     }
@@ -394,16 +399,17 @@ impl Raft {
         let position = Position::of(&header);
         if self.log.has(position) {
             self.log.compact(height);
+            self.agreed = self.agreed.max(height);
         } else {
             // Whoever leads has it.
             if self.leads() || position.view > self.view {
                 self.follow(now, self.view.max(position.view), None, out);
             }
             self.log = Log::on(position);
+            self.agreed = height;
             out.push(Output::Persist { record: Some(Record::Base { position }), block: None });
         }
-        self.agreed = self.agreed.max(height);
-        self.fetched.retain(|_, block| block.as_ref().is_none_or(|block| block.header.height > height));
+        self.fetched.retain(|_, (at, _)| *at > height);
     }
 }
 
