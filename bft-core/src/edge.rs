@@ -114,6 +114,16 @@ impl Edge {
         self.stable.fetch_max(height, Relaxed);
     }
 
+    /// Whether nothing that a replica says has to be verified beyond its form.
+    pub fn believes_replicas(&self) -> bool {
+        self.context.committee.fault_model == FaultModel::Crash
+    }
+
+    /// Whether clients do not sign.
+    pub fn believes_clients(&self) -> bool {
+        self.context.limits.unsigned
+    }
+
     /// Checks frames of replicas, in order.
     pub fn replica_frames<M: Message>(
         &self,
@@ -264,8 +274,7 @@ impl Edge {
     /// Of transactions that a replica sends: those whose signatures are verified here too. Where replicas only crash, the one that a
     /// client gave them to has done so.
     fn to_verify<'a>(&self, items: &'a [Item]) -> impl Iterator<Item = Item> + use<'a> {
-        let CheckContext { committee, limits, .. } = &self.context;
-        let all = committee.fault_model == FaultModel::Byzantine && !limits.unsigned;
+        let all = !self.believes_replicas() && !self.believes_clients();
         items.iter().filter(move |_| all).cloned()
     }
 

@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crypto::{ClientKey, ClientSecret, Digest, Domain, Signature, Signed};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 /// Bytes of a transaction around its body.
@@ -101,9 +102,13 @@ impl Transaction {
     }
 }
 
-/// A transaction with its digests, computed once.
+/// A transaction with its digests, computed once. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct Item(Arc<Named>);
+
+/// What an [`Item`] holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Named {
     /// The transaction.
     pub transaction: Transaction,
     /// What the client signed.
@@ -112,13 +117,21 @@ pub struct Item {
     pub digest: Digest,
 }
 
+impl Deref for Item {
+    type Target = Named;
+
+    fn deref(&self) -> &Named {
+        &self.0
+    }
+}
+
 impl Item {
     /// Computes the digests of `transaction` in the network `chain`.
     pub fn new(chain: &Digest, transaction: Transaction) -> Item {
         let Transaction { kind, client, sequence, body, signature } = &transaction;
         let signed = signing_digest(chain, *kind, client, *sequence, body);
         let digest = Digest::of_parts(Domain::Transaction, &[&signed.0, &signature.0]);
-        Item { transaction, signed, digest }
+        Item(Arc::new(Named { transaction, signed, digest }))
     }
 
     /// What there is to verify.
@@ -130,14 +143,14 @@ impl Item {
         }
     }
 
-    /// Client and sequence: what executes once.
+    /// What executes once.
     pub fn key(&self) -> ItemKey {
-        (self.transaction.client, self.transaction.sequence)
+        (self.transaction.sequence, self.transaction.client)
     }
 }
 
-/// Client and sequence.
-pub type ItemKey = (ClientKey, u64);
+/// Sequence and client; in this order two keys are told apart by one number, mostly.
+pub type ItemKey = (u64, ClientKey);
 
 /// Why bytes are not a payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

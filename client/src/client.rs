@@ -165,8 +165,8 @@ impl Client {
     async fn pursue(&self, transaction: Transaction) -> Result<ProvenReceipt, SubmitError> {
         let inner = &*self.0;
         let item = Item::new(&inner.chain, transaction);
-        let (digest, transaction) = (item.digest, Box::new(item.transaction.clone()));
-        let call = Call::Submit(Payload::of(vec![item]));
+        let (digest, transaction) = (item.digest, || Box::new(item.transaction.clone()));
+        let call = Call::Submit(Payload::of(vec![item.clone()]));
         let mut tally = Tally::new(&inner.verifier, digest);
         match inner.exchange.ask(call, |from, answer| tally.judge(from, answer)).await {
             Ok(Fate::Proven(proven)) => {
@@ -176,11 +176,13 @@ impl Client {
             Ok(Fate::Refused(replica, sentence)) => {
                 Err(SubmitError::Refused { advice: Advice::Abandon, sentence, replica })
             }
-            Ok(Fate::Forgotten(sentence)) => Err(SubmitError::Forgotten { transaction, sentence }),
-            Ok(Fate::Taken) => Err(SubmitError::SequenceTaken { transaction }),
+            Ok(Fate::Forgotten(sentence)) => {
+                Err(SubmitError::Forgotten { transaction: transaction(), sentence })
+            }
+            Ok(Fate::Taken) => Err(SubmitError::SequenceTaken { transaction: transaction() }),
             Err(Failed { sent: true, waited, last, .. }) => {
                 count(&inner.counters.unknown);
-                Err(SubmitError::Unknown { transaction, waited, last })
+                Err(SubmitError::Unknown { transaction: transaction(), waited, last })
             }
             Err(Failed { closed: true, .. }) => Err(SubmitError::Closed),
             Err(Failed { last, .. }) => Err(SubmitError::Unreachable(last)),

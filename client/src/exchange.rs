@@ -14,7 +14,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Requests for patience in a row before another replica is tried.
 const PATIENCE: u32 = 3;
@@ -100,18 +100,18 @@ impl Exchange {
         let failed = |last: Attempts, closed: bool| {
             Err(Failed { sent: sent.load(SeqCst), waited: started.elapsed(), last, closed })
         };
-        let Some(mut ticket) = self.board.open() else { return failed(last, true) };
+        let Some(ticket) = self.board.open() else { return failed(last, true) };
         let frame = Bytes::from(codec::encode(&Request { id: ticket.id, call }));
         let mut target = self.route.at();
         let mut pace = Pace::default();
         let mut pause = Duration::ZERO;
         loop {
-            let attempt = self.attempt(target, &frame, pause, &sent);
+            let attempt = self.attempt(target, &frame, pause, deadline, &sent);
             tokio::pin!(attempt);
             let moved = loop {
                 tokio::select! {
-                    event = ticket.events.recv() => match event {
-                        Some(Event::Reply(from, answer)) => {
+                    event = ticket.next() => match event {
+                        Event::Reply(from, answer) => {
                             let (why, moved) = match judge(from, answer) {
                                 Verdict::Done(value) => return Ok(value),
                                 Verdict::Lie(why) => {
@@ -133,19 +133,21 @@ impl Exchange {
                                 break moved;
                             }
                         }
-                        Some(Event::Lost(from, why)) => {
+                        Event::Lost(from, why) => {
                             if from == target {
                                 last.0.insert(from, why);
                                 break Move::FailOver;
                             }
                         }
-                        Some(Event::Closed) | None => return failed(last, true),
+                        Event::Closed => return failed(last, true),
                     },
                     why = &mut attempt => {
+                        if Instant::now() >= deadline {
+                            return failed(last, false);
+                        }
                         last.0.insert(target, why);
                         break Move::FailOver;
                     }
-                    () = sleep_until(deadline) => return failed(last, false),
                 }
             };
             (target, pause) = self.next(target, moved, &mut pace);
@@ -181,9 +183,19 @@ impl Exchange {
         jitter(whole)
     }
 
-    /// Sends, and waits as long as a replica has. Gives the reason to leave it.
-    async fn attempt(&self, to: ReplicaId, frame: &Bytes, pause: Duration, sent: &AtomicBool) -> String {
-        sleep(pause).await;
+    /// Sends, and waits as long as a replica has, or until `deadline`. Gives the reason to leave it.
+    async fn attempt(
+        &self,
+        to: ReplicaId,
+        frame: &Bytes,
+        pause: Duration,
+        deadline: Instant,
+        sent: &AtomicBool,
+    ) -> String {
+        // A sleep of no time at all would be one of up to a millisecond, the timer's tick.
+        if !pause.is_zero() {
+            sleep_until(deadline.min(Instant::now() + pause)).await;
+        }
         let send_and_wait = async {
             if let Err(why) = self.links.send(to, frame.clone()).await {
                 return why;
@@ -192,7 +204,8 @@ impl Exchange {
             pending().await
         };
         let silent = || format!("no answer within {} ms", self.answer_timeout.as_millis());
-        timeout(self.answer_timeout, send_and_wait).await.unwrap_or_else(|_| silent())
+        let until = deadline.min(Instant::now() + self.answer_timeout);
+        timeout_at(until, send_and_wait).await.unwrap_or_else(|_| silent())
     }
 
     /// Asks exactly one replica, once.
@@ -205,17 +218,17 @@ impl Exchange {
             last: Attempts([(replica, why)].into()),
             closed,
         };
-        let Some(mut ticket) = self.board.open() else { return Err(failed("closed".into(), true)) };
+        let Some(ticket) = self.board.open() else { return Err(failed("closed".into(), true)) };
         let frame = Bytes::from(codec::encode(&Request { id: ticket.id, call }));
-        let attempt = self.attempt(replica, &frame, Duration::ZERO, &sent);
+        let attempt = self.attempt(replica, &frame, Duration::ZERO, started + self.answer_timeout, &sent);
         tokio::pin!(attempt);
         loop {
             tokio::select! {
-                event = ticket.events.recv() => match event {
-                    Some(Event::Reply(from, answer)) if from == replica => return Ok(answer),
-                    Some(Event::Lost(from, why)) if from == replica => return Err(failed(why, false)),
-                    Some(Event::Reply(..) | Event::Lost(..)) => {}
-                    Some(Event::Closed) | None => return Err(failed("closed".into(), true)),
+                event = ticket.next() => match event {
+                    Event::Reply(from, answer) if from == replica => return Ok(answer),
+                    Event::Lost(from, why) if from == replica => return Err(failed(why, false)),
+                    Event::Reply(..) | Event::Lost(..) => {}
+                    Event::Closed => return Err(failed("closed".into(), true)),
                 },
                 why = &mut attempt => return Err(failed(why, false)),
             }

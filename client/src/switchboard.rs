@@ -4,9 +4,9 @@ use crate::stats::{Counters, count};
 use bft_core::codec;
 use bft_core::request::{Answer, Reply};
 use crypto::ReplicaId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 /// Events of one request that wait to be looked at. Full: the newest is dropped, and the request goes on as if it had been lost
 /// on the way.
@@ -35,15 +35,37 @@ pub(crate) struct Switchboard {
 struct Waiting {
     /// 0 is never used: replicas answer with it what does not decode.
     next: u64,
-    requests: BTreeMap<u64, mpsc::Sender<Event>>,
+    requests: BTreeMap<u64, Arc<Place>>,
     closed: bool,
+}
+
+/// Where the events of one request wait. (A channel would be made for many.)
+#[derive(Debug, Default)]
+struct Place {
+    events: Mutex<VecDeque<Event>>,
+    changed: Notify,
+}
+
+impl Place {
+    fn events(&self) -> MutexGuard<'_, VecDeque<Event>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, event: Event) {
+        let mut events = self.events();
+        if events.len() < EVENTS {
+            events.push_back(event);
+        }
+        drop(events);
+        self.changed.notify_one();
+    }
 }
 
 /// The place of one request; given up on drop.
 #[derive(Debug)]
 pub(crate) struct Ticket<'a> {
     pub id: u64,
-    pub events: mpsc::Receiver<Event>,
+    place: Arc<Place>,
     board: &'a Switchboard,
 }
 
@@ -59,15 +81,15 @@ impl Switchboard {
 
     /// A place for a new request; none once the client is closed.
     pub fn open(&self) -> Option<Ticket<'_>> {
-        let (sender, events) = mpsc::channel(EVENTS);
+        let place = Arc::<Place>::default();
         let mut waiting = self.waiting();
         if waiting.closed {
             return None;
         }
         let id = waiting.next;
         waiting.next += 1;
-        waiting.requests.insert(id, sender);
-        Some(Ticket { id, events, board: self })
+        waiting.requests.insert(id, place.clone());
+        Some(Ticket { id, place, board: self })
     }
 
     /// Hands on a frame of `from`.
@@ -81,7 +103,7 @@ impl Switchboard {
         })?;
         // No request: it was answered by another replica meanwhile, or given up.
         if let Some(request) = self.waiting().requests.get(&id) {
-            let _ = request.try_send(Event::Reply(from, answer));
+            request.add(Event::Reply(from, answer));
         }
         Ok(())
     }
@@ -89,7 +111,7 @@ impl Switchboard {
     /// Tells all requests that a connection has ended.
     pub fn lost(&self, replica: ReplicaId, why: &str) {
         for request in self.waiting().requests.values() {
-            let _ = request.try_send(Event::Lost(replica, why.to_owned()));
+            request.add(Event::Lost(replica, why.to_owned()));
         }
     }
 
@@ -98,7 +120,19 @@ impl Switchboard {
         let mut waiting = self.waiting();
         waiting.closed = true;
         for request in std::mem::take(&mut waiting.requests).into_values() {
-            let _ = request.try_send(Event::Closed);
+            request.add(Event::Closed);
+        }
+    }
+}
+
+impl Ticket<'_> {
+    /// The next event. Cancel-safe.
+    pub async fn next(&self) -> Event {
+        loop {
+            if let Some(event) = self.place.events().pop_front() {
+                return event;
+            }
+            self.place.changed.notified().await;
         }
     }
 }

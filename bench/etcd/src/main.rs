@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs both, one after the other, and prints the ratios.
+/// Runs both, in turns, and prints the ratios.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The program `quorate`.
@@ -38,9 +38,15 @@ struct Arguments {
     /// Bytes of a value, and of a transaction's body.
     #[arg(long, default_value_t = 256)]
     bytes: usize,
+    /// Seconds under load before it is measured: until logs are cut and their files used again.
+    #[arg(long, default_value_t = 20)]
+    warm_up: u64,
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// How often each is started and measured, in turns. Medians are printed.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Quorate's clients sign, as etcd's cannot.
     #[arg(long)]
     signed: bool,
@@ -67,14 +73,17 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
-        let mut all = Vec::new();
-        if wanted("etcd") {
-            all.push(run_etcd(&arguments).await.context("etcd")?);
+        let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+        for _ in 0..arguments.rounds {
+            if wanted("etcd") {
+                theirs.push(run_etcd(&arguments).await.context("etcd")?);
+            }
+            if wanted("quorate") {
+                ours.push(run_quorate(&arguments).await.context("quorate")?);
+            }
         }
-        if wanted("quorate") {
-            all.push(run_quorate(&arguments).await.context("quorate")?);
-        }
-        print(&all, &arguments);
+        let systems: Vec<_> = [theirs, ours].into_iter().filter(|rounds| !rounds.is_empty()).collect();
+        print(&systems, &arguments);
         Ok(())
     })
 }
@@ -201,8 +210,7 @@ where
         anyhow::Ok(all)
     };
     let watch = async {
-        // The first seconds are not counted.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(arguments.warm_up)).await;
         let own = || cpu_of(std::process::id());
         let first = (Instant::now(), done.load(Relaxed), cpu()?, own()?);
         tokio::time::sleep(span).await;
@@ -210,7 +218,11 @@ where
         running.store(false, Relaxed);
         let writes = (last.1 - first.1) as f64;
         let micros = |spent: Duration| spent.as_secs_f64() * 1e6 / writes;
-        anyhow::Ok((writes / (last.0 - first.0).as_secs_f64(), micros(last.2 - first.2), micros(last.3 - first.3)))
+        anyhow::Ok((
+            writes / (last.0 - first.0).as_secs_f64(),
+            micros(last.2 - first.2),
+            micros(last.3 - first.3),
+        ))
     };
     let (latencies, measured) = tokio::join!(load, watch);
     let (mut latencies, (rate, cpu_us, clients_cpu_us)) = (latencies?, measured?);
@@ -229,27 +241,30 @@ fn percentiles(latencies: &mut [Duration]) -> [f64; 2] {
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    path.canonicalize().with_context(|| format!("{} is not there: `cargo build --release` makes it", path.display()))
+    path.canonicalize()
+        .with_context(|| format!("{} is not there: `cargo build --release` makes it", path.display()))
 }
 
-fn print(all: &[Figures], arguments: &Arguments) {
+fn print(systems: &[Vec<Figures>], arguments: &Arguments) {
     println!(
-        "three replicas each, {} bytes a write, {} logical clients over {} connections, Quorate's clients {}",
+        "three replicas each, {} bytes a write, {} logical clients over {} connections, Quorate's clients {}; medians of {} rounds",
         arguments.bytes,
         arguments.clients,
         arguments.connections,
-        if arguments.signed { "sign" } else { "do not sign" }
+        if arguments.signed { "sign" } else { "do not sign" },
+        arguments.rounds
     );
     let row = |what: &str, of: fn(&Figures) -> f64| {
-        let cells: Vec<String> = all.iter().map(|figures| format!("{:>12.2}", of(figures))).collect();
-        let ratio = match all {
-            [first, second] => format!("{:>12.2}", of(second) / of(first)),
+        let figures: Vec<f64> = systems.iter().map(|rounds| median(rounds.iter().map(of))).collect();
+        let cells: Vec<String> = figures.iter().map(|figure| format!("{figure:>12.2}")).collect();
+        let ratio = match figures[..] {
+            [first, second] => format!("{:>12.2}", second / first),
             _ => String::new(),
         };
         println!("  {what:<46}{}{ratio}", cells.join(""));
     };
-    let names: Vec<String> = all.iter().map(|figures| format!("{:>12}", figures.name)).collect();
-    println!("  {:<46}{}{:>12}", "", names.join(""), if all.len() == 2 { "ratio" } else { "" });
+    let names: Vec<String> = systems.iter().map(|rounds| format!("{:>12}", rounds[0].name)).collect();
+    println!("  {:<46}{}{:>12}", "", names.join(""), if systems.len() == 2 { "ratio" } else { "" });
     row("one client: p50, ms", |figures| figures.one_p50_ms);
     row("one client: p99, ms", |figures| figures.one_p99_ms);
     row("one client: CPU-µs a write, all replicas", |figures| figures.one_cpu_us);
@@ -258,4 +273,10 @@ fn print(all: &[Figures], arguments: &Arguments) {
     row("under load: p99, ms", |figures| figures.p99_ms);
     row("under load: CPU-µs a write, all replicas", |figures| figures.cpu_us);
     row("under load: CPU-µs a write, the clients", |figures| figures.clients_cpu_us);
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }

@@ -136,7 +136,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 let item = items.first().expect("the edge found one transaction");
                 self.submit(now, waiter, item, effects)
             }
-            Call::Receipt { client, sequence } => self.find_receipt(waiter, &(client, sequence), effects),
+            Call::Receipt { client, sequence } => self.find_receipt(waiter, &(sequence, client), effects),
             Call::Query(request) => Some(self.certified_answer(&request)),
             Call::Read(of, request) => self.read(waiter, of, request),
             Call::Signed => Some(Answer::Signed(self.signed_height())),

@@ -100,8 +100,9 @@ impl Directory {
     }
 
     /// A client's session; a fresh one if it has none yet.
-    pub fn session(&self, client: &ClientKey) -> Session {
-        self.sessions.get(client).cloned().unwrap_or_default()
+    pub fn session(&self, client: &ClientKey) -> &Session {
+        static NONE_YET: Session = Session::new();
+        self.sessions.get(client).unwrap_or(&NONE_YET)
     }
 
     /// A client's session, to be changed.

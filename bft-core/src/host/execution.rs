@@ -303,7 +303,7 @@ impl<A: StateMachine> Ledger<A> {
         if let Some((height, index)) = self.by_key.get(key) {
             return Fate::Executed(*height, *index);
         }
-        let (client, sequence) = key;
+        let (sequence, client) = key;
         match self.directory.session(client).verdict(*sequence, self.genesis.limits.session_window) {
             Verdict::Stale => Fate::Forgotten,
             Verdict::Fresh | Verdict::TooFarAhead => Fate::Unknown,
@@ -382,7 +382,8 @@ impl<A: StateMachine> Ledger<A> {
         self.state.bytes()
     }
 
-    /// Puts a certified state in the place of this one.
+    /// Puts a certified state in the place of this one. Receipts stay up to the height `answered`, at or below the tip: those that this replica
+    /// can still answer for, without the entries that it never saw.
     ///
     /// # Errors
     /// If it is another state than the certificate's, or not one of this chain; nothing is changed.
@@ -391,6 +392,7 @@ impl<A: StateMachine> Ledger<A> {
         certificate: &CheckpointCertificate,
         header: Option<Header>,
         pairs: Vec<(Bytes, Bytes)>,
+        answered: Height,
     ) -> Result<(), BadState> {
         let entry = certificate.entry;
         let mut state = State::default();
@@ -406,13 +408,14 @@ impl<A: StateMachine> Ledger<A> {
         }
         self.directory = Directory::load(&self.genesis.organisations, &state).map_err(BadState)?;
         self.state = state;
-        self.receipts = BTreeMap::from([(entry.height, BlockReceipts { entry, receipts: Vec::new() })]);
-        self.by_key.clear();
+        self.by_key.retain(|_, (height, _)| *height <= answered);
+        self.receipts.split_off(&(answered + 1));
+        self.keep_receipts(entry.height, BlockReceipts { entry, receipts: Vec::new() });
         self.trees.clear();
         self.certified = Some((certificate.clone(), header, self.state.tree().clone()));
         (self.tip, self.tip_header) = (entry, header);
         (self.owes, self.checkpoint) = (entry.height, entry.height);
-        self.unflushed_from = entry.height;
+        self.unflushed_from = self.receipts_from();
         self.replaced = true;
         Ok(())
     }

@@ -26,11 +26,16 @@ pub enum Verdict {
 
 impl Default for Session {
     fn default() -> Session {
-        Session { low: 1, done: Vec::new() }
+        Session::new()
     }
 }
 
 impl Session {
+    /// Of a client that has done nothing.
+    pub const fn new() -> Session {
+        Session { low: 1, done: Vec::new() }
+    }
+
     /// The session as the state holds it.
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)

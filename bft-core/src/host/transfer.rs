@@ -383,7 +383,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     fn install(&mut self, now: Time, transfer: Transfer, effects: &mut Vec<Effect>) {
         let Transfer { offer: Offer { certificate, header, .. }, pairs, .. } = transfer;
         let height = certificate.height();
-        if let Err(why) = self.ledger.install(&certificate, header, pairs) {
+        let answered = if self.believes_one() { self.ledger.tip().height } else { self.stable.height() };
+        if let Err(why) = self.ledger.install(&certificate, header, pairs, answered) {
             // Every stretch was proven against the certified root: only this program can be wrong.
             return self.halt(
                 format!("the state of height {height} was fetched and cannot be used: {why}"),
@@ -401,7 +402,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let gone = self.pool.retain(|item| ledger.fate(&item.key()) == Fate::Unknown);
         self.clients.passed_over(height, &gone, effects);
         self.stable = certificate.clone();
-        self.certificates = BTreeMap::from([(height, certificate.clone())]);
+        self.certificates.insert(height, certificate.clone());
+        self.certificates = self.certificates.split_off(&self.ledger.receipts_from());
         self.checkpoints.stable(height);
         self.promises.forget(height, self.engine.led_by().view);
         self.chain_sync.installed();

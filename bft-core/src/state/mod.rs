@@ -32,14 +32,39 @@ pub fn full_key(space: Space, key: &[u8]) -> Bytes {
     full.freeze()
 }
 
+/// Keys up to this length are put together on the stack to be looked up.
+const SHORT_KEY: usize = 127;
+
+/// As [`full_key`], for a look only.
+fn with_full_key<T>(space: Space, key: &[u8], look: impl FnOnce(&[u8]) -> T) -> T {
+    let mut buffer = [0; 1 + SHORT_KEY];
+    match buffer.get_mut(..=key.len()) {
+        Some(full) => {
+            full[0] = space as u8;
+            full[1..].copy_from_slice(key);
+            look(full)
+        }
+        None => look(&full_key(space, key)),
+    }
+}
+
+/// What the map holds under a key.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    /// None: deleted, and the tree or the disk is yet to hear of it.
+    value: Option<Bytes>,
+    /// Whether the value may differ from the tree's. Invariant: then and only then the key is listed in `unhashed`.
+    unhashed: bool,
+    /// Whether it was written since the last batch for the disk. Invariant: likewise for `unflushed`.
+    unflushed: bool,
+}
+
 /// Keys with values, journalled so that a refused transaction leaves nothing behind.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    live: BTreeMap<Bytes, Bytes>,
-    /// Keys whose value may differ from the tree's.
-    unhashed: BTreeSet<Bytes>,
-    /// Keys written since the last batch for the disk.
-    unflushed: BTreeSet<Bytes>,
+    live: BTreeMap<Bytes, Slot>,
+    unhashed: Vec<Bytes>,
+    unflushed: Vec<Bytes>,
     /// What the keys written since the last savepoint held before.
     journal: Vec<(Bytes, Option<Bytes>)>,
     tree: Tree,
@@ -80,7 +105,7 @@ impl State {
     }
 
     pub(crate) fn get_in(&self, space: Space, key: &[u8]) -> Option<Bytes> {
-        self.live.get(&full_key(space, key)).cloned()
+        with_full_key(space, key, |full| self.live.get(full)?.value.clone())
     }
 
     pub(crate) fn put_in(&mut self, space: Space, key: &[u8], value: Bytes) {
@@ -96,13 +121,17 @@ impl State {
         self.live
             .range(from.clone()..)
             .take_while(move |(key, _)| key.starts_with(&from))
-            .map(|(key, value)| (&key[1..], value))
+            .filter_map(|(key, slot)| Some((&key[1..], slot.value.as_ref()?)))
     }
 
     fn write(&mut self, key: Bytes, value: Option<Bytes>) {
-        let before = self.set(&key, value);
-        self.unhashed.insert(key.clone());
-        self.unflushed.insert(key.clone());
+        let (before, hashed, flushed) = self.set(&key, value);
+        if hashed {
+            self.unhashed.push(key.clone());
+        }
+        if flushed {
+            self.unflushed.push(key.clone());
+        }
         self.journal.push((key, before));
     }
 
@@ -118,26 +147,25 @@ impl State {
         }
     }
 
-    /// Sets a key; gives what was there.
-    fn set(&mut self, key: &Bytes, value: Option<Bytes>) -> Option<Bytes> {
+    /// Sets a key; gives what was there, and whether tree and disk were up to date with it.
+    fn set(&mut self, key: &Bytes, value: Option<Bytes>) -> (Option<Bytes>, bool, bool) {
         let size = |value: &Option<Bytes>| value.as_ref().map_or(0, |value| (key.len() + value.len()) as u64);
         let more = size(&value);
-        let before = match value {
-            Some(value) => self.live.insert(key.clone(), value),
-            None => self.live.remove(key),
+        let slot = match self.live.get_mut(key) {
+            Some(slot) => slot,
+            None => self.live.entry(key.clone()).or_default(),
         };
+        let before = std::mem::replace(&mut slot.value, value);
+        let hashed = !std::mem::replace(&mut slot.unhashed, true);
+        let flushed = !std::mem::replace(&mut slot.unflushed, true);
         self.bytes = self.bytes + more - size(&before);
-        before
+        (before, hashed, flushed)
     }
 
     /// Brings the tree up to date and returns its root.
     pub(crate) fn root(&mut self) -> Digest {
         self.journal.clear();
-        let keys = std::mem::take(&mut self.unhashed);
-        let writes = keys.into_iter().map(|key| {
-            let value = self.live.get(&key).cloned();
-            (key, value)
-        });
+        let writes = take_listed(&mut self.live, &mut self.unhashed, |slot| slot.unhashed = false);
         self.tree = self.tree.update(writes);
         self.tree.root()
     }
@@ -149,14 +177,27 @@ impl State {
 
     /// What changed since the last call, for the disk.
     pub(crate) fn take_writes(&mut self) -> Vec<(Bytes, Option<Bytes>)> {
-        std::mem::take(&mut self.unflushed)
-            .into_iter()
-            .map(|key| {
-                let value = self.live.get(&key).cloned();
-                (key, value)
-            })
-            .collect()
+        take_listed(&mut self.live, &mut self.unflushed, |slot| slot.unflushed = false).collect()
     }
+}
+
+/// The listed keys, in order, with what they hold. A deleted key goes once it is on neither list.
+fn take_listed(
+    live: &mut BTreeMap<Bytes, Slot>,
+    list: &mut Vec<Bytes>,
+    mark: impl Fn(&mut Slot),
+) -> impl Iterator<Item = (Bytes, Option<Bytes>)> {
+    let mut keys = std::mem::take(list);
+    keys.sort_unstable();
+    keys.into_iter().map(move |key| {
+        let slot = live.get_mut(&key).expect("a listed key is in the map");
+        mark(slot);
+        let value = slot.value.clone();
+        if value.is_none() && !slot.unhashed && !slot.unflushed {
+            live.remove(&key);
+        }
+        (key, value)
+    })
 }
 
 /// What a query reads. It remembers every key, so that the host can prove each value and a client can run the query
@@ -194,7 +235,7 @@ impl<'a> View<'a> {
     pub fn get(&mut self, key: &[u8]) -> Option<Bytes> {
         let key = full_key(Space::Application, key);
         let value = match self.source {
-            Source::Live(state) => state.live.get(&key).cloned(),
+            Source::Live(state) => state.live.get(&key).and_then(|slot| slot.value.clone()),
             Source::Tree(tree) => tree.get(&key),
             Source::Proven(values) => values.get(&key).cloned().flatten(),
         };
@@ -229,6 +270,33 @@ mod tests {
             (Some("1".into()), Some("2".into()), None)
         );
         assert_eq!(state.root(), root);
+    }
+
+    #[test]
+    fn a_deleted_key_goes_once_the_tree_and_the_disk_have_heard_of_it() {
+        let mut state = State::default();
+        state.put(b"a", "1");
+        state.put(b"b", "2");
+        let (root, both) = (state.root(), state.take_writes());
+        assert_eq!(both.len(), 2);
+        state.delete(b"a");
+        state.delete(b"a");
+        assert_eq!((state.get(b"a"), state.scan(b"").count(), state.live.len()), (None, 1, 2));
+        assert_eq!(state.take_writes(), vec![(full_key(Space::Application, b"a"), None)]);
+        assert_eq!(state.live.len(), 2, "the tree has not heard of it");
+        assert_ne!(state.root(), root);
+        assert_eq!((state.live.len(), state.take_writes()), (1, vec![]));
+        state.put(b"a", "1");
+        assert_eq!((state.root(), state.take_writes().len()), (root, 1));
+    }
+
+    #[test]
+    fn keys_of_any_length_are_found() {
+        let mut state = State::default();
+        for length in [0, 1, SHORT_KEY, SHORT_KEY + 1, 1000] {
+            state.put(&vec![7; length], length.to_string());
+            assert_eq!(state.get(&vec![7; length]), Some(length.to_string().into()));
+        }
     }
 
     #[test]

@@ -1,11 +1,10 @@
-//! Signatures off the host's thread: verification of what comes in, seals and combinations of what goes out.
+//! Signatures, away from the threads of the host and the transport: verification of what comes in, seals and combinations of what goes out.
 //!
 //! Frames of one sender are checked in the order they came: each sender has a lane, and one job at a time works on a lane. The job
 //! takes what has gathered, so that signatures are verified in batches exactly when there is much to do. All clients share one
 //! lane, for the same reason.
 
 use super::Message;
-use anyhow::Context;
 use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Promised, Rejection, Seal, SealWith};
@@ -14,7 +13,6 @@ use bft_core::host::{AggregateJob, CombineJob, Event, SealJob};
 use bft_core::request::Request;
 use bft_core::types::ReplicaId;
 use bytes::Bytes;
-use crossbeam_channel::Sender;
 use crypto::{IdentitySecret, QuorumSigner, QuorumVerifier};
 use engines::{AnyEngine, AnyMessage};
 use net::{ConnectionId, Frame, Permit};
@@ -22,6 +20,8 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Frames and bytes that one job takes, at most, so that others get their turn.
 const BATCH_FRAMES: usize = 256;
@@ -45,14 +45,14 @@ struct Lane {
 pub(crate) struct CryptoPool(Arc<Inner>);
 
 struct Inner {
-    threads: rayon::ThreadPool,
+    threads: Handle,
     /// Reads from the log for others, which must not wait behind signatures: a replica that catches up would.
-    reader: rayon::ThreadPool,
+    reader: Handle,
     edge: Arc<Edge>,
     quorum: QuorumVerifier,
     signer: QuorumSigner,
     identity: IdentitySecret,
-    inbox: Sender<Message>,
+    inbox: UnboundedSender<Message>,
     lanes: Mutex<BTreeMap<Option<ReplicaId>, Lane>>,
     counts: CryptoCounts,
 }
@@ -82,49 +82,35 @@ impl std::fmt::Debug for CryptoPool {
 
 impl CryptoPool {
     pub(crate) fn new(
+        (threads, reader): (Handle, Handle),
         edge: Arc<Edge>,
         quorum: QuorumVerifier,
         signer: QuorumSigner,
         identity: IdentitySecret,
-        inbox: Sender<Message>,
-    ) -> anyhow::Result<CryptoPool> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads(cores.saturating_sub(1).max(1))
-            .thread_name(|index| format!("crypto-{index}"))
-            .build()
-            .context("cannot start the threads for signatures")?;
-        let reader = rayon::ThreadPoolBuilder::new()
-            .num_threads(1)
-            .thread_name(|_| "log-reader".to_owned())
-            .build()
-            .context("cannot start the thread that reads the log")?;
+        inbox: UnboundedSender<Message>,
+    ) -> CryptoPool {
         let lanes = Mutex::default();
         let counts = CryptoCounts::default();
-        Ok(CryptoPool(Arc::new(Inner {
-            threads,
-            reader,
-            edge,
-            quorum,
-            signer,
-            identity,
-            inbox,
-            lanes,
-            counts,
-        })))
+        CryptoPool(Arc::new(Inner { threads, reader, edge, quorum, signer, identity, inbox, lanes, counts }))
     }
 
     pub(crate) fn counts(&self) -> &CryptoCounts {
         &self.0.counts
     }
 
-    /// Checks a frame and hands it to the host.
+    /// Checks a frame and hands it to the host: at once where there are no signatures in it.
     pub(crate) fn check(&self, source: Source, frame: Frame) {
+        let (bytes, permit) = frame.into_parts();
         let lane = match source {
+            Source::Replica(_) if self.0.edge.believes_replicas() => {
+                return self.0.check_replica(vec![(source, bytes, permit)]);
+            }
+            Source::Client(_) if self.0.edge.believes_clients() => {
+                return self.0.check_clients(vec![(source, bytes, permit)]);
+            }
             Source::Replica(replica) => Some(replica),
             Source::Client(_) => None,
         };
-        let (bytes, permit) = frame.into_parts();
         let start = {
             let mut lanes = self.0.lanes.lock();
             let lane = lanes.entry(lane).or_default();
@@ -137,8 +123,7 @@ impl CryptoPool {
     }
 
     fn work_on(&self, lane: Option<ReplicaId>) {
-        let inner = Arc::clone(&self.0);
-        self.0.threads.spawn(move || {
+        self.spawn(move |inner| {
             let batch = {
                 let mut lanes = inner.lanes.lock();
                 let lane = lanes.entry(lane).or_default();
@@ -161,14 +146,21 @@ impl CryptoPool {
                 lane.busy
             };
             if more {
-                CryptoPool(inner).work_on(lane);
+                CryptoPool(Arc::clone(inner)).work_on(lane);
             }
         });
     }
 
-    pub(crate) fn seal(&self, job: SealJob) {
+    fn spawn(&self, job: impl FnOnce(&Arc<Inner>) + Send + 'static) {
         let inner = Arc::clone(&self.0);
-        self.0.threads.spawn(move || {
+        self.0.threads.spawn_blocking(move || {
+            let _alarm = Alarm(&inner.inbox);
+            job(&inner);
+        });
+    }
+
+    pub(crate) fn seal(&self, job: SealJob) {
+        self.spawn(move |inner| {
             let seal = match job.with {
                 SealWith::Nothing => Seal::None,
                 SealWith::Share(statement) => Seal::Share(inner.signer.sign(&statement)),
@@ -180,8 +172,7 @@ impl CryptoPool {
     }
 
     pub(crate) fn combine(&self, job: CombineJob) {
-        let inner = Arc::clone(&self.0);
-        self.0.threads.spawn(move || {
+        self.spawn(move |inner| {
             let result = job.result(&inner.quorum);
             inner.counts.combined.fetch_add(1, Relaxed);
             inner.counts.blame(&result);
@@ -190,8 +181,7 @@ impl CryptoPool {
     }
 
     pub(crate) fn aggregate(&self, job: AggregateJob) {
-        let inner = Arc::clone(&self.0);
-        self.0.threads.spawn(move || {
+        self.spawn(move |inner| {
             let result = job.result(&inner.quorum);
             inner.counts.aggregated.fetch_add(1, Relaxed);
             inner.counts.blame(&result);
@@ -201,8 +191,7 @@ impl CryptoPool {
 
     /// Verifies what may be evidence.
     pub(crate) fn examine(&self, suspicion: Evidence) {
-        let inner = Arc::clone(&self.0);
-        self.0.threads.spawn(move || {
+        self.spawn(move |inner| {
             let accused = suspicion.accused;
             match inner.edge.evidence::<AnyMessage>(suspicion) {
                 Ok(evidence) => inner.send(Event::Proven { evidence: Box::new(evidence) }, None),
@@ -213,20 +202,34 @@ impl CryptoPool {
 
     /// Verifies whether a promise is this replica's own.
     pub(crate) fn recognize(&self, me: ReplicaId, shown_by: ReplicaId, promised: Box<Promised>) {
-        let inner = Arc::clone(&self.0);
-        self.0.threads.spawn(move || {
+        self.spawn(move |inner| {
             let own = inner.edge.recognizes(me, &promised);
             inner.send(Event::Recognized { shown_by, promised, own }, None);
         });
     }
 
-    /// Reads from the log, off the host's thread, one after the other.
+    /// Reads from the log, one after the other.
     pub(crate) fn read(&self, job: impl FnOnce() -> Result<Event<AnyEngine>, String> + Send + 'static) {
         let inner = Arc::clone(&self.0);
-        self.0.reader.spawn(move || match job() {
-            Ok(event) => inner.send(event, None),
-            Err(reason) => drop(inner.inbox.send(Message::Failed(reason))),
+        self.0.reader.spawn_blocking(move || {
+            let _alarm = Alarm(&inner.inbox);
+            match job() {
+                Ok(event) => inner.send(event, None),
+                Err(reason) => drop(inner.inbox.send(Message::Failed(reason))),
+            }
         });
+    }
+}
+
+/// Stops the replica if the job that holds it panics: the host would wait for its answer for ever.
+struct Alarm<'a>(&'a UnboundedSender<Message>);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let reason = "a thread for signatures or reads panicked: an invariant is broken; the output above names it";
+            let _ = self.0.send(Message::Failed(reason.into()));
+        }
     }
 }
 

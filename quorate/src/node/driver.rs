@@ -1,4 +1,4 @@
-//! The thread that owns the host.
+//! The task that owns the host.
 
 use super::Message;
 use super::counters;
@@ -12,13 +12,15 @@ use bft_core::machine::StateMachine;
 use bft_core::request::{Advice, Answer, Call, PeerReport, Reply};
 use bft_core::types::{Now, Time, Timestamp};
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use engines::AnyEngine;
 use net::{ConnectionId, Network};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use storage::{DataDir, LogReader, LogWriter, StateWriter};
-use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 /// A host with the engine of whichever protocol the genesis names.
 pub(crate) type SimpleHost<A> = Host<AnyEngine, A>;
@@ -63,7 +65,7 @@ impl Clock {
     }
 }
 
-/// Everything that the host's thread holds.
+/// Everything that the host's task holds.
 pub(crate) struct Driver<A> {
     pub host: SimpleHost<A>,
     pub pool: CryptoPool,
@@ -80,11 +82,10 @@ pub(crate) struct Driver<A> {
 
 impl<A: StateMachine> Driver<A> {
     /// Runs until it is told to stop; gives the reason if it stopped by itself.
-    pub(crate) fn run(
+    pub(crate) async fn run(
         mut self,
-        messages: &Receiver<Message>,
+        mut messages: UnboundedReceiver<Message>,
         first: Vec<Effect>,
-        runtime: &Handle,
     ) -> Option<String> {
         let mut effects = first;
         // Asked to stop, it hands over first, if it leads and its protocol can.
@@ -99,10 +100,20 @@ impl<A: StateMachine> Driver<A> {
             }
             let wait =
                 self.host.deadline().into_iter().chain(leaving).min().map_or(IDLE, |at| at.since(now.time));
-            let message = messages.recv_timeout(wait);
+            let message = if wait.is_zero() || !messages.is_empty() {
+                // What is to be sent leaves, and more comes in, before the next burst. The timer's tick is a millisecond, too long
+                // for what is due now.
+                yield_now().await;
+                messages.try_recv()
+            } else {
+                match timeout(wait, messages.recv()).await {
+                    Ok(message) => message.ok_or(TryRecvError::Disconnected),
+                    Err(_) => Err(TryRecvError::Empty),
+                }
+            };
             self.clock.waited(now.time, wait);
             match message {
-                Ok(message) => match self.burst(message, messages, &mut effects) {
+                Ok(message) => match self.burst(message, &mut messages, &mut effects) {
                     None => {}
                     Some(None) if leaving.is_none() => {
                         let now = self.clock.now();
@@ -111,13 +122,13 @@ impl<A: StateMachine> Driver<A> {
                     }
                     Some(ended) => break ended,
                 },
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break None,
+                Err(TryRecvError::Disconnected) => break None,
+                Err(TryRecvError::Empty) => {}
             }
             let now = self.clock.now();
             self.host.flush(now, &mut effects);
         };
-        self.stop(runtime);
+        self.stop().await;
         ended
     }
 
@@ -126,7 +137,7 @@ impl<A: StateMachine> Driver<A> {
     fn burst(
         &mut self,
         first: Message,
-        more: &Receiver<Message>,
+        more: &mut UnboundedReceiver<Message>,
         effects: &mut Vec<Effect>,
     ) -> Option<Option<String>> {
         let mut next = Some(first);
@@ -262,9 +273,9 @@ impl<A: StateMachine> Driver<A> {
     }
 
     /// Ends everything in order: no more frames, then the log, then the state; the lock goes last.
-    fn stop(self, runtime: &Handle) {
+    async fn stop(self) {
         let Driver { network, log_writer, state_writer, directory, .. } = self;
-        runtime.block_on(network.shutdown());
+        network.shutdown().await;
         if let Err(error) = log_writer.shutdown() {
             tracing::error!(%error, "the log did not close cleanly");
         }

@@ -1,7 +1,7 @@
 //! A running replica: the pure host between threads, sockets and disks.
 //!
-//! One thread owns the host. Everything else reports to it over one channel: the log's writer, the state's writer, a pool of
-//! threads for signatures, and the transport's tasks. The channel has no bound of its own: what is in it is bounded by
+//! One task owns the host. Everything else reports to it over one channel: the log's writer, the state's writer, a pool of
+//! threads for signatures, and the transport's tasks, on whose threads it runs. The channel has no bound of its own: what is in it is bounded by
 //! the transport's byte budgets per peer and client, whose permits travel with the frames, and by the host's own outstanding jobs.
 
 mod counters;
@@ -19,7 +19,6 @@ use bft_core::genesis::Genesis;
 use bft_core::host::{Effect, Event, HostConfig, LocalLimits, Recovered};
 use bft_core::machine::StateMachine;
 use bft_core::types::ReplicaId;
-use crossbeam_channel::Sender;
 use crypto::{IdentitySecret, QuorumSigner, Scheme, TransactionVerifier, keystore};
 use crypto_pool::CryptoPool;
 use driver::{Clock, Driver, SimpleHost};
@@ -28,11 +27,15 @@ use net::{Hello, Member, NetConfig, Network, Roster};
 use ports::Inbound;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use storage::{DataDir, LogConfig, LogEvent, LogWriter, Origin, StateEvent, StateStore, StateWriter};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
-/// What reaches the thread that owns the host.
+/// Threads for the transport and the host, at most: half of the machine's cores up to here.
+const MOST_WORKERS: usize = 4;
+
+/// What reaches the task that owns the host.
 pub(crate) enum Message {
     /// For the host; the permit gives the frame's bytes back to the sender's budget once it is handled.
     Event(Box<Event<AnyEngine>>, Option<net::Permit>),
@@ -47,10 +50,11 @@ pub(crate) enum Message {
 /// A replica that runs.
 #[derive(Debug)]
 pub struct Node {
-    inbox: Sender<Message>,
-    thread: JoinHandle<Option<String>>,
+    inbox: UnboundedSender<Message>,
+    driver: JoinHandle<Option<String>>,
     address: SocketAddr,
     runtime: Runtime,
+    threads: [Runtime; 2],
 }
 
 /// Starts the replica at `home`.
@@ -91,7 +95,7 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
     let state = store.load()?;
     let recovered = reader.recover(state.as_ref().map_or(0, |state| state.height))?;
 
-    let (inbox, messages) = crossbeam_channel::unbounded();
+    let (inbox, messages) = unbounded_channel();
     let edge = Arc::new(Edge::new(trust.clone(), genesis.limits, TransactionVerifier::Zip215));
     let evidence = EvidenceDir::open(home.evidence())?;
     let recovered = Recovered {
@@ -101,8 +105,16 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
         fetched: store.fetched()?,
         evidence: evidence.load(|evidence| edge.evidence::<AnyMessage>(evidence))?,
     };
-    let pool =
-        CryptoPool::new(Arc::clone(&edge), trust.quorum.clone(), signer, identity.clone(), inbox.clone())?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = [threads("crypto", cores.saturating_sub(1).max(1))?, threads("log-reader", 1)?];
+    let pool = CryptoPool::new(
+        (threads[0].handle().clone(), threads[1].handle().clone()),
+        Arc::clone(&edge),
+        trust.quorum.clone(),
+        signer,
+        identity.clone(),
+        inbox.clone(),
+    );
     let host_config = HostConfig {
         me,
         genesis: Arc::clone(&genesis),
@@ -132,24 +144,27 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
     let roster = roster(home, &genesis, &config)?;
     let bound = Network::bind(net_config(&genesis, identity, listen, roster, hello(&trust, me)))?;
     let address = bound.local_address();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("net")
+    let runtime = Builder::new_multi_thread()
+        .worker_threads((cores / 2).clamp(1, MOST_WORKERS))
+        .thread_name("replica")
         .enable_all()
         .build()
-        .context("cannot start the network's threads")?;
+        .context("cannot start the replica's threads")?;
     let network = bound.start(Arc::new(Inbound::new(pool.clone(), inbox.clone())), runtime.handle())?;
     let log_writer = LogWriter::spawn(log, notify_log(inbox.clone()))?;
     let state_writer = StateWriter::spawn(store, notify_state(inbox.clone()))?;
     let driver =
         Driver { host, pool, network, reader, log_writer, state_writer, edge, evidence, clock, directory };
-    let handle = runtime.handle().clone();
-    let thread = std::thread::Builder::new()
-        .name("host".into())
-        .spawn(move || driver.run(&messages, effects, &handle))
-        .context("cannot start the host's thread")?;
+    let driver = runtime.spawn(driver.run(messages, effects));
     tracing::info!(replica = %me, %address, chain = %trust.domain.chain, votes = may_vote, "started");
-    Ok(Node { inbox, thread, address, runtime })
+    Ok(Node { inbox, driver, address, runtime, threads })
+}
+
+/// Threads for work that would hold up the others: at most so many, each until it has had nothing to do for some seconds.
+fn threads(name: &'static str, most: usize) -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_current_thread();
+    builder.max_blocking_threads(most).thread_name(name);
+    builder.build().with_context(|| format!("cannot start the threads {name}"))
 }
 
 impl Node {
@@ -186,14 +201,16 @@ impl Node {
     }
 
     fn join(self) -> anyhow::Result<()> {
-        let Node { thread, runtime, .. } = self;
-        let ended = thread.join();
-        runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+        let Node { driver, runtime, threads, .. } = self;
+        let ended = runtime.block_on(driver);
+        for runtime in [runtime].into_iter().chain(threads) {
+            runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+        }
         match ended {
             Ok(None) => Ok(()),
             Ok(Some(reason)) => bail!("the replica stopped: {reason}"),
             Err(_) => bail!(
-                "the replica's thread panicked: an invariant of its own is broken; keep the data directory for inspection"
+                "the replica panicked: an invariant of its own is broken; keep the data directory for inspection"
             ),
         }
     }
@@ -323,7 +340,7 @@ fn net_config(
     config
 }
 
-fn notify_log(inbox: Sender<Message>) -> impl FnMut(LogEvent) + Send + 'static {
+fn notify_log(inbox: UnboundedSender<Message>) -> impl FnMut(LogEvent) + Send + 'static {
     move |event| {
         let message = match event {
             LogEvent::Durable { sequence } => Message::Event(Box::new(Event::Durable { sequence }), None),
@@ -333,7 +350,7 @@ fn notify_log(inbox: Sender<Message>) -> impl FnMut(LogEvent) + Send + 'static {
     }
 }
 
-fn notify_state(inbox: Sender<Message>) -> impl FnMut(StateEvent) + Send + 'static {
+fn notify_state(inbox: UnboundedSender<Message>) -> impl FnMut(StateEvent) + Send + 'static {
     move |event| {
         let message = match event {
             StateEvent::Flushed { height } => Message::Event(Box::new(Event::Flushed { height }), None),

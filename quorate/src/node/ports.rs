@@ -4,18 +4,18 @@ use super::Message;
 use super::crypto_pool::{CryptoPool, Source};
 use bft_core::host::Event;
 use bft_core::types::ReplicaId;
-use crossbeam_channel::Sender;
 use engines::AnyEngine;
 use net::{Class, ConnectionId, Frame, Handler};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// What the transport calls.
 pub(crate) struct Inbound {
     pool: CryptoPool,
-    inbox: Sender<Message>,
+    inbox: UnboundedSender<Message>,
 }
 
 impl Inbound {
-    pub(crate) fn new(pool: CryptoPool, inbox: Sender<Message>) -> Inbound {
+    pub(crate) fn new(pool: CryptoPool, inbox: UnboundedSender<Message>) -> Inbound {
         Inbound { pool, inbox }
     }
 
