@@ -136,7 +136,9 @@ pub async fn measure(
         cpu_us_per_transaction: (last.cpu - first.cpu).as_secs_f64() * 1e6 / transactions,
         log_bytes_per_payload: delta("log_appended_bytes") / n / payload,
         fsyncs_per_block: delta("log_fsyncs") / n / blocks,
-        proposal_bytes_per_payload: (sent("sent_bytes/pre-prepare") + sent("sent_bytes/proposal"))
+        proposal_bytes_per_payload: (sent("sent_bytes/pre-prepare")
+            + sent("sent_bytes/proposal")
+            + sent("sent_bytes/append"))
             / ((n - 1.0) * payload),
         sent_bytes_per_payload: sent("sent_bytes/") / ((n - 1.0) * payload),
         sent_bytes_by_kind: last

@@ -24,6 +24,7 @@ pub mod log;
 pub mod machine;
 pub mod mutants;
 pub mod quorum;
+pub mod random;
 pub mod receipt;
 pub mod request;
 pub mod state;

@@ -59,7 +59,7 @@ mutants! {
     SecondNewView, "second-new-view", "A view that is entered already is entered again.";
     NoRetransmission, "no-retransmission", "Nothing is said again.";
 
-    VoteQuorum, "vote-quorum", "One vote fewer than a quorum certifies a node.";
+    VoteQuorum, "vote-quorum", "One vote fewer than a quorum certifies a node, or elects a leader.";
     HighUnsaid, "high-unsaid", "A timeout shows the genesis certificate in place of the highest.";
     TimeoutQuorum, "timeout-quorum", "One timeout fewer than a quorum ends a tenure.";
     LockIgnored, "lock-ignored", "Three-chain: nodes below the lock are voted for.";

@@ -5,12 +5,13 @@ use crate::message::{Ask, Message};
 use crate::reads::Reads;
 use crate::record::Record;
 use crate::rules;
-use crate::timing::{Random, Timing};
+use crate::timing::Timing;
 use bft_core::block::Block;
 use bft_core::engine::{
     Engine, EngineConfig, Input, Lead, Outbox, Output, Recipients, Start, Status, WaitsFor,
 };
 use bft_core::envelope::Promised;
+use bft_core::random::SplitMix64;
 use bft_core::types::{Height, Time, View};
 use crypto::{Digest, ReplicaId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +50,7 @@ pub struct Raft {
     pub(crate) fetched: BTreeMap<Digest, (Height, Option<Block>)>,
     pub(crate) reads: Reads,
     pub(crate) timing: Timing,
-    pub(crate) random: Random,
+    pub(crate) random: SplitMix64,
     /// The outstanding request for a payload.
     pub(crate) wanted: Option<Wanted>,
     pub(crate) tokens: u64,

@@ -4,7 +4,7 @@ use crate::engine::{Out, Raft, Role};
 use crate::log::{Entry, Log, Position};
 use crate::reads::Reads;
 use crate::record::Record;
-use crate::timing::{Random, Timing};
+use crate::timing::{Timing, random};
 use bft_core::block::Block;
 use bft_core::engine::{EngineConfig, Output, Start};
 use bft_core::types::Time;
@@ -28,7 +28,7 @@ impl Raft {
             fetched: BTreeMap::new(),
             reads: Reads::default(),
             timing: Timing { heard: now, ..Timing::default() },
-            random: Random::new(config.seed, config.me.0),
+            random: random(config.seed, config.me),
             wanted: None,
             tokens: 0,
         };

@@ -1,7 +1,9 @@
 //! Timers, and the randomness in them.
 
 use crate::engine::{Out, Raft, Role, Timer};
+use bft_core::random::SplitMix64;
 use bft_core::types::Time;
+use crypto::ReplicaId;
 use std::time::Duration;
 
 /// Heartbeats in an election timeout.
@@ -27,23 +29,9 @@ pub(crate) struct Timing {
     pub notice_set: Option<Time>,
 }
 
-/// Numbers that look random, from a seed (SplitMix64; Steele, Lea and Flood, 2014).
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// Another sequence for each seed and replica.
-    pub fn new(seed: u64, replica: u16) -> Random {
-        Random(seed ^ (u64::from(replica) << 48))
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+/// Another sequence for each seed and replica.
+pub(crate) fn random(seed: u64, replica: ReplicaId) -> SplitMix64 {
+    SplitMix64(seed ^ (u64::from(replica.0) << 48))
 }
 
 impl Raft {
@@ -60,7 +48,7 @@ impl Raft {
     pub(crate) fn wait_for_leader(&mut self, now: Time) {
         let patience = self.patience();
         let micros = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX).max(1);
-        let extra = Duration::from_micros(self.random.next() % micros);
+        let extra = Duration::from_micros(self.random.draw() % micros);
         self.timing.election = now + patience + extra;
     }
 
@@ -95,8 +83,8 @@ mod tests {
     #[test]
     fn replicas_draw_different_numbers() {
         let draw = |seed, replica| {
-            let mut random = Random::new(seed, replica);
-            [random.next(), random.next()]
+            let mut random = random(seed, ReplicaId(replica));
+            [random.draw(), random.draw()]
         };
         assert_ne!(draw(1, 0), draw(1, 1));
         assert_ne!(draw(1, 0), draw(2, 0));

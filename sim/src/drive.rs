@@ -152,7 +152,7 @@ impl Drive {
     /// The replica stops: only its process, or the power fails, and then of what was not synced any sectors survive. The writer may
     /// have been in the middle of a group, or have finished what was queued and closed the log.
     pub fn stop(&mut self, random: &mut Random) {
-        let mut dice = Dice(random.bits());
+        let mut dice = Dice::new(random.bits());
         let cut = self.sectors.has_crashed();
         let running = self.running.take();
         if running.is_none() && !cut {

@@ -1,26 +1,17 @@
-//! Random choices that a seed decides (SplitMix64, which is no cryptography and needs to be none).
+//! Random choices that a seed decides.
 
+use bft_core::random::SplitMix64;
 use std::ops::RangeInclusive;
 
 /// A source of choices. Equal seeds choose alike.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct Dice(SplitMix64);
 
 impl Dice {
     /// Choices of `seed`, other ones for every `stream`.
     pub fn new(seed: u64, stream: u64) -> Dice {
-        let mut dice = Dice(seed);
-        dice.0 = dice.next().wrapping_add(stream);
-        dice.0 = dice.next();
-        dice
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let mut split = SplitMix64(SplitMix64(seed).draw().wrapping_add(stream));
+        Dice(SplitMix64(split.draw()))
     }
 
     /// One number of a range, all about equally likely.
@@ -30,12 +21,12 @@ impl Dice {
     pub fn among(&mut self, range: RangeInclusive<u64>) -> u64 {
         assert!(!range.is_empty(), "a choice among nothing");
         let span = (range.end() - range.start()).wrapping_add(1);
-        range.start() + if span == 0 { self.next() } else { self.next() % span }
+        range.start() + if span == 0 { self.0.draw() } else { self.0.draw() % span }
     }
 
     /// From 0 up to and not including 1.
     pub fn part(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.0.draw() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Whether something of this probability happens.

@@ -61,13 +61,6 @@ impl ListVerifier {
         list.iter().try_for_each(|(signer, signature)| self.check(*signer, &message, signature))
     }
 
-    pub(super) fn verify_batch(
-        &self,
-        items: &[(Statement, Certificate)],
-    ) -> Vec<Result<(), CertificateError>> {
-        items.iter().map(|(statement, certificate)| self.verify(statement, certificate)).collect()
-    }
-
     pub(super) fn verify_share(
         &self,
         signer: ReplicaId,

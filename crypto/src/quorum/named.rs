@@ -46,13 +46,6 @@ impl NamedVerifier {
         }
     }
 
-    pub(super) fn verify_batch(
-        &self,
-        items: &[(Statement, Certificate)],
-    ) -> Vec<Result<(), CertificateError>> {
-        items.iter().map(|(statement, certificate)| self.verify(statement, certificate)).collect()
-    }
-
     pub(super) fn verify_share(
         &self,
         signer: ReplicaId,

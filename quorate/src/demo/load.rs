@@ -3,6 +3,7 @@
 
 use super::narration::Narration;
 use app_examples::ledger::{AssetCode, Operation};
+use bft_core::random::SplitMix64;
 use bft_core::receipt::{ProvenReceipt, code};
 use bft_core::transaction::{Kind, Transaction};
 use client::Client;
@@ -94,29 +95,21 @@ async fn submit(client: &Client, operation: &Operation, due: Instant) -> Result<
     }
 }
 
-/// Who pays whom how much: the same for the same seed (SplitMix64, which is no cryptography and needs to be none).
-struct Choices(u64);
+/// Who pays whom how much: the same for the same seed.
+struct Choices(SplitMix64);
 
 impl Choices {
     fn new(seed: &[u8; 32]) -> Choices {
         let mut word = [0; 8];
         word.copy_from_slice(&seed[8..16]);
-        Choices(u64::from_le_bytes(word))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Choices(SplitMix64(u64::from_le_bytes(word)))
     }
 
     fn transfer(&mut self, asset: AssetCode, from: usize, keys: &[ClientKey], number: u64) -> Operation {
         let others = keys.len() as u64 - 1;
-        let to = (from + 1 + (self.next() % others) as usize) % keys.len();
+        let to = (from + 1 + (self.0.draw() % others) as usize) % keys.len();
         // Small against the endowment: nobody runs out of money, however the transfers are ordered.
-        let amount = 1 + self.next() % 10;
+        let amount = 1 + self.0.draw() % 10;
         Operation::Transfer { asset, to: keys[to], amount, memo: format!("invoice {number}").into() }
     }
 }

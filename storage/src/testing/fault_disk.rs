@@ -109,7 +109,7 @@ impl FaultDisk {
     /// Something goes wrong at the next opportunity; `seed` chooses the sector.
     pub fn arm(&self, ailment: Ailment, seed: u64) {
         let mut state = self.0.lock();
-        state.dice = Dice(seed);
+        state.dice = Dice::new(seed);
         state.armed.push(ailment);
     }
 
@@ -126,7 +126,7 @@ impl FaultDisk {
     /// One durable sector of a file rots: a bit flips, or all of it becomes garbage. False if there is nothing to rot.
     pub fn rot(&self, seed: u64) -> bool {
         let mut state = self.0.lock();
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let Some((id, sector)) = state.any_sector(&mut dice) else { return false };
         let content = state.files.get_mut(&id).expect("it was just found");
         let mut bytes = content.cached[content.range(sector)].to_vec();

@@ -5,27 +5,29 @@ mod fault_disk;
 mod ports;
 mod state;
 
+use bft_core::random::SplitMix64;
+
 pub use fault_disk::{Ailment, Fault, FaultDisk};
 
 /// A small generator, so that a failing seed replays.
 #[derive(Clone, Debug)]
-pub struct Dice(pub u64);
+pub struct Dice(SplitMix64);
 
 impl Default for Dice {
     fn default() -> Dice {
-        Dice(1)
+        Dice::new(1)
     }
 }
 
 impl Dice {
+    /// The rolls of a seed.
+    pub fn new(seed: u64) -> Dice {
+        Dice(SplitMix64(seed))
+    }
+
     /// A number below `sides`, which is not 0.
     pub fn roll(&mut self, sides: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
+        self.0.draw() % sides
     }
 
     /// One of several, if there are any.

@@ -54,7 +54,7 @@ impl Disk for FaultDisk {
     fn nonce(&self) -> io::Result<u64> {
         let mut state = self.0.lock();
         state.nonces += 1;
-        Ok(Dice(state.nonces).roll(u64::MAX))
+        Ok(Dice::new(state.nonces).roll(u64::MAX))
     }
 }
 

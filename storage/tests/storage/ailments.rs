@@ -39,7 +39,7 @@ fn starts(spoil: impl Fn(&FaultDisk, u64)) -> Starts {
         let disk = FaultDisk::new();
         let mut model = Model::default();
         let (mut log, _) = open(&disk).expect("opens");
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let (before, after) = (1 + dice.roll(8), dice.roll(8));
         write(&mut log, &mut model, 1..=before);
         spoil(&disk, seed);
@@ -108,8 +108,9 @@ fn a_disk_that_has_stopped_lying_has_everything() {
     disk.lie(true);
     write(&mut log, &mut model, 1..=9);
     disk.lie(false);
-    let (_, reader) = Log::open_on(disk.crash(&mut Dice(3)).arc(), Path::new(DIR), crate::crash::config())
-        .expect("all of it is there");
+    let (_, reader) =
+        Log::open_on(disk.crash(&mut Dice::new(3)).arc(), Path::new(DIR), crate::crash::config())
+            .expect("all of it is there");
     model.check(&reader.recover(0).expect("recovers")).expect("all of it is there");
 }
 

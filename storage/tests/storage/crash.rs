@@ -121,7 +121,7 @@ fn crash_once(acts: &[Act], at: u64, seed: u64) -> Result<(), String> {
     disk.fail_at(at, Fault::Crash);
     let mut model = Model::default();
     let _ = run(&disk, acts, &mut model);
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     come_back(&disk.crash(&mut dice), &mut model, &mut dice)
 }
 
@@ -131,7 +131,7 @@ fn fail_once(acts: &[Act], at: u64, seed: u64) -> Result<(), String> {
     disk.fail_at(at, Fault::Eio);
     let mut model = Model::default();
     let _ = run(&disk, acts, &mut model);
-    come_back(&disk, &mut model, &mut Dice(seed))
+    come_back(&disk, &mut model, &mut Dice::new(seed))
 }
 
 /// Batches of all kinds, some larger than a segment, some synced and some not.

@@ -157,7 +157,7 @@ fn threat_74_what_only_the_page_cache_holds_is_written_again_before_it_counts() 
     model.check(&reader.recover(0).expect("recovers")).expect("the frame is there");
     drop(log);
     // ...so the frame must survive the power failure that comes now.
-    assert_eq!(recovered(&disk.crash(&mut Dice(1)), &mut model), Ok(()));
+    assert_eq!(recovered(&disk.crash(&mut Dice::new(1)), &mut model), Ok(()));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn threat_75_a_new_segment_has_its_name_before_it_has_frames() {
     log.sync().expect("syncs");
     model.synced();
     for seed in 0..20 {
-        let after = disk.crash(&mut Dice(seed));
+        let after = disk.crash(&mut Dice::new(seed));
         assert!(after.list_all().contains(&segment(3)));
         assert_eq!(recovered(&after, &mut model.clone()), Ok(()));
     }

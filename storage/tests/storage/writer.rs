@@ -119,6 +119,6 @@ fn shutdown_finishes_what_is_queued() {
         .collect();
     assert_eq!(durable.last(), Some(&40));
     assert!(durable.is_sorted());
-    let (_, reader) = open(&disk.crash(&mut Dice(3))).expect("opens");
+    let (_, reader) = open(&disk.crash(&mut Dice::new(3))).expect("opens");
     model.check(&reader.recover(0).expect("recovers")).expect("all of it is there");
 }
