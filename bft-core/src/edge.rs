@@ -180,7 +180,6 @@ impl Edge {
                 work.items.extend(items.iter().filter(|_| !self.context.limits.unsigned).cloned());
             }
             Call::Receipt { .. }
-            | Call::Query(_)
             | Call::Read(..)
             | Call::Signed
             | Call::Session(_)

@@ -35,9 +35,7 @@ pub enum Call {
         /// Under which sequence.
         sequence: u64,
     },
-    /// A question to the application, answered from the last certified state.
-    Query(#[serde(with = "byte_string")] Bytes),
-    /// A question to the application, answered by the replica's word.
+    /// A question to the application.
     Read(ReadingOf, #[serde(with = "byte_string")] Bytes),
     /// A height at or above every one that the replica has signed a checkpoint of.
     Signed,
@@ -52,11 +50,11 @@ pub enum Call {
 /// What a read is to know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadingOf {
-    /// What the replica has executed, however long ago it last heard from others.
+    /// What the replica has executed, however long ago it last heard from others. By its word.
     Executed,
-    /// Everything that anybody was told before the question. In the crash fault model.
+    /// Everything that anybody was told before the question. By the replica's word, in the crash fault model.
     Leader,
-    /// What is certified at this height or a higher one, with the proof. In the Byzantine fault model: with the height that n − f
+    /// What is certified at this height or a higher one, with the proof; of height 0, whatever was certified last. In the Byzantine fault model: with the height that n − f
     /// replicas have signed, everything that anybody was told before these were asked.
     Certified(Height),
 }

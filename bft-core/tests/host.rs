@@ -15,7 +15,7 @@ use bft_core::ledger::CheckpointCertificate;
 use bft_core::log::{LoadedState, LogItem, LogKind};
 use bft_core::machine::{Context, Refusal, StateMachine};
 use bft_core::receipt::{ProvenReceipt, code};
-use bft_core::request::{Advice, Answer, Call, Reply, Request};
+use bft_core::request::{Advice, Answer, Call, ReadingOf, Reply, Request};
 use bft_core::state::{State, View};
 use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
 use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
@@ -382,7 +382,9 @@ impl Rig {
     }
 
     fn count(&mut self) -> String {
-        let Some(Answer::Query(answer)) = self.ask(Call::Query(Bytes::from_static(b"count"))) else {
+        let Some(Answer::Query(answer)) =
+            self.ask(Call::Read(ReadingOf::Certified(0), Bytes::from_static(b"count")))
+        else {
             panic!()
         };
         answer.verify(&Counter::default(), b"count", &self.config.trust).unwrap();
@@ -474,7 +476,10 @@ fn an_operator_enrols_clients_and_nobody_else_does() {
     assert_eq!(outcome(rig.submit(20, Kind::System, 2, &enroll)), code::OK);
     assert_eq!(outcome(rig.submit(10, Kind::System, 1, &enroll)), code::ALREADY_ENROLLED);
     assert_eq!(rig.receipt(99, 1, b"go").receipt.code, code::OK);
-    let Some(Answer::Query(by)) = rig.ask(Call::Query(Bytes::from_static(b"by"))) else { panic!() };
+    let Some(Answer::Query(by)) = rig.ask(Call::Read(ReadingOf::Certified(0), Bytes::from_static(b"by")))
+    else {
+        panic!()
+    };
     assert_eq!(by.result.unwrap().0.as_ref(), b"b");
 }
 

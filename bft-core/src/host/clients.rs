@@ -137,7 +137,6 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 self.submit(now, waiter, item, effects)
             }
             Call::Receipt { client, sequence } => self.find_receipt(waiter, &(sequence, client), effects),
-            Call::Query(request) => Some(self.certified_answer(&request)),
             Call::Read(of, request) => self.read(waiter, of, request),
             Call::Signed => Some(Answer::Signed(self.signed_height())),
             Call::Session(client) => Some(Answer::Session(self.ledger.directory().session(&client).next())),

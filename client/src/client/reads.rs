@@ -90,8 +90,7 @@ impl Client {
     /// # Errors
     /// If no replica gives an answer that holds.
     pub async fn query<A: StateMachine>(&self, app: &A, request: &[u8]) -> Result<Told, ClientError> {
-        let call = Call::Query(Bytes::copy_from_slice(request));
-        self.ask_proven(app, request, call, self.0.seen.load(SeqCst)).await
+        self.ask_proven(app, request, 0).await
     }
 
     /// What n − f replicas have signed, everybody was told who was told before: a receipt has a quorum's certificate, and any n − f replicas
@@ -99,9 +98,7 @@ impl Client {
     async fn read_signed<A: StateMachine>(&self, app: &A, request: &[u8]) -> Result<Told, ClientError> {
         let asked = timeout(PATIENCE, async {
             let height = self.signed_by_enough().await?;
-            let request_bytes = Bytes::copy_from_slice(request);
-            let call = Call::Read(ReadingOf::Certified(height), request_bytes);
-            self.ask_proven(app, request, call, height.max(self.0.seen.load(SeqCst))).await.ok()
+            self.ask_proven(app, request, height).await.ok()
         });
         if let Ok(Some(told)) = asked.await {
             return Ok(told);
@@ -143,10 +140,11 @@ impl Client {
         &self,
         app: &A,
         request: &[u8],
-        call: Call,
-        at_least: Height,
+        height: Height,
     ) -> Result<Told, ClientError> {
         let inner = &*self.0;
+        let call = Call::Read(ReadingOf::Certified(height), Bytes::copy_from_slice(request));
+        let at_least = height.max(inner.seen.load(SeqCst));
         let trust = &inner.verifier.trust;
         let mut abandoned = BTreeSet::new();
         let judge = |from: ReplicaId, answer: Answer| match answer {

@@ -54,7 +54,6 @@ impl Chain {
         match &request.call {
             Call::Submit(payload) => payload.items(&self.trust.domain.chain).ok()?.first().cloned(),
             Call::Receipt { .. }
-            | Call::Query(_)
             | Call::Read(..)
             | Call::Signed
             | Call::Session(_)

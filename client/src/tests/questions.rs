@@ -5,7 +5,9 @@ use crate::{ClientError, SubmitError};
 use bft_core::ledger::LedgerEntry;
 use bft_core::machine::{Context, Refusal, StateMachine};
 use bft_core::receipt::{ProvenReceipt, Receipt};
-use bft_core::request::{Advice, Answer, AnswerBytes, Call, ProvenAnswer, ProvenRead, Request, StatusReport};
+use bft_core::request::{
+    Advice, Answer, AnswerBytes, Call, ProvenAnswer, ProvenRead, ReadingOf, Request, StatusReport,
+};
 use bft_core::state::{Space, State, Tree, View, full_key};
 use bft_core::transaction::Kind;
 use bytes::Bytes;
@@ -35,7 +37,9 @@ impl StateMachine for Reader {
 
 /// What a replica with this value under "k" answers, from a certified state of `height`.
 fn answer(chain: &Chain, request: &Request, height: u64, value: &'static str) -> ProvenAnswer {
-    let Call::Query(asked) = &request.call else { panic!("not a query: {request:?}") };
+    let Call::Read(ReadingOf::Certified(_), asked) = &request.call else {
+        panic!("not a query: {request:?}")
+    };
     let tree =
         Tree::default().update([(full_key(Space::Application, b"k"), Some(Bytes::from(value)))].into_iter());
     let key = full_key(Space::Application, asked);

@@ -20,7 +20,7 @@ use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo}
 use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, Recovered, SealJob, genesis_state};
 use bft_core::ledger::LedgerEntry;
 use bft_core::receipt::ProvenReceipt;
-use bft_core::request::{Answer, Call, ProvenAnswer, Reply, Request};
+use bft_core::request::{Answer, Call, ProvenAnswer, ReadingOf, Reply, Request};
 use bft_core::transaction::{Item, Kind, Transaction};
 use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
@@ -237,7 +237,7 @@ impl Consortium {
     /// The proven answers among the replies, with their questions.
     pub fn answers(&self) -> Vec<(Bytes, ProvenAnswer)> {
         let question = |id: u64| match &self.requests.iter().find(|request| request.id == id)?.call {
-            Call::Query(question) => Some(question.clone()),
+            Call::Read(ReadingOf::Certified(_), question) => Some(question.clone()),
             _ => None,
         };
         let answer = |reply: &Reply| match &reply.answer {

@@ -6,7 +6,7 @@ use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Body, ChainQuestion, Envelope, Seal, Sealed};
 use bft_core::host::{Effect, Event, HostConfig, Recovered};
-use bft_core::request::{Call, Request};
+use bft_core::request::{Call, ReadingOf, Request};
 use bft_core::transaction::{Item, Kind, Payload, SystemAction};
 use bft_core::types::{ReplicaId, Time};
 use bytes::Bytes;
@@ -103,7 +103,7 @@ impl Past {
         self.submit(ReplicaId(1), refused);
         self.pass(Duration::from_secs(1));
         for question in [b"\x54".as_slice(), b"\xf0", b""] {
-            self.ask(ReplicaId(0), Call::Query(Bytes::from_static(question)));
+            self.ask(ReplicaId(0), Call::Read(ReadingOf::Certified(0), Bytes::from_static(question)));
         }
         self.ask(ReplicaId(0), Call::Receipt { client: client(11).public(), sequence: 2 });
         self.ask(ReplicaId(1), Call::Receipt { client: client(11).public(), sequence: 99 });
