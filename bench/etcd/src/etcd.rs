@@ -15,6 +15,9 @@ use tokio::net::TcpStream;
 /// How long the members may take to serve.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long to wait when they have too much to do.
+const RETRY: Duration = Duration::from_millis(10);
+
 /// Members that end with this value.
 pub struct Etcd {
     members: Vec<Child>,
@@ -114,11 +117,22 @@ impl EtcdClient {
         Ok(EtcdClient(send))
     }
 
-    /// Puts a value, and waits until it is committed.
+    /// Puts a value, and waits until it is committed. Where etcd has too much to do and says so, it is asked again.
     ///
     /// # Errors
-    /// If etcd says so.
+    /// If etcd refuses it for another reason.
     pub async fn put(&self, key: &[u8], value: &[u8]) -> anyhow::Result<()> {
+        loop {
+            match self.try_put(key, value).await {
+                Err(error) if error.to_string().contains("too many requests") => {
+                    tokio::time::sleep(RETRY).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_put(&self, key: &[u8], value: &[u8]) -> anyhow::Result<()> {
         let request = http::Request::post("http://127.0.0.1/etcdserverpb.KV/Put")
             .header("content-type", "application/grpc")
             .header("te", "trailers")
@@ -128,11 +142,13 @@ impl EtcdClient {
         body.send_data(message(key, value), true)?;
         let response = response.await?;
         ensure!(response.status() == 200, "etcd answers {}", response.status());
+        // A refusal without a body has its status in the first headers.
+        let first = response.headers().clone();
         let mut body = response.into_body();
         while let Some(part) = body.data().await {
             body.flow_control().release_capacity(part?.len())?;
         }
-        let trailers = body.trailers().await?.context("an answer without a status")?;
+        let trailers = body.trailers().await?.unwrap_or(first);
         match trailers.get("grpc-status").map(|status| status.as_bytes()) {
             Some(b"0") => Ok(()),
             other => bail!("etcd refuses: {other:?} {:?}", trailers.get("grpc-message")),

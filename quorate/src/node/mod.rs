@@ -32,7 +32,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-/// Threads for the transport and the host, at most: half of the machine's cores up to here.
+/// Threads for the transport and the host, at most: as many as the machine has cores up to here. Two at least: while the host works or waits for
+/// the disk, the other one serves the network.
 const MOST_WORKERS: usize = 4;
 
 /// What reaches the task that owns the host.
@@ -145,7 +146,7 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
     let bound = Network::bind(net_config(&genesis, identity, listen, roster, hello(&trust, me)))?;
     let address = bound.local_address();
     let runtime = Builder::new_multi_thread()
-        .worker_threads((cores / 2).clamp(1, MOST_WORKERS))
+        .worker_threads(cores.clamp(2, MOST_WORKERS))
         .thread_name("replica")
         .enable_all()
         .build()
