@@ -249,6 +249,9 @@ pub enum Input<E: Engine> {
     },
     /// This replica is about to stop: it should not lead any more.
     Leaving,
+    /// This replica did not run for a while that its clock leaves out. What rests on how much time has passed for the others does not hold
+    /// any more.
+    Stalled,
     /// A timer set earlier fired.
     Timeout(E::Timer),
 }
@@ -277,6 +280,7 @@ impl<E: Engine> Input<E> {
             Input::Restored { checkpoint, header } => Input::Restored { checkpoint, header },
             Input::Read { token } => Input::Read { token },
             Input::Leaving => Input::Leaving,
+            Input::Stalled => Input::Stalled,
             Input::Timeout(inner) => Input::Timeout(timer(inner)?),
         })
     }

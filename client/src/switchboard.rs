@@ -53,7 +53,7 @@ impl Place {
 
     fn add(&self, event: Event) {
         let mut events = self.events();
-        if events.len() < EVENTS {
+        if events.len() < EVENTS || matches!(event, Event::Closed) {
             events.push_back(event);
         }
         drop(events);

@@ -124,7 +124,7 @@ impl Engine for HotStuff {
                 self.on_stable(now, checkpoint.height(), out);
             }
             // Reads are certified or ordered; who stops is missed as one that crashes.
-            Input::Read { token: _ } | Input::Leaving => {}
+            Input::Read { token: _ } | Input::Leaving | Input::Stalled => {}
             Input::Timeout(Timer::Progress) => self.on_progress_timeout(now, out),
             Input::Timeout(Timer::Spread) => self.on_spread(now, out),
             Input::Timeout(Timer::Resend) => self.on_resend(now, out),

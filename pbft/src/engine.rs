@@ -103,7 +103,7 @@ impl Engine for Pbft {
                 self.on_stable(now, checkpoint, out)
             }
             // Reads are certified or ordered; who stops is missed as one that crashes.
-            Input::Read { token: _ } | Input::Leaving => {}
+            Input::Read { token: _ } | Input::Leaving | Input::Stalled => {}
             Input::Timeout(Timer::Progress) => self.on_progress_timeout(now, out),
             Input::Timeout(Timer::NewView) => self.on_new_view_timeout(now, out),
             Input::Timeout(Timer::Resend) => self.on_resend(now, out),

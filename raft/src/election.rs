@@ -195,11 +195,12 @@ impl Raft {
     }
 
     /// Once somebody has everything.
+    /// As leader that leaves: to whoever has everything and was heard last.
     pub(crate) fn hand_over(&self, out: &mut Out) {
         let Role::Leader(leadership) = &self.role else { return };
         let last = self.log.last().height;
-        let ready = leadership.peers.iter().find(|(_, peer)| peer.votes && peer.matched == last);
-        if let Some((heir, _)) = ready.filter(|_| leadership.leaving) {
+        let ready = leadership.peers.iter().filter(|(_, peer)| peer.votes && peer.matched == last);
+        if let Some((heir, _)) = ready.max_by_key(|(_, peer)| peer.heard).filter(|_| leadership.leaving) {
             to_one(*heir, Message::Lead { view: self.view }, out);
         }
     }

@@ -145,12 +145,15 @@ impl Engine for Raft {
             Input::Payload { token, draft } => self.on_payload(now, token, draft, out),
             Input::Blocks { blocks } => self.on_blocks(blocks.into_inner(), out),
             Input::FetchFailed { blocks } => self.fetched.retain(|digest, _| !blocks.contains(digest)),
-            Input::Executed { entry, epoch_ends_at: _ } => self.on_executed(entry.height, entry.block),
+            Input::Executed { entry, epoch_ends_at: _ } => {
+                self.on_executed(now, entry.height, entry.block, out);
+            }
             Input::Stable { checkpoint, header } | Input::Restored { checkpoint, header } => {
                 self.on_stable(now, &checkpoint, header, out);
             }
             Input::Read { token } => self.on_read(now, token, out),
             Input::Leaving => self.on_leaving(out),
+            Input::Stalled => self.reads.forget_lease(),
             Input::Timeout(Timer::Election) => self.on_election_timeout(now, out),
             Input::Timeout(Timer::Heartbeat) => self.on_heartbeat_timeout(now, out),
             Input::Timeout(Timer::Notice) => self.on_notice(out),

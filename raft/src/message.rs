@@ -141,13 +141,6 @@ impl Carried {
             Carried::Named(view, _) => *view,
         }
     }
-
-    pub(crate) fn block(&self) -> Digest {
-        match self {
-            Carried::Block(block) => block.digest(),
-            Carried::Named(_, digest) => *digest,
-        }
-    }
 }
 
 impl bft_core::engine::Message for Message {

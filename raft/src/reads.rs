@@ -18,8 +18,8 @@ pub(crate) struct Reads {
     answered: u64,
     /// When the leader was asked last.
     asked: Time,
-    /// As leader: questions, by the heartbeat whose answers allow to answer them: of each replica the newest. Invariant: for the last
-    /// heartbeat sent and the next one only.
+    /// As leader: questions, by the heartbeat whose answers allow to answer them: of each replica the newest. Invariant: for heartbeats that a
+    /// majority has not answered and the next one only.
     open: BTreeMap<(u64, ReplicaId), u64>,
     /// As leader: when the heartbeats were sent that a majority has not answered.
     sent: BTreeMap<u64, Time>,
@@ -34,6 +34,12 @@ impl Reads {
     pub fn lead(&mut self) {
         let Reads { wanted, answered, .. } = *self;
         *self = Reads { wanted, answered, ..Reads::default() };
+    }
+
+    /// The clock has left out some time: for the others more has passed since the heartbeats than it says.
+    pub fn forget_lease(&mut self) {
+        self.lease = None;
+        self.sent.clear();
     }
 }
 

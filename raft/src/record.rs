@@ -6,7 +6,8 @@ use bft_core::types::{Height, View};
 use crypto::{Digest, ReplicaId, Statement};
 use serde::{Deserialize, Serialize};
 
-/// One durable promise. The log is what the entries make in their order: each takes the place of all at its height and above.
+/// One durable promise. The log is what the entries make in their order: each takes the place of all at its height and above, unless it is there
+/// already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// In this view, and has given its vote there.

@@ -52,7 +52,11 @@ impl Raft {
         for (height, entry) in engine.log.from(engine.committed + 1) {
             assert!(entry.body.is_some(), "a record implies a durable block, at height {height}");
         }
-        engine.view = engine.view.max(engine.log.last().view);
+        let last = engine.log.last().view;
+        if last > engine.view {
+            // Block sync brought an entry of a view in which this replica has not voted.
+            (engine.view, engine.voted) = (last, None);
+        }
         engine.wait_for_leader(now);
         engine.set_timers(now, out);
         engine
@@ -61,6 +65,8 @@ impl Raft {
     fn restore(&mut self, record: Record, blocks: &BTreeMap<Digest, Block>) {
         match record {
             Record::View { view, voted } => (self.view, self.voted) = (view, voted),
+            // Said again at the head of a segment, of which a crash may have left a part: what follows it stays.
+            Record::Entry { position, .. } if self.log.has(position) => {}
             Record::Entry { position: Position { view, height }, block } => {
                 if height > self.log.base().height && height <= self.log.last().height + 1 {
                     self.log.truncate(height);

@@ -107,6 +107,17 @@ impl Raft {
             let hint = self.log.highest_of(previous.height, previous.view);
             return to_one(from, Message::Refused(Refusal { view, previous, hint }), out);
         }
+        // What is here at the base, and what is executed, is every present leader's: one that has something else leads no more, and has not
+        // heard of it. Where the log is behind what is executed, the host has yet to say where it begins anew.
+        let conflicts = |height: Height, view: View| {
+            (height == base.height || height > base.height && height <= self.executed)
+                && self.log.view_at(height) != Some(view)
+        };
+        let named =
+            (previous.height..).zip([previous.view].into_iter().chain(entries.iter().map(Carried::view)));
+        if named.into_iter().any(|(height, view)| conflicts(height, view)) && !Mutant::GapsInLog.is_on() {
+            return;
+        }
         let mut agreed = previous.height.max(base.height.min(previous.height + entries.len() as u64));
         let mut missing = Vec::new();
         for (height, carried) in (previous.height + 1..).zip(entries) {
@@ -117,12 +128,6 @@ impl Raft {
             }
             if height <= base.height || self.log.view_at(height) == Some(carried.view()) {
                 agreed = height.max(agreed);
-                continue;
-            }
-            if height <= self.executed {
-                // Block sync was here first, and the block is in the log.
-                self.enter(Position { view: carried.view(), height }, carried.block(), None, out);
-                agreed = height;
                 continue;
             }
             match self.body(carried, height) {
@@ -367,7 +372,7 @@ impl Raft {
     }
 
     /// Block sync may have gone ahead of the leader. What the log has in the place of what was executed was never committed.
-    pub(crate) fn on_executed(&mut self, height: Height, block: Digest) {
+    pub(crate) fn on_executed(&mut self, now: Time, height: Height, block: Digest, out: &mut Out) {
         self.executed = self.executed.max(height);
         if height <= self.committed {
             return;
@@ -375,12 +380,16 @@ impl Raft {
         self.committed = height;
         match self.log.get_mut(height) {
             Some(entry) if entry.block == block => entry.body = None,
-            Some(_) => {
-                self.log.truncate(height);
-                // Whoever leads with what was there leads no more.
+            other => {
+                if other.is_some() {
+                    self.log.truncate(height);
+                }
+                // Whoever leads without it leads no more; this replica too.
                 self.agreed = self.agreed.min(height - 1);
+                if self.leads() {
+                    self.follow(now, self.view, None, out);
+                }
             }
-            None => {}
         }
     }
 
@@ -394,7 +403,7 @@ impl Raft {
     ) {
         let height = checkpoint.height();
         self.stable = self.stable.max(height);
-        self.on_executed(height, checkpoint.entry.block);
+        self.on_executed(now, height, checkpoint.entry.block, out);
         let Some(header) = header.filter(|header| header.height > self.log.base().height) else { return };
         let position = Position::of(&header);
         if self.log.has(position) {

@@ -155,6 +155,10 @@ impl World {
         }
         node.tick_at = Some(now);
         let life = node.life;
+        if frozen {
+            self.at(Duration::ZERO, Action::Event { replica, life, event: Box::new(Event::Stalled) });
+        }
+        let node = &mut self.replicas[replica.index()];
         for action in std::mem::take(&mut node.held) {
             self.at(Duration::ZERO, action);
         }

@@ -58,6 +58,20 @@ fn threat_39_leases_hold_where_clocks_drift_no_more_than_is_stated() {
     );
 }
 
+// A process that does not run for a while, and whose clock leaves that out, has no lease when it goes on.
+#[test]
+fn threat_39_no_lease_outlives_a_pause_that_the_clock_leaves_out() {
+    let mut total = Tally::default();
+    for seed in 0..120 {
+        let faults = Faults::Only(Mishap::Pause);
+        let scenario = Scenario { protocol: ProtocolTag::RAFT, faults, ..Scenario::of_seed(seed) };
+        let outcome = run_within(&scenario, |limits| limits.lease_drift_ppm = Some(0));
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        total.add(&outcome.tally);
+    }
+    assert!(count(&total, "pauses") > 100 && count(&total, "reads among them") > 1000, "{total:?}");
+}
+
 // A replica that has lost its disk fetches states, crashes amid them, and finds newer ones each time.
 #[test]
 fn threat_41_42_who_needs_what_is_compacted_fetches_the_state_however_often_it_changes() {

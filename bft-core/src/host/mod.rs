@@ -162,6 +162,8 @@ pub enum Event<E: Engine> {
     },
     /// This replica is about to be stopped.
     Leaving,
+    /// This replica did not run for a while that its clock leaves out.
+    Stalled,
 }
 
 /// A stretch of the certified chain as it stands in the log.
@@ -403,6 +405,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 self.connected.remove(&peer);
             }
             Event::Leaving => self.feed(now.time, Input::Leaving, effects),
+            Event::Stalled => self.feed(now.time, Input::Stalled, effects),
         }
         self.drive(now.time, effects);
     }

@@ -409,6 +409,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.chain_sync.installed();
         self.flush.waiting = Some(self.ledger.batch(&self.stable, &self.certificates, self.log.covering()));
         self.flush.installed = Some(certificate);
+        self.answer_reads(effects);
+        self.answer_certified_reads(effects);
     }
 
     pub(super) fn state_sync_deadline(&self) -> Option<Time> {

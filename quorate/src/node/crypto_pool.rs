@@ -100,6 +100,7 @@ impl CryptoPool {
 
     /// Checks a frame and hands it to the host: at once where there are no signatures in it.
     pub(crate) fn check(&self, source: Source, frame: Frame) {
+        let _alarm = Alarm(&self.0.inbox);
         let (bytes, permit) = frame.into_parts();
         let lane = match source {
             Source::Replica(_) if self.0.edge.believes_replicas() => {
@@ -221,13 +222,13 @@ impl CryptoPool {
     }
 }
 
-/// Stops the replica if the job that holds it panics: the host would wait for its answer for ever.
+/// Stops the replica if what holds it panics: the host would wait for its answer for ever, or the sender send it again.
 struct Alarm<'a>(&'a UnboundedSender<Message>);
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let reason = "a thread for signatures or reads panicked: an invariant is broken; the output above names it";
+            let reason = "a check of a frame, a signature or a read panicked: an invariant is broken; the output above names it";
             let _ = self.0.send(Message::Failed(reason.into()));
         }
     }

@@ -8,6 +8,7 @@ use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::engine;
 use bft_core::host::{ChainBytes, Effect, Event, Host};
+use bft_core::log::LogBatch;
 use bft_core::machine::StateMachine;
 use bft_core::request::{Advice, Answer, Call, PeerReport, Reply};
 use bft_core::types::{Now, Time, Timestamp};
@@ -16,10 +17,10 @@ use engines::AnyEngine;
 use net::{ConnectionId, Network};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use storage::{DataDir, LogReader, LogWriter, StateWriter};
+use storage::{DataDir, LogReader, LogWriter, QueueError, StateWriter};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::task::yield_now;
+use tokio::task::{block_in_place, yield_now};
 use tokio::time::timeout;
 
 /// A host with the engine of whichever protocol the genesis names.
@@ -55,13 +56,15 @@ impl Clock {
     }
 
     /// To be called after a wait from `begun` on, that was to take `wait` at most. Time in which the process did not run does
-    /// not count: what came meanwhile was not looked at yet, and timers that ran on would suspect the others of its silence.
-    fn waited(&mut self, begun: Time, wait: Duration) {
+    /// not count: what came meanwhile was not looked at yet, and timers that ran on would suspect the others of its silence. Says whether
+    /// there was such a time.
+    fn waited(&mut self, begun: Time, wait: Duration) -> bool {
         let late = self.now().time.since(begun).saturating_sub(wait);
         if late > STALL {
             tracing::info!(late_ms = late.as_millis() as u64, "this process did not run for a while");
             self.0 += late;
         }
+        late > STALL
     }
 }
 
@@ -111,7 +114,9 @@ impl<A: StateMachine> Driver<A> {
                     Err(_) => Err(TryRecvError::Empty),
                 }
             };
-            self.clock.waited(now.time, wait);
+            if self.clock.waited(now.time, wait) {
+                self.host.step(self.clock.now(), Event::Stalled, &mut effects);
+            }
             match message {
                 Ok(message) => match self.burst(message, &mut messages, &mut effects) {
                     None => {}
@@ -199,13 +204,24 @@ impl<A: StateMachine> Driver<A> {
         self.network.respond(client, codec::encode(&Reply { id, answer }).into());
     }
 
+    /// While the log's queue is full the host waits, but none of the transport's tasks that wait for this thread.
+    fn append(&self, batch: LogBatch) -> Result<(), String> {
+        match self.log_writer.try_append(batch) {
+            Ok(()) => Ok(()),
+            Err(QueueError::Full(batch)) => {
+                block_in_place(|| self.log_writer.append(batch)).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Carries out what the host wants, in order. Gives the reason if it has to stop.
     fn carry_out(&mut self, effects: &mut Vec<Effect>) -> Option<String> {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Append(batch) => {
-                    if let Err(error) = self.log_writer.append(batch) {
-                        return Some(error.to_string());
+                    if let Err(reason) = self.append(batch) {
+                        return Some(reason);
                     }
                 }
                 Effect::Seal(job) => self.pool.seal(job),

@@ -194,12 +194,16 @@ impl Agreement for Properties {
         let AnyRecord::Raft(record) = record else { return };
         let log = self.logs.entry(replica).or_default();
         match record {
+            // Said again at the head of a segment.
+            raft::Record::Entry { position, block }
+                if log.entries.get(&position.height) == Some(&(position.view, *block)) => {}
             raft::Record::Entry { position, block } => {
                 log.entries.split_off(&position.height);
                 log.entries.insert(position.height, (position.view, *block));
             }
             raft::Record::Base { position } => {
-                let same = log.entries.get(&position.height).is_some_and(|(view, _)| *view == position.view);
+                let same = log.base == position.height
+                    || log.entries.get(&position.height).is_some_and(|(view, _)| *view == position.view);
                 log.base = position.height;
                 if same || log.entries.is_empty() {
                     log.entries = log.entries.split_off(&(position.height + 1));
