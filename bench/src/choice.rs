@@ -1,7 +1,7 @@
 //! What of a genesis is chosen on the command line: the protocol, its commit rule, and the limits.
 
 use anyhow::{Context, bail};
-use bft_core::genesis::{Chain, Limits};
+use bft_core::genesis::{Chain, Limits, VoteRouting};
 use crypto::ProtocolTag;
 
 /// Views of a tenure, unless chosen otherwise: a leader that is away costs a timeout each time its turn comes, so that turns had
@@ -17,6 +17,9 @@ pub struct Choice {
     /// For hotstuff, how many certified blocks in a row commit the first: two (sooner), or three (as published; the default).
     #[arg(long, value_name = "RULE")]
     chain: Option<Chain>,
+    /// For pbft, whom replicas send their votes to: all-to-all (as published; the default), or collector (the leader, which tells all).
+    #[arg(long, value_name = "RULE")]
+    vote_routing: Option<VoteRouting>,
     /// Clients do not sign their transactions: replicas believe whoever reaches them.
     #[arg(long)]
     unsigned: bool,
@@ -41,6 +44,14 @@ impl Choice {
             Some(chain) => limits.chain = chain,
             None => {}
         }
+        match self.vote_routing {
+            Some(_) if self.protocol != ProtocolTag::PBFT => bail!(
+                "--vote-routing is a choice of pbft, and votes of {} go where it says; leave it out, or use --protocol pbft",
+                self.protocol
+            ),
+            Some(routing) => limits.vote_routing = routing,
+            None => {}
+        }
         Ok(limits)
     }
 }
@@ -49,6 +60,8 @@ impl Choice {
 pub fn in_words(protocol: ProtocolTag, limits: &Limits) -> String {
     if protocol == ProtocolTag::HOTSTUFF {
         format!("{protocol} ({} chain, tenures of {} views)", limits.chain, limits.tenure_views)
+    } else if limits.vote_routing == VoteRouting::Collector && protocol == ProtocolTag::PBFT {
+        format!("{protocol} (votes collected by the leader)")
     } else {
         protocol.to_string()
     }
@@ -106,7 +119,13 @@ mod tests {
 
     #[test]
     fn the_chain_rule_is_hotstuffs() {
-        let choice = |protocol, chain| Choice { protocol, chain, unsigned: false, limits: Vec::new() };
+        let choice = |protocol, chain| Choice {
+            protocol,
+            chain,
+            vote_routing: None,
+            unsigned: false,
+            limits: Vec::new(),
+        };
         let rule = |choice: Choice| choice.limits(Limits::default()).map(|limits| limits.chain);
         assert_eq!(rule(choice(ProtocolTag::HOTSTUFF, Some(Chain::Two))).unwrap(), Chain::Two);
         assert_eq!(rule(choice(ProtocolTag::HOTSTUFF, None)).unwrap(), Chain::Three);
@@ -118,9 +137,26 @@ mod tests {
     }
 
     #[test]
+    fn the_routing_of_votes_is_pbfts() {
+        let choice = |protocol| Choice {
+            protocol,
+            chain: None,
+            vote_routing: Some(VoteRouting::Collector),
+            unsigned: false,
+            limits: Vec::new(),
+        };
+        let chosen = choice(ProtocolTag::PBFT).limits(Limits::default()).unwrap();
+        assert_eq!(chosen.vote_routing, VoteRouting::Collector);
+        let refusal = choice(ProtocolTag::RAFT).limits(Limits::default()).unwrap_err().to_string();
+        assert!(refusal.contains("use --protocol pbft"), "{refusal}");
+    }
+
+    #[test]
     fn a_protocol_is_described_with_what_was_chosen_for_it() {
         let limits = Limits { tenure_views: 9, chain: Chain::Two, ..Limits::default() };
         assert_eq!(in_words(ProtocolTag::HOTSTUFF, &limits), "hotstuff (two chain, tenures of 9 views)");
         assert_eq!(in_words(ProtocolTag::PBFT, &limits), "pbft");
+        let collected = Limits { vote_routing: VoteRouting::Collector, ..limits };
+        assert_eq!(in_words(ProtocolTag::PBFT, &collected), "pbft (votes collected by the leader)");
     }
 }

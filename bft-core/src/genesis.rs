@@ -111,6 +111,8 @@ pub struct Limits {
     pub tenure_views: u64,
     /// HotStuff: how many certified nodes of consecutive views commit the first of them.
     pub chain: Chain,
+    /// PBFT: whom replicas send their votes to.
+    pub vote_routing: VoteRouting,
     /// Raft: by how many parts per million one replica's clock may run faster than another's. With a value the leader answers reads
     /// under a lease that relies on it; without one it asks a majority.
     pub lease_drift_ppm: Option<u32>,
@@ -155,6 +157,42 @@ impl FromStr for Chain {
     }
 }
 
+/// Whom PBFT's replicas send their votes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VoteRouting {
+    /// Everybody, as published: a number of messages that grows as the square of the committee, and the fewest delays.
+    AllToAll,
+    /// The leader, which combines a quorum of them and tells everybody: a number that grows as the committee, two delays more.
+    Collector,
+}
+
+impl fmt::Display for VoteRouting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            VoteRouting::AllToAll => "all-to-all",
+            VoteRouting::Collector => "collector",
+        })
+    }
+}
+
+/// A word that is no routing of votes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no vote routing {0:?}; use all-to-all or collector")]
+pub struct VoteRoutingError(pub String);
+
+impl FromStr for VoteRouting {
+    type Err = VoteRoutingError;
+
+    fn from_str(word: &str) -> Result<VoteRouting, VoteRoutingError> {
+        match word {
+            "all-to-all" => Ok(VoteRouting::AllToAll),
+            "collector" => Ok(VoteRouting::Collector),
+            _ => Err(VoteRoutingError(word.to_owned())),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -170,6 +208,7 @@ impl Default for Limits {
             clock_skew_ms: 5000,
             tenure_views: 8,
             chain: Chain::Three,
+            vote_routing: VoteRouting::AllToAll,
             lease_drift_ppm: None,
             unsigned: false,
         }

@@ -126,7 +126,8 @@ mutants! {
     PayloadOfOtherRoot, "payload-of-other-root", "A block's payload need not be the one in its header.";
     Unsigned, "unsigned", "View-changes and new-views need no valid signature.";
     ShortNewView, "short-new-view", "A new-view may name any number of view-changes.";
-    PreparedUnproven, "prepared-unproven", "Certificates in a view-change need not verify.";
+    PreparedUnproven, "prepared-unproven", "Prepared certificates that others show need not verify.";
+    CommittedUnproven, "committed-unproven", "A collector's certificate of commits need not verify.";
     CheckpointUnproven, "checkpoint-unproven", "Checkpoint certificates need not verify.";
     CheckpointUnsigned, "checkpoint-unsigned", "A checkpoint certificate may carry no signature at all.";
     ChainUnproven, "chain-unproven", "The certificate of a fetched chain need not verify.";

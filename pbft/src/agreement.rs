@@ -6,7 +6,7 @@ use crate::record::Record;
 use crate::rules;
 use crate::slot::{Cast, Early};
 use bft_core::block::Block;
-use bft_core::engine::{Draft, Output};
+use bft_core::engine::{Draft, Output, Recipients};
 use bft_core::ledger::{CheckpointCertificate, LedgerEntry};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Height, Time};
@@ -126,6 +126,7 @@ impl Pbft {
     /// Prepares the accepted block, once it is within the window.
     fn try_vote(&mut self, height: Height, out: &mut Out) {
         let (view, active, limit, committed) = (self.view, self.active, self.limit(), self.committed);
+        let to = self.votes_to();
         let Some(slot) = self.slots.get_mut(&height) else { return };
         let Some(block) = slot.accepted_in(view).filter(|_| active && height <= limit) else { return };
         let voted_already = slot.voted.is_some_and(|vote| vote.view == view);
@@ -147,7 +148,7 @@ impl Pbft {
             None
         };
         out.push(Output::Persist { record: Some(Record::Prepare(vote)), block: body });
-        to_all(Message::Prepare(vote), out);
+        out.push(Output::Send { to, message: Message::Prepare(vote) });
         if Mutant::CommitUnprepared.is_on() {
             to_all(Message::Commit(vote), out);
         }
@@ -217,9 +218,10 @@ impl Pbft {
         out.extend(held.filter_map(|held| held.against(&shown, leader, said)).map(Output::Report));
     }
 
-    /// Combines a quorum of prepares for the accepted block; accepts a block that f+1 others have accepted.
+    /// Combines a quorum of prepares for the accepted block, or takes what the collector made of them; accepts a block that f+1 others
+    /// have accepted.
     pub(crate) fn try_prepared(&mut self, now: Time, height: Height, out: &mut Out) {
-        let (view, quorum) = (self.view, self.quorum());
+        let (view, quorum, leader) = (self.view, self.quorum(), self.leader());
         let believable = self.config.committee.believable();
         let domain = self.config.domain;
         if !self.active {
@@ -229,9 +231,13 @@ impl Pbft {
         let limit = self.limit();
         let Some(slot) = self.slots.get_mut(&height) else { return };
         let Some(block) = slot.accepted_in(view) else {
-            let believed = slot.prepared_by(view).into_iter().find(|(block, from)| {
-                from.len() >= believable && rules::is_as_planned(planned.as_ref(), plan_top, height, block)
-            });
+            let said = slot.prepared_by(view).into_iter().filter(|(_, from)| from.len() >= believable);
+            let collected = slot.collected.as_ref().filter(|prepared| prepared.vote.view == view);
+            let believed = collected
+                .map(|prepared| (prepared.vote.block, vec![leader]))
+                .into_iter()
+                .chain(said)
+                .find(|(block, _)| rules::is_as_planned(planned.as_ref(), plan_top, height, block));
             if let Some((block, from)) = believed.filter(|_| height > committed) {
                 if slot.bodies.contains_key(&block) {
                     self.accept(now, height, block, out);
@@ -244,15 +250,37 @@ impl Pbft {
         };
         let done = slot.prepared.as_ref().is_some_and(|prepared| prepared.vote.view == view);
         // What is not to be voted on yet is not to be committed either, and would make a view-change that others refuse.
-        if done || slot.combining == Some(view) || height > limit {
+        if done || height > limit {
+            return;
+        }
+        let vote = Vote { view, height, block };
+        if let Some(prepared) = slot.collected.take_if(|prepared| prepared.vote == vote) {
+            self.become_prepared(prepared, self.votes_to(), out);
+            return;
+        }
+        if slot.combining == Some(view) {
             return;
         }
         let shares = slot.shares(view, &block);
         if shares.len() >= Mutant::PrepareQuorum.lowers(quorum) {
             slot.combining = Some(view);
-            let statement = Vote { view, height, block }.statement(PREPARE, &domain);
-            out.push(Output::Combine { statement, shares });
+            out.push(Output::Combine { statement: vote.statement(PREPARE, &domain), shares });
         }
+    }
+
+    /// Remembers the certificate and sends commit.
+    fn become_prepared(&mut self, prepared: Prepared, to: Recipients, out: &mut Out) {
+        let (vote, collects) = (prepared.vote, self.collects());
+        let Some(slot) = self.slots.get_mut(&vote.height) else { return };
+        if !rules::supersedes(&prepared, slot.prepared.as_ref()) {
+            return;
+        }
+        slot.prepared = Some(prepared.clone());
+        if collects {
+            to_all(Message::Prepared(prepared.clone()), out);
+        }
+        out.push(Output::Persist { record: Some(Record::Prepared(prepared)), block: None });
+        out.push(Output::Send { to, message: Message::Commit(vote) });
     }
 
     pub(crate) fn on_combined(
@@ -263,6 +291,11 @@ impl Pbft {
         out: &mut Out,
     ) {
         let Statement { kind, view, height, digest: block, .. } = statement;
+        let vote = Vote { view, height, block };
+        if kind == COMMIT {
+            self.on_commits_combined(vote, result, out);
+            return;
+        }
         if kind != PREPARE || view != self.view || !self.active {
             return;
         }
@@ -270,13 +303,9 @@ impl Pbft {
         slot.combining = None;
         match result {
             Ok(certificate) => {
-                let vote = Vote { view, height, block };
-                let prepared = Prepared { vote, certificate };
-                if rules::supersedes(&prepared, slot.prepared.as_ref()) {
-                    slot.prepared = Some(prepared.clone());
-                    out.push(Output::Persist { record: Some(Record::Prepared(prepared)), block: None });
-                    to_all(Message::Commit(vote), out);
-                }
+                // Who had to combine what its collector should have combined does not count on it.
+                let to = if self.has_collector() { Recipients::All } else { self.votes_to() };
+                self.become_prepared(Prepared { vote, certificate }, to, out);
             }
             Err(culprits) => {
                 slot.refused.extend(culprits.into_iter().filter(|_| !Mutant::BadSharesStay.is_on()));
@@ -303,6 +332,7 @@ impl Pbft {
             slot.since.get_or_insert(now);
         }
         self.try_committed(vote.height, out);
+        self.collect_commits(vote.height, out);
     }
 
     /// Commits what a quorum committed.
@@ -317,10 +347,18 @@ impl Pbft {
             let quorum = Mutant::CommitQuorum.lowers(quorum);
             let decided = slot.committed_by().into_iter().find(|(_, from)| any || from.len() >= quorum);
             let Some(((_, block), from)) = decided else { return };
-            slot.committed = Some(block);
-            if !slot.bodies.contains_key(&block) {
-                self.fetch_overtaken(from, block, out);
-            }
+            self.decide(height, block, from, out);
+            return;
+        }
+        self.commit_ready(out);
+    }
+
+    /// Takes a block for decided, on the word of `from`.
+    pub(crate) fn decide(&mut self, height: Height, block: Digest, from: Vec<ReplicaId>, out: &mut Out) {
+        let Some(slot) = self.slots.get_mut(&height) else { return };
+        slot.committed = Some(block);
+        if !slot.bodies.contains_key(&block) {
+            self.fetch_overtaken(from, block, out);
         }
         self.commit_ready(out);
     }

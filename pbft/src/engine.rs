@@ -166,6 +166,8 @@ impl Pbft {
                 self.on_fetch_view_changes(from, view, &wanted, out)
             }
             (Message::Relay(relay), _) => self.on_relay(now, from, relay, out),
+            (Message::Prepared(prepared), _) => self.on_prepared(now, prepared, out),
+            (Message::Committed(committed), _) => self.on_committed(now, committed, out),
             (
                 Message::PrePrepare(_)
                 | Message::Prepare(_)
@@ -231,7 +233,13 @@ impl Pbft {
         let prepares: Vec<ReplicaId> =
             slot.shares(self.view, &block).into_iter().map(|(from, _)| from).collect();
         let height = Some(height);
-        if prepares.len() < needed {
+        if self.has_collector() {
+            let what = match &slot.prepared {
+                Some(prepared) if prepared.vote.view == self.view => "the leader's certificate of commits",
+                Some(_) | None => "the leader's certificate of prepares",
+            };
+            vec![WaitsFor { what, height, from: Vec::new(), needed: 1 }]
+        } else if prepares.len() < needed {
             vec![WaitsFor { what: "prepares", height, from: prepares, needed }]
         } else {
             vec![WaitsFor { what: "commits", height, from: commits, needed }]

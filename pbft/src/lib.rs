@@ -40,6 +40,10 @@
 //!   and the pre-prepare.
 //! - *Commits are enough*. A quorum of commits commits a block also at a replica that has not prepared it: f+1 honest replicas have,
 //!   which is all that safety needs. The block is fetched if it is missing.
+//! - *Collected votes* (`VoteRouting::Collector`, a choice of the genesis). Prepares and commits go to the leader, which combines a quorum of each and
+//!   sends the certificate to all: 5 (n−1) messages a block in place of 2 n (n−1), and two delays more. The collector
+//!   of SBFT (Gueta and others, DSN 2019, section V), without its fast path. A certificate counts as the quorum of votes in it, so that
+//!   nothing else changes; whoever waits too long asks for the votes themselves.
 //! - *A missing pre-prepare* is replaced by f+1 equal prepares and the fetched block: one honest replica has accepted it
 //!   from the leader.
 //! - *New-view names view-changes by digest* instead of carrying them, and carries no pre-prepares: the plan follows.
@@ -56,6 +60,7 @@
 //!   is, and others send again what it lacks. An idle network is silent.
 
 mod agreement;
+mod collector;
 mod engine;
 mod invariants;
 mod message;
@@ -70,7 +75,7 @@ mod view_change;
 
 pub use engine::{Pbft, Timer};
 pub use message::{
-    COMMIT, Message, NEW_VIEW, NewView, PREPARE, PrePrepare, Prepared, Relay, Status, VIEW_CHANGE,
+    COMMIT, Committed, Message, NEW_VIEW, NewView, PREPARE, PrePrepare, Prepared, Relay, Status, VIEW_CHANGE,
     ViewChange, Vote,
 };
 pub use record::{NewViewProof, Record, SignedViewChange};

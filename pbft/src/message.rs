@@ -7,6 +7,7 @@ use bft_core::edge::checkpoint_obligation;
 use bft_core::engine::{CheckContext, Class};
 use bft_core::envelope::{Obligations, Rejection, Seal, SealWith};
 use bft_core::evidence::differ_in_digest_only;
+use bft_core::genesis::VoteRouting;
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::mutants::Mutant;
 use bft_core::types::{Height, View};
@@ -46,6 +47,15 @@ pub struct Vote {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
     /// What was accepted.
+    pub vote: Vote,
+    /// The quorum's word.
+    pub certificate: Certificate,
+}
+
+/// A quorum sent commit for a block in a view at a height: it is decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// What was committed.
     pub vote: Vote,
     /// The quorum's word.
     pub certificate: Certificate,
@@ -115,6 +125,10 @@ pub enum Message {
     FetchViewChanges(View, Vec<(ReplicaId, Digest)>),
     /// See [`Relay`].
     Relay(Relay),
+    /// A leader that collects votes: what came of the prepares. See [`Prepared`].
+    Prepared(Prepared),
+    /// A leader that collects votes: what came of the commits. See [`Committed`].
+    Committed(Committed),
 }
 
 impl Vote {
@@ -205,6 +219,22 @@ fn check_new_view(
     Ok(Obligations { signatures, ..Obligations::default() })
 }
 
+/// What a leader that collects votes says came of them.
+fn check_collected(
+    from: ReplicaId,
+    (kind, vote, certificate): (StatementKind, &Vote, &Certificate),
+    context: &CheckContext,
+) -> Result<Obligations, Rejection> {
+    if context.limits.vote_routing != VoteRouting::Collector {
+        return invalid("a collected certificate where everybody sends votes to everybody");
+    }
+    if context.committee.in_turn(vote.view) != from {
+        return invalid("a collected certificate not from its view's leader");
+    }
+    let certificates = vec![(vote.statement(kind, &context.domain), certificate.clone())];
+    Ok(Obligations { certificates, ..Obligations::default() })
+}
+
 impl bft_core::engine::Message for Message {
     fn kind(&self) -> &'static str {
         match self {
@@ -216,6 +246,8 @@ impl bft_core::engine::Message for Message {
             Message::Status(_) => "status",
             Message::FetchViewChanges(..) => "fetch-view-changes",
             Message::Relay(_) => "relay",
+            Message::Prepared(_) => "prepared",
+            Message::Committed(_) => "committed",
         }
     }
 
@@ -228,7 +260,9 @@ impl bft_core::engine::Message for Message {
             | Message::NewView(_)
             | Message::Status(_)
             | Message::FetchViewChanges(..)
-            | Message::Relay(_) => Class::Vote,
+            | Message::Relay(_)
+            | Message::Prepared(_)
+            | Message::Committed(_) => Class::Vote,
         }
     }
 
@@ -239,7 +273,11 @@ impl bft_core::engine::Message for Message {
             | Message::Commit(_)
             | Message::ViewChange(_)
             | Message::NewView(_) => true,
-            Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => false,
+            Message::Status(_)
+            | Message::FetchViewChanges(..)
+            | Message::Relay(_)
+            | Message::Prepared(_)
+            | Message::Committed(_) => false,
         }
     }
 
@@ -253,7 +291,11 @@ impl bft_core::engine::Message for Message {
             Message::Commit(vote) => SealWith::Share(vote.statement(COMMIT, domain)),
             Message::ViewChange(change) => SealWith::Signature(change.statement(domain)),
             Message::NewView(new_view) => SealWith::Signature(new_view.statement(domain)),
-            Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => SealWith::Nothing,
+            Message::Status(_)
+            | Message::FetchViewChanges(..)
+            | Message::Relay(_)
+            | Message::Prepared(_)
+            | Message::Committed(_) => SealWith::Nothing,
         }
     }
 
@@ -261,6 +303,9 @@ impl bft_core::engine::Message for Message {
         match self {
             Message::PrePrepare(proposal) => Some(proposal.block.header.height),
             Message::Prepare(vote) | Message::Commit(vote) | Message::Relay(Relay::Proposed(vote, _)) => {
+                Some(vote.height)
+            }
+            Message::Prepared(Prepared { vote, .. }) | Message::Committed(Committed { vote, .. }) => {
                 Some(vote.height)
             }
             Message::ViewChange(_)
@@ -280,7 +325,9 @@ impl bft_core::engine::Message for Message {
             | Message::NewView(_)
             | Message::Status(_)
             | Message::FetchViewChanges(..)
-            | Message::Relay(_) => None,
+            | Message::Relay(_)
+            | Message::Prepared(_)
+            | Message::Committed(_) => None,
         }
     }
 
@@ -309,6 +356,12 @@ impl bft_core::engine::Message for Message {
             Message::Relay(Relay::NewView(new_view, signature)) => {
                 check_new_view(new_view, *signature, context)
             }
+            Message::Prepared(Prepared { vote, certificate }) => {
+                check_collected(from, (PREPARE, vote, certificate), context)
+            }
+            Message::Committed(Committed { vote, certificate }) => {
+                check_collected(from, (COMMIT, vote, certificate), context)
+            }
             Message::FetchViewChanges(_, wanted) if wanted.len() > context.committee.replicas => {
                 invalid("more view-changes wanted than there are members")
             }
@@ -328,6 +381,8 @@ impl bft_core::engine::Message for Message {
             Message::ViewChange(body) => 1 + change(body),
             Message::Relay(Relay::ViewChange(_, body, _)) => 1 + change(body),
             Message::Relay(Relay::NewView(..) | Relay::Proposed(..)) => 1,
+            Message::Prepared(Prepared { certificate, .. })
+            | Message::Committed(Committed { certificate, .. }) => certificate.authenticators(),
             Message::Status(_) | Message::FetchViewChanges(..) => 0,
         }
     }

@@ -20,6 +20,7 @@ impl Pbft {
             return;
         }
         to_all(Message::Status(self.own_status()), out);
+        self.hear_own_votes(out);
         if !self.active
             && let Some(change) = self.own_change.clone()
         {

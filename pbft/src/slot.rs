@@ -42,6 +42,10 @@ pub(crate) struct Slot {
     pub prepared: Option<Prepared>,
     /// Shares are being combined for this view.
     pub combining: Option<View>,
+    /// What the leader that collects votes says is prepared. It counts once the block is accepted.
+    pub collected: Option<Prepared>,
+    /// As collector: commits are being combined for this view, or have been.
+    pub collecting: Option<View>,
     /// Decided.
     pub committed: Option<Digest>,
     /// Known bodies. At most the accepted, the early, the prepared and the decided one.
@@ -81,10 +85,18 @@ impl Slot {
         self.accepted.filter(|(accepted, _)| *accepted == view).map(|(_, block)| block)
     }
 
-    /// Shares cast for `block` in `view` by replicas whose shares are not known to be bad.
+    /// Shares of prepares cast for `block` in `view` by replicas whose shares are not known to be bad.
     pub fn shares(&self, view: View, block: &Digest) -> Vec<(ReplicaId, Share)> {
-        let matching = self
-            .prepares
+        self.good(&self.prepares, view, block)
+    }
+
+    /// The same of commits.
+    pub fn commit_shares(&self, view: View, block: &Digest) -> Vec<(ReplicaId, Share)> {
+        self.good(&self.commits, view, block)
+    }
+
+    fn good(&self, votes: &BTreeMap<ReplicaId, Cast>, view: View, block: &Digest) -> Vec<(ReplicaId, Share)> {
+        let matching = votes
             .iter()
             .filter(|(from, cast)| cast.view == view && cast.block == *block && !self.refused.contains(from));
         matching.map(|(from, cast)| (*from, cast.share.clone())).collect()

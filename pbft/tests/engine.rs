@@ -7,7 +7,7 @@ use bft_core::engine::{
 };
 use bft_core::envelope::{Rejection, Seal, SealWith, Sealed};
 use bft_core::evidence::Evidence;
-use bft_core::genesis::Limits;
+use bft_core::genesis::{Limits, VoteRouting};
 use bft_core::ledger::{CheckpointCertificate, LedgerEntry};
 use bft_core::transaction::{Item, Kind, Payload, Transaction};
 use bft_core::types::{Height, Time, Timestamp, View};
@@ -17,8 +17,8 @@ use crypto::{
     ReplicaId, Share, Signature, Statement, StatementKind,
 };
 use pbft::{
-    COMMIT, Message, NEW_VIEW, NewView, NewViewProof, PREPARE, Pbft, PrePrepare, Prepared, Record, Relay,
-    SignedViewChange, Status, Timer, VIEW_CHANGE, ViewChange, Vote,
+    COMMIT, Committed, Message, NEW_VIEW, NewView, NewViewProof, PREPARE, Pbft, PrePrepare, Prepared, Record,
+    Relay, SignedViewChange, Status, Timer, VIEW_CHANGE, ViewChange, Vote,
 };
 use std::time::Duration;
 
@@ -966,4 +966,36 @@ fn a_checkpoint_prunes_records_and_slots() {
     assert_eq!(replica.hear(2, Message::Prepare(vote(0, &a))), []);
     assert_eq!(replica.hear(2, Message::Commit(vote(0, &a))), []);
     let _ = COMMIT;
+}
+
+#[test]
+fn a_collected_certificate_is_its_leaders_and_has_to_verify() {
+    let collected = Limits { vote_routing: VoteRouting::Collector, ..limits() };
+    let context = |limits| CheckContext {
+        domain: DOMAIN,
+        committee: COMMITTEE,
+        limits,
+        genesis_entry: checkpoint(0).entry,
+    };
+    let a = block(1, "a");
+    let vote = vote(0, &a);
+    let messages = [
+        (PREPARE, Message::Prepared(prepared(0, &a))),
+        (
+            COMMIT,
+            Message::Committed(Committed {
+                vote,
+                certificate: certificate(&vote.statement(COMMIT, &DOMAIN)),
+            }),
+        ),
+    ];
+    for (kind, message) in messages {
+        let checked = |from: u16, limits| message.check(ReplicaId(from), &Seal::None, &context(limits));
+        // Prepares prove nothing of commits: each kind has to verify as what it says it is.
+        let obligations = checked(0, collected).expect("its leader says so");
+        let [(statement, proof)] = obligations.certificates.as_slice() else { panic!("one certificate") };
+        assert_eq!((statement.kind, quorum_keys().0.verify(statement, proof)), (kind, Ok(())));
+        assert!(matches!(checked(1, collected), Err(Rejection::Invalid(_))), "another than the leader");
+        assert!(matches!(checked(0, limits()), Err(Rejection::Invalid(_))), "votes go to everybody");
+    }
 }

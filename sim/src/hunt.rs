@@ -27,7 +27,9 @@ fn ground(mutant: Mutant) -> Option<(Option<Behaviour>, Faults)> {
         Mutant::CommitQuorum | Mutant::ViewChangeQuorum | Mutant::ShortNewView => {
             (Some(Behaviour::Forget), Faults::Severe)
         }
-        Mutant::PreparedUnproven | Mutant::FutureTime => (Some(Behaviour::Equivocate), Faults::All),
+        Mutant::PreparedUnproven | Mutant::CommittedUnproven | Mutant::FutureTime => {
+            (Some(Behaviour::Equivocate), Faults::All)
+        }
         Mutant::Unsigned | Mutant::AnyLeader => (Some(Behaviour::Flood), Faults::All),
         Mutant::JoinOne | Mutant::HighUnproven => (Some(Behaviour::Mutate), Faults::All),
         Mutant::LockIgnored | Mutant::NeverLocked | Mutant::ReportsIgnored => {

@@ -3,6 +3,7 @@
 #[cfg(feature = "mutants")]
 mod hunt;
 
+use bft_core::genesis::VoteRouting;
 use clap::{Parser, Subcommand};
 use crypto::{Digest, Domain, Hasher, ProtocolTag, Scheme};
 use sim::twins::{self, Attack};
@@ -41,6 +42,9 @@ struct Arguments {
     /// and only evidence against an honest replica fails.
     #[arg(long)]
     liars: Option<usize>,
+    /// Whom PBFT's replicas send their votes to: `all-to-all` or `collector`; each seed's own choice if not given.
+    #[arg(long)]
+    vote_routing: Option<VoteRouting>,
     /// How certificates are made: `threshold` or `ed25519`. Keyed checksums, which are much faster, if not given.
     #[arg(long)]
     scheme: Option<Scheme>,
@@ -179,10 +183,12 @@ fn main() -> ExitCode {
     let mut failed = Vec::new();
     let mut audits = BTreeMap::new();
     let mut beyond: BTreeMap<String, u64> = BTreeMap::new();
-    let Arguments { protocol, replicas, liars, scheme, trace, .. } = arguments;
+    let Arguments { protocol, replicas, liars, vote_routing, scheme, trace, .. } = arguments;
     let faults = if arguments.severe { Faults::Severe } else { Faults::All };
-    let scenario =
-        |seed| Scenario { protocol, replicas, liars, faults, scheme, trace, ..Scenario::of_seed(seed) };
+    let scenario = |seed| {
+        let given = Scenario::of_seed(seed);
+        Scenario { protocol, replicas, liars, faults, vote_routing, scheme, trace, ..given }
+    };
     #[cfg(feature = "mutants")]
     if let Some(mutant) = &arguments.mutant {
         let threads = threads(&arguments);
@@ -213,9 +219,10 @@ fn main() -> ExitCode {
             println!("seed {seed}: {why}");
             let liars = arguments.liars.map_or(String::new(), |k| format!(" --liars {k}"));
             let scheme = scheme.map_or(String::new(), |scheme| format!(" --scheme {scheme}"));
+            let routing = vote_routing.map_or(String::new(), |routing| format!(" --vote-routing {routing}"));
             let severe = if arguments.severe { " --severe" } else { "" };
             println!(
-                "  again: cargo run --release -p sim -- --protocol {protocol}{replicas}{liars}{scheme}{severe} --seeds {seed} --trace"
+                "  again: cargo run --release -p sim -- --protocol {protocol}{replicas}{liars}{routing}{scheme}{severe} --seeds {seed} --trace"
             );
             failed.push(seed);
         }

@@ -15,7 +15,7 @@ use crate::reader::Reader;
 use crate::replica::Replica;
 use crate::world::World;
 use bft_core::committee::Trust;
-use bft_core::genesis::{Application, Chain, Genesis, Limits, Organisation, ReplicaInfo};
+use bft_core::genesis::{Application, Chain, Genesis, Limits, Organisation, ReplicaInfo, VoteRouting};
 use bft_core::host::{HostConfig, LocalLimits, genesis_state};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Digest, ReplicaId, Time};
@@ -46,6 +46,8 @@ pub struct Scenario {
     pub liars: Option<usize>,
     /// What goes wrong besides.
     pub faults: Faults,
+    /// Whom PBFT's replicas send their votes to, if not the seed's choice.
+    pub vote_routing: Option<VoteRouting>,
     /// How certificates are made: with keyed checksums of the same size as threshold signatures, if not with a real scheme.
     pub scheme: Option<Scheme>,
     /// A rule to break, to see that the checkers notice.
@@ -64,6 +66,7 @@ impl Scenario {
             behaviour: None,
             liars: None,
             faults: Faults::All,
+            vote_routing: None,
             scheme: None,
             canary: None,
             trace: false,
@@ -299,6 +302,10 @@ pub(crate) fn build_with(
     let secrets: Vec<ClientSecret> =
         (0..random.between(1, 4)).map(|_| ClientSecret::from_seed(seed(random))).collect();
     let identities: Vec<IdentitySecret> = (0..n).map(|_| IdentitySecret::from_seed(seed(random))).collect();
+    let change = |limits: &mut Limits| {
+        limits.vote_routing = scenario.vote_routing.unwrap_or(limits.vote_routing);
+        change(limits);
+    };
     let genesis = Arc::new(genesis(scenario.protocol, &identities, &secrets, random, change));
     let mut committee = genesis.committee();
     if scenario.canary == Some(Canary::SmallQuorums) {
@@ -430,6 +437,11 @@ fn genesis(
         clock_skew_ms: 5000,
         tenure_views: 4 + u64::from(block_bytes / 2) % 9,
         chain: if block_bytes.is_multiple_of(2) { Chain::Two } else { Chain::Three },
+        vote_routing: if block_bytes.is_multiple_of(3) {
+            VoteRouting::Collector
+        } else {
+            VoteRouting::AllToAll
+        },
         // Machines that sleep stop clocks, which no lease survives.
         lease_drift_ppm: None,
         unsigned: false,

@@ -1,5 +1,6 @@
 //! Each kind of liar, a few seeds each: nothing is violated, and it did lie. `cargo run --release -p sim` runs thousands.
 
+use bft_core::genesis::VoteRouting;
 use crypto::{ProtocolTag, Scheme};
 use sim::adversary::Behaviour;
 use sim::twins::{self, Attack};
@@ -322,7 +323,8 @@ fn some_seeds_are_clean() {
     }
 }
 
-/// Every seed that once failed, from `tests/seeds.txt`: `seed replicas reason`, after the protocol's name if it is not PBFT.
+/// Every seed that once failed, from `tests/seeds.txt`: `seed replicas reason`, after the protocol's name if it is not PBFT, or after
+/// `collector` if it is PBFT with votes that a leader collects.
 #[test]
 fn seeds_that_failed_once_pass() {
     let text = include_str!("../../tests/seeds.txt");
@@ -333,14 +335,18 @@ fn seeds_that_failed_once_pass() {
         let first = next();
         let (protocol, seed) = match engines::named(first) {
             Ok(protocol) => (protocol, next()),
+            Err(_) if first == "collector" => (ProtocolTag::PBFT, next()),
             Err(_) => (ProtocolTag::PBFT, first),
         };
+        let collected = first == "collector";
+        let routing = if collected { VoteRouting::Collector } else { VoteRouting::AllToAll };
         let (replicas, reason) = (next(), next());
         let seed = seed.parse().unwrap_or_else(|_| panic!("a seed in {line:?}"));
         let replicas = replicas.parse().ok();
         assert!(!reason.is_empty(), "a reason in {line:?}");
         for faults in [Faults::Few, Faults::All, Faults::Severe] {
-            let scenario = Scenario { protocol, replicas, faults, ..Scenario::of_seed(seed) };
+            let vote_routing = Some(routing);
+            let scenario = Scenario { protocol, replicas, faults, vote_routing, ..Scenario::of_seed(seed) };
             assert_eq!(run(&scenario).violation, None, "{line}, {faults:?}");
         }
         seeds += 1;

@@ -19,7 +19,7 @@ pub(crate) fn is_of_a_view(kind: StatementKind) -> bool {
 
 /// Whether blocks are decided by such messages: without them they get prepared and no further.
 pub(crate) fn decides(message: &Message) -> bool {
-    matches!(message, Message::Commit(_))
+    matches!(message, Message::Commit(_) | Message::Committed(_))
 }
 
 /// The block that is proposed.
@@ -87,6 +87,10 @@ impl Signed {
             Message::Relay(Relay::NewView(new_view, _)) => self.new_view(new_view),
             // Its share is checked as evidence.
             Message::Relay(Relay::Proposed(..)) => Ok(()),
+            // In the network of the past everybody sends votes to everybody.
+            Message::Prepared(_) | Message::Committed(_) => {
+                holds(false, "a certificate of a collector where there is none")
+            }
         }
     }
 

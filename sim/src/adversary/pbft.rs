@@ -11,7 +11,7 @@ use bft_core::types::{Height, ReplicaId, Timestamp, View};
 use crypto::{Certificate, Digest, Signature, StatementKind};
 use engines::AnyMessage;
 use pbft::{
-    COMMIT, Message, NEW_VIEW, NewView, PREPARE, PrePrepare, Prepared, Relay, Status, VIEW_CHANGE,
+    COMMIT, Committed, Message, NEW_VIEW, NewView, PREPARE, PrePrepare, Prepared, Relay, Status, VIEW_CHANGE,
     ViewChange, Vote,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -107,6 +107,11 @@ impl Lies for PbftLies {
             Message::NewView(new_view) => {
                 new_view.sources.iter().for_each(|source| keep(&mut self.seen.sources, *source));
             }
+            Message::Prepared(prepared) => {
+                keep(&mut memory.certificates, prepared.certificate.clone());
+                keep(&mut self.seen.prepared, prepared.clone());
+            }
+            Message::Committed(committed) => keep(&mut memory.certificates, committed.certificate.clone()),
             Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {}
         }
         keep(&mut self.seen.messages, message);
@@ -121,6 +126,21 @@ impl Lies for PbftLies {
             }
             (Behaviour::Equivocate, Message::Prepare(vote) | Message::Commit(vote)) if half => {
                 vote.block = self.other_block(vote);
+            }
+            // As collector: what it says is certified is what it told that half.
+            (
+                Behaviour::Equivocate,
+                Message::Prepared(Prepared { vote, certificate })
+                | Message::Committed(Committed { vote, certificate }),
+            ) if half => {
+                vote.block = self.other_block(vote);
+                *certificate = Certificate::Threshold([7; 48]);
+            }
+            // As collector it keeps to itself what is decided, or tells some only.
+            (Behaviour::Withhold, Message::Prepared(_) | Message::Committed(_))
+                if usize::from(to.0) >= self.replicas / 3 =>
+            {
+                return Lie::Unsaid;
             }
             (Behaviour::BadShares, Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_)) => {
                 return Lie::BadShare;
@@ -250,6 +270,9 @@ fn change(message: &mut Message, known: &Seen, memory: &Memory, random: &mut Ran
             Message::Prepare(vote) | Message::Commit(vote) => vote.view = memory.view,
             Message::ViewChange(change) => change.view = memory.view + random.below(2),
             Message::NewView(new_view) => new_view.view = memory.view + random.below(2),
+            Message::Prepared(Prepared { vote, .. }) | Message::Committed(Committed { vote, .. }) => {
+                vote.view = memory.view;
+            }
             Message::Status(_) | Message::FetchViewChanges(..) | Message::Relay(_) => {}
         }
         return;
@@ -276,6 +299,19 @@ fn change(message: &mut Message, known: &Seen, memory: &Memory, random: &mut Ran
             _ => view_change(change, known, memory, random),
         },
         Message::Relay(Relay::Proposed(old, _)) => vote(old, memory, random),
+        // One certificate in the place of the other, or a part of one changed.
+        Message::Prepared(Prepared { vote, certificate }) if random.per_mille(200) => {
+            *message = Message::Committed(Committed { vote: *vote, certificate: certificate.clone() });
+        }
+        Message::Committed(Committed { vote, certificate }) if random.per_mille(200) => {
+            *message = Message::Prepared(Prepared { vote: *vote, certificate: certificate.clone() });
+        }
+        Message::Prepared(old) => prepared(old, memory, random),
+        Message::Committed(Committed { vote, certificate }) => {
+            let mut changed = Prepared { vote: *vote, certificate: certificate.clone() };
+            prepared(&mut changed, memory, random);
+            (*vote, *certificate) = (changed.vote, changed.certificate);
+        }
         Message::Relay(Relay::NewView(old, signature)) => match random.index(2) {
             0 => signature.0[random.index(64)] ^= 1,
             _ => new_view(old, known, memory, random),

@@ -45,6 +45,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::Unsigned,
     Mutant::ShortNewView,
     Mutant::PreparedUnproven,
+    Mutant::CommittedUnproven,
     // The certificate at a segment's head excuses the prepared certificates that are left out. HotStuff keeps its last vote and
     // timeout, whatever is stable.
     Mutant::HeadWithoutCertificate,
@@ -71,9 +72,11 @@ impl Message for pbft::Message {
                 Promise { word, block: None, votes_at: None }
             }
             pbft::Message::NewView(_) => Promise { word: None, block: None, votes_at: None },
-            pbft::Message::Status(_) | pbft::Message::FetchViewChanges(..) | pbft::Message::Relay(_) => {
-                return None;
-            }
+            pbft::Message::Status(_)
+            | pbft::Message::FetchViewChanges(..)
+            | pbft::Message::Relay(_)
+            | pbft::Message::Prepared(_)
+            | pbft::Message::Committed(_) => return None,
         })
     }
 
@@ -84,19 +87,30 @@ impl Message for pbft::Message {
             | pbft::Message::Status(_)
             | pbft::Message::FetchViewChanges(..)
             | pbft::Message::Relay(_) => true,
-            pbft::Message::PrePrepare(_) | pbft::Message::Prepare(_) | pbft::Message::Commit(_) => false,
+            pbft::Message::PrePrepare(_)
+            | pbft::Message::Prepare(_)
+            | pbft::Message::Commit(_)
+            | pbft::Message::Prepared(_)
+            | pbft::Message::Committed(_) => false,
         }
     }
 
     fn is_overlooked(&self, rejection: &Rejection) -> bool {
-        let shows_prepared =
-            matches!(self, pbft::Message::ViewChange(_) | pbft::Message::Relay(Relay::ViewChange(..)));
+        let shows_prepared = matches!(
+            self,
+            pbft::Message::ViewChange(_)
+                | pbft::Message::Relay(Relay::ViewChange(..))
+                | pbft::Message::Prepared(_)
+        );
+        let shows_committed = matches!(self, pbft::Message::Committed(_));
         let mutant = match rejection {
             Rejection::Invalid("a pre-prepare not from its view's leader") => Mutant::AnyLeader,
             Rejection::Invalid("a new-view does not name exactly a quorum of distinct members") => {
                 Mutant::ShortNewView
             }
+            Rejection::Invalid("a collected certificate not from its view's leader") => Mutant::AnyLeader,
             Rejection::Certificate(_) if shows_prepared => Mutant::PreparedUnproven,
+            Rejection::Certificate(_) if shows_committed => Mutant::CommittedUnproven,
             _ => return false,
         };
         mutant.is_on()
@@ -184,7 +198,9 @@ impl History for Said {
             pbft::Message::NewView(_)
             | pbft::Message::Status(_)
             | pbft::Message::FetchViewChanges(..)
-            | pbft::Message::Relay(_) => return Ok(()),
+            | pbft::Message::Relay(_)
+            | pbft::Message::Prepared(_)
+            | pbft::Message::Committed(_) => return Ok(()),
         };
         if view < self.left {
             return broken(

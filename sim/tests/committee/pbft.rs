@@ -3,7 +3,7 @@
 use crate::transcript::{Describe, run_all};
 use crate::world::World;
 use crypto::ProtocolTag;
-use pbft::{Message, Pbft, Prepared, Relay, Timer, ViewChange};
+use pbft::{Committed, Message, Pbft, Prepared, Relay, Timer, ViewChange};
 use std::path::Path;
 
 impl Describe for Pbft {
@@ -47,6 +47,12 @@ impl Describe for Pbft {
             Message::Relay(Relay::NewView(n, _)) => format!("relay: {}", sources(n)),
             Message::Relay(Relay::Proposed(vote, _)) => {
                 format!("relay: proposed {}@{}:{}", vote.height, vote.view, world.name(&vote.block))
+            }
+            Message::Prepared(Prepared { vote: v, .. }) => {
+                format!("prepared {}@{}:{}", v.height, v.view, world.name(&v.block))
+            }
+            Message::Committed(Committed { vote: v, .. }) => {
+                format!("committed {}@{}:{}", v.height, v.view, world.name(&v.block))
             }
         }
     }

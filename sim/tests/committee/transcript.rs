@@ -1,12 +1,12 @@
 //! Runs scenarios: text files whose commands (`> propose 0 a`) are followed by what they led to. The outcome is compared
 //! with the file, or replaces it if `UPDATE_TRANSCRIPTS=1`.
 //!
-//! Commands: `chain two` or `chain three` (first, with the windows and tenures of that), `propose R TEXT`, `flush R`, `deliver A->B [COUNT]`, `deliver all`, `drop A->B`, `drop all`, `timeout R TIMER`, `crash R`, `restart R`,
+//! Commands: `chain two` or `chain three` (first, with the windows and tenures of that), `collector` (first), `propose R TEXT`, `flush R`, `deliver A->B [COUNT]`, `deliver all`, `drop A->B`, `drop all`, `timeout R TIMER`, `crash R`, `restart R`,
 //! `committee N` (first), `cut-off R`, `mend R`, `pass MS` (time passes, everything arrives at once, and nothing of it is shown), `read R`, `leave R`, `work`, `rest`, `checkpoint HEIGHT`, `expect R QUANTITY VALUE` with what [`quantity`] knows.
 
 use crate::world::{Event, World, limits};
 use bft_core::engine::{Engine, Input, Output, Recipients};
-use bft_core::genesis::{Chain, Limits};
+use bft_core::genesis::{Chain, Limits, VoteRouting};
 use crypto::{ProtocolTag, ReplicaId};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -148,6 +148,11 @@ fn carry_out<E: Describe>(world: &mut World<E>, command: &str) -> Result<(), Str
         ["chain", rule] => {
             let chain = if *rule == "two" { Chain::Two } else { Chain::Three };
             *world = World::within(E::PROTOCOL, 4, Limits { chain, ..limits(16) }, event);
+            Ok(())
+        }
+        ["collector"] => {
+            let vote_routing = VoteRouting::Collector;
+            *world = World::within(E::PROTOCOL, 4, Limits { vote_routing, ..limits(2) }, event);
             Ok(())
         }
         ["committee", replicas] => {
