@@ -10,6 +10,7 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
 use crate::wire::fixed_bytes;
+use crate::work;
 
 /// Why an Ed25519 key or signature is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -86,6 +87,7 @@ pub(crate) fn verify_strict(
     message: &[u8],
     signature: &Signature,
 ) -> Result<(), SignatureError> {
+    work::verified(1);
     key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
         .map_err(|_| SignatureError::Signature)
 }
@@ -118,6 +120,7 @@ impl IdentitySecret {
 
     /// Signs `message`, deterministically (RFC 8032).
     pub fn sign(&self, message: &[u8]) -> Signature {
+        work::signed();
         Signature(self.0.sign(message).to_bytes())
     }
 

@@ -15,6 +15,7 @@
 //! | [`QuorumVerifier`] | shares and certificates of a quorum, whatever the scheme |
 //! | [`merkle`] | RFC 6962 trees |
 //! | [`keystore`] | key files |
+//! | [`Work`] | how much of it was done, for accounting |
 //!
 //! # Rules of the crate
 //! - Bytes from outside become a key, a point or a signature only through a check; failure is a typed error,
@@ -39,6 +40,7 @@ mod scramble;
 mod statement;
 mod weights;
 mod wire;
+mod work;
 
 pub use bls::{
     GroupPublicKey, KeyError, ProofOfPossession, SecretShare, SharePublicKey, ThresholdPublic, trusted_dealer,
@@ -59,3 +61,4 @@ pub use quorum::{SimulatedSigner, SimulatedVerifier};
 pub use statement::{
     FaultModel, ProtocolTag, ReplicaId, STATEMENT_LEN, STATEMENT_TAG, Statement, StatementKind,
 };
+pub use work::Work;

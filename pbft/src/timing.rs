@@ -29,6 +29,8 @@ impl Timing {
     pub fn enter(&mut self, now: Time) {
         self.entered = now;
         self.new_view = None;
+        // What is said now need not be said again at once: the timer, a part of the timeout, would be due with it.
+        self.resend = None;
     }
 
     /// The timeout of the current view: doubles with every failed one.

@@ -82,6 +82,11 @@ impl Client {
         self.at = ReplicaId(self.at.0 % replicas as u16);
     }
 
+    /// From here on it turns to this replica first, and has so many transactions without a receipt at once.
+    pub fn press(&mut self, at: ReplicaId, depth: usize) {
+        (self.at, self.depth) = (at, depth);
+    }
+
     /// Whether it may submit another one.
     pub fn is_free(&self) -> bool {
         let lowest = self.open.keys().next().copied().unwrap_or(self.next);

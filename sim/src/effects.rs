@@ -80,15 +80,15 @@ impl World {
                 self.begin_sync(replica);
             }
             Effect::Seal(job) => {
-                let delay = self.random.span(Duration::from_micros(50), Duration::from_micros(300));
+                let delay = self.random.span(self.pace.seal.0, self.pace.seal.1);
                 self.at(delay, Action::Sealed { replica, life, job });
             }
             Effect::Combine(job) => {
-                let delay = self.random.span(Duration::from_micros(500), Duration::from_millis(2));
+                let delay = self.random.span(self.pace.combine.0, self.pace.combine.1);
                 self.at(delay, Action::Combined { replica, life, job });
             }
             Effect::Aggregate(job) => {
-                let delay = self.random.span(Duration::from_micros(500), Duration::from_millis(2));
+                let delay = self.random.span(self.pace.combine.0, self.pace.combine.1);
                 self.at(delay, Action::Aggregated { replica, life, job });
             }
             Effect::Send { to, class: _, frame } => self.send(replica, to, frame)?,
@@ -118,7 +118,7 @@ impl World {
                 if Mutant::FlushedEarly.is_on() {
                     self.later(replica, Event::Flushed { height: batch.height });
                 }
-                let delay = self.random.span(Duration::from_millis(1), Duration::from_millis(20));
+                let delay = self.random.span(self.pace.flush.0, self.pace.flush.1);
                 // One after the other, as the state store writes them.
                 let node = &mut self.replicas[replica.index()];
                 node.flushed_by = node.flushed_by.max(self.now + delay);
@@ -130,16 +130,21 @@ impl World {
             Effect::Release { below } => self.replicas[replica.index()].drive.release(below),
             Effect::Examine(suspicion) if self.ignores(replica, &suspicion) => {}
             Effect::Examine(suspicion) => {
-                let proven = self.replicas[replica.index()].edge.evidence::<AnyMessage>(*suspicion);
+                let proven = self
+                    .at_work(|world| world.replicas[replica.index()].edge.evidence::<AnyMessage>(*suspicion));
                 if let Ok(evidence) = proven {
                     self.later(replica, Event::Proven { evidence: Box::new(evidence) });
                 }
             }
             Effect::Recognize { shown_by, promised } => {
+                let recognized = self.at_work(|world| {
+                    let node = &world.replicas[replica.index()];
+                    node.edge.recognizes(node.config.me, &promised)
+                });
                 let node = &self.replicas[replica.index()];
                 // A liar, or one of two copies, knows that others have more of it than itself.
                 let looks = node.liar.is_none() && !node.twin;
-                let own = Mutant::PromiseUnproven.is_on() || node.edge.recognizes(node.config.me, &promised);
+                let own = Mutant::PromiseUnproven.is_on() || recognized;
                 self.later(replica, Event::Recognized { shown_by, promised, own: looks && own });
             }
             Effect::Report(evidence) => {
@@ -178,7 +183,7 @@ impl World {
 
     fn later(&mut self, replica: ReplicaId, event: Event<AnyEngine>) {
         let life = self.replicas[replica.index()].life;
-        let delay = self.random.span(Duration::from_micros(50), Duration::from_millis(1));
+        let delay = self.random.span(self.pace.hand_over.0, self.pace.hand_over.1);
         self.at(delay, Action::Event { replica, life, event: Box::new(event) });
     }
 
@@ -231,7 +236,7 @@ impl World {
         node.syncing = true;
         let life = node.life;
         let factor = node.sync_factor;
-        let delay = self.random.span(self.sync_time.0, self.sync_time.1) * factor;
+        let delay = self.random.span(self.pace.sync.0, self.pace.sync.1) * factor;
         self.at(delay, Action::Synced { replica, life, sequence });
     }
 }

@@ -4,6 +4,7 @@ use crate::checker::Violation;
 use crate::fault::Fault;
 use crate::mishap::Faults;
 use crate::network::Weather;
+use crate::pace::Pace;
 use crate::random::Random;
 use crate::scenario::{self, Scenario};
 use crate::world::World;
@@ -21,8 +22,9 @@ const LAN: Weather = Weather {
     duplication: 0,
 };
 
-/// How long a sync takes.
-const SYNC: (Duration, Duration) = (Duration::from_micros(100), Duration::from_micros(300));
+/// A good disk.
+const PACE: Pace =
+    Pace { sync: (Duration::from_micros(100), Duration::from_micros(300)), ..Pace::with_disk_of(1) };
 
 /// Pauses of the clients: so short that each has all the transactions open that it may have.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(2));
@@ -98,7 +100,7 @@ pub fn run(plan: &Plan, change: impl FnOnce(&mut Limits)) -> Result<Steady, Viol
         Scenario { replicas: Some(plan.replicas), liars: Some(0), faults: Faults::Few, ..plan.scenario };
     let mut world = scenario::build_with(&scenario, &mut Random::new(scenario.seed), change);
     world.network.set_weather(LAN);
-    (world.sync_time, world.pauses, world.trace) = (SYNC, PAUSES, scenario.trace);
+    (world.pace, world.pauses, world.trace) = (PACE, PAUSES, scenario.trace);
     for client in &mut world.clients {
         client.keep_to_first(plan.dead.map_or(plan.replicas, ReplicaId::index));
     }

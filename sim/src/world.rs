@@ -8,6 +8,7 @@ use crate::frames::describe;
 use crate::linear::{self, History};
 use crate::mutants;
 use crate::network::Network;
+use crate::pace::Pace;
 use crate::random::Random;
 use crate::reader::Reader;
 use crate::replica::{Replica, SimHost};
@@ -19,7 +20,7 @@ use bft_core::log::{FetchedPart, StateBatch};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
-use crypto::{Digest, Domain, Hasher};
+use crypto::{Digest, Domain, Hasher, Work};
 use engines::AnyEngine;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,6 +96,8 @@ pub struct World {
     pub evidence_is_kept_back: bool,
     /// Things that happened.
     pub events: u64,
+    /// More are a replica that does not come to rest.
+    pub most_events: u64,
     /// Crashes so far.
     pub crashes: u64,
     /// Faults beyond crashes, by kind.
@@ -111,7 +114,9 @@ pub struct World {
     pub watches_copies: bool,
     /// Sick disks are taken for sound ones: a canary.
     pub trusts_disks: bool,
-    pub(crate) sync_time: (Duration, Duration),
+    pub(crate) pace: Pace,
+    /// What all replicas have signed and verified, but for the signatures of clients.
+    pub work: Work,
     /// How long a client waits, at least and at most, before it looks whether it may submit another transaction.
     pub(crate) pauses: (Duration, Duration),
 }
@@ -137,6 +142,7 @@ impl World {
             only_view_changes: false,
             evidence_is_kept_back: false,
             events: 0,
+            most_events: MOST_EVENTS,
             crashes: 0,
             mishaps: BTreeMap::new(),
             rejected: 0,
@@ -145,7 +151,8 @@ impl World {
             interruption: None,
             watches_copies: false,
             trusts_disks: false,
-            sync_time: (Duration::from_micros(100), Duration::from_millis(slow)),
+            pace: Pace::with_disk_of(slow),
+            work: Work::default(),
             pauses: (Duration::from_millis(5), Duration::from_millis(120)),
         }
     }
@@ -187,7 +194,7 @@ impl World {
             }
             self.now = at;
             self.events += 1;
-            if self.events > MOST_EVENTS {
+            if self.events > self.most_events {
                 let what = format!("{} events in {:?} of virtual time", self.events, self.now.since(Time(0)));
                 return Err(Violation { rule: "replicas come to rest", what });
             }
@@ -228,15 +235,17 @@ impl World {
                 self.synced(replica, sequence)
             }
             Action::Sealed { replica, life, job } if self.lives(replica, life) => {
-                let seal = self.replicas[replica.index()].seal(&job);
+                let seal = self.at_work(|world| world.replicas[replica.index()].seal(&job));
                 self.step(replica, Some(Event::Sealed { ticket: job.ticket, seal }))
             }
             Action::Combined { replica, life, job } if self.lives(replica, life) => {
-                let result = job.result(&self.replicas[replica.index()].config.trust.quorum);
+                let result =
+                    self.at_work(|world| job.result(&world.replicas[replica.index()].config.trust.quorum));
                 self.step(replica, Some(Event::Combined { statement: job.statement, result }))
             }
             Action::Aggregated { replica, life, job } if self.lives(replica, life) => {
-                let result = job.result(&self.replicas[replica.index()].config.trust.quorum);
+                let result =
+                    self.at_work(|world| job.result(&world.replicas[replica.index()].config.trust.quorum));
                 self.step(replica, Some(Event::Aggregated { view: job.view, result }))
             }
             Action::Flushed { replica, life, batch } if self.lives(replica, life) => {
@@ -283,7 +292,8 @@ impl World {
         let bytes = frame.len();
         self.note("frame", u64::from(from.0) << 16 | u64::from(to.0), &frame);
         let from = self.member(from);
-        let checked = self.replicas[to.index()].edge.replica_frames(&[(from, frame.clone())]).pop();
+        let frames = [(from, frame.clone())];
+        let checked = self.at_work(|world| world.replicas[to.index()].edge.replica_frames(&frames).pop());
         let checked = checked.expect("one verdict a frame");
         match checked.or_else(|rejection| mutants::overlook(&rejection, &frame).ok_or(rejection)) {
             Ok(envelope) if matches!(&envelope.body, Body::Evidence(lie) if self.ignores(to, lie)) => Ok(()),
@@ -307,6 +317,14 @@ impl World {
     pub(crate) fn ignores(&self, replica: ReplicaId, evidence: &Evidence) -> bool {
         let node = &self.replicas[replica.index()];
         (node.liar.is_some() || node.twin) && evidence.accused == node.config.me
+    }
+
+    /// Does a replica's work, and counts it.
+    pub(crate) fn at_work<T>(&mut self, work: impl FnOnce(&mut World) -> T) -> T {
+        let before = Work::of_this_thread();
+        let result = work(self);
+        self.work += Work::of_this_thread() - before;
+        result
     }
 
     fn request(&mut self, client: usize, to: ReplicaId, frame: Bytes) -> Result<(), Violation> {
@@ -352,13 +370,7 @@ impl World {
         let client = &mut self.clients[index];
         let mut outgoing: Vec<Outgoing> = client.tick(now);
         if self.load && client.is_free() {
-            let Submission { sequence, body, frame } = client.submit(now);
-            let key = client.secret.public();
-            self.checker.submitted(key, sequence);
-            if let Some((register, reads)) = app::names(&body) {
-                self.history.invoked(now, key, sequence, register, reads);
-            }
-            outgoing.push(frame);
+            outgoing.push(self.new_transaction(index));
         }
         if let Some(reader) = self.readers.get_mut(index) {
             let (asked, questions) = reader.tick(self.load);
@@ -372,6 +384,23 @@ impl World {
         let pause = self.random.span(self.pauses.0, self.pauses.1);
         self.at(pause, Action::Client { client: index });
         Ok(())
+    }
+
+    fn new_transaction(&mut self, client: usize) -> Outgoing {
+        let client = &mut self.clients[client];
+        let Submission { sequence, body, frame } = client.submit(self.now);
+        let key = client.secret.public();
+        self.checker.submitted(key, sequence);
+        if let Some((register, reads)) = app::names(&body) {
+            self.history.invoked(self.now, key, sequence, register, reads);
+        }
+        frame
+    }
+
+    /// Has a client submit a transaction now, to these replicas at once.
+    pub fn submit(&mut self, client: usize, to: &[ReplicaId]) {
+        let (_, frame) = self.new_transaction(client);
+        self.send_requests(client, to.iter().map(|to| (*to, frame.clone())).collect());
     }
 
     fn send_requests(&mut self, client: usize, outgoing: Vec<Outgoing>) {

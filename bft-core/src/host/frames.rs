@@ -31,7 +31,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     ) {
         let Envelope { epoch: _, votes, body } = envelope.into_inner();
         let sort = Sort { class: body.class(), kind: body.kind(), direction: Direction::Received };
-        let authenticators = (body.authenticators() + votes.len()) as u64;
+        let authenticators = body.authenticators() as u64;
+        self.count_riders(Direction::Received, votes.len());
         // A height that is far from here is a liar's, or of no interest: it must not push near ones out of the books.
         let reach = self.ledger.tip().height.saturating_add(2 * self.config.genesis.limits.stable_window());
         let height = body.height().filter(|height| *height <= reach);

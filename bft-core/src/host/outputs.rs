@@ -6,7 +6,7 @@ use super::proposing::Wanted;
 use super::{AggregateJob, CombineJob, Effect, Host, Promise};
 use crate::block::Block;
 use crate::codec;
-use crate::engine::{Engine, Input, Message, Outbox, Output, Recipients, Record};
+use crate::engine::{Class, Engine, Input, Message, Outbox, Output, Recipients, Record};
 use crate::envelope::{Body, CheckpointVote, Envelope, Seal, SealWith, Sealed};
 use crate::log::{LogItem, LogKind};
 use crate::machine::StateMachine;
@@ -156,7 +156,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         let mut plain: Option<Bytes> = None;
         for replica in to {
             let votes: Vec<CheckpointVote> = self.checkpoints.riders(*replica);
-            let authenticators = (envelope.body.authenticators() + votes.len()) as u64;
+            let authenticators = envelope.body.authenticators() as u64;
+            self.count_riders(Direction::Sent, votes.len());
             let frame = if votes.is_empty() {
                 plain.get_or_insert_with(|| codec::encode(&envelope).into()).clone()
             } else {
@@ -168,6 +169,15 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             let traffic = Traffic { messages: 1, bytes: frame.len() as u64, authenticators };
             self.accounting.count(sort, height, traffic);
             effects.push(Effect::Send { to: *replica, class, frame });
+        }
+    }
+
+    /// Votes on checkpoints, which travel on frames of any kind.
+    pub(super) fn count_riders(&mut self, direction: Direction, votes: usize) {
+        if votes > 0 {
+            let sort = Sort { class: Class::Vote, kind: Body::<E::Message>::Votes.kind(), direction };
+            let traffic = Traffic { authenticators: votes as u64, ..Traffic::default() };
+            self.accounting.count(sort, None, traffic);
         }
     }
 

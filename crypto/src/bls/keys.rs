@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::point::SignaturePoint;
 use super::{KeyError, POSSESSION_SUITE, SIGNATURE_SUITE};
 use crate::wire::fixed_bytes;
-use crate::{HexError, ReplicaId, Statement};
+use crate::{HexError, ReplicaId, Statement, work};
 
 /// A replica's share of the group's secret. Wiped on drop; `Debug` shows the replica and the public key only.
 #[derive(Clone)]
@@ -43,6 +43,7 @@ impl SecretShare {
 
     /// The replica's share of the group's signature of `statement`: 48 bytes. Constant time.
     pub fn sign(&self, statement: &Statement) -> [u8; 48] {
+        work::signed();
         self.sign_under(&statement.encode(), SIGNATURE_SUITE)
     }
 

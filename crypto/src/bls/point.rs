@@ -5,7 +5,7 @@ use blst::{BLST_ERROR, MultiPoint, Pairing, blst_fp12, blst_p1_affine};
 
 use super::SIGNATURE_SUITE;
 use super::ffi::{Scalar, hash_to_signature_group};
-use crate::Statement;
+use crate::{Statement, work};
 
 /// A point of G1 from a canonical encoding: on the curve, maybe outside the subgroup, maybe the identity.
 #[derive(Clone, Copy)]
@@ -56,6 +56,7 @@ impl SignaturePoint {
 
     /// Whether the point is the signature of `message` under `key`.
     pub(super) fn verify(&self, message: &[u8], suite: &[u8], key: &PublicKey) -> bool {
+        work::paired(2);
         self.0.verify(false, message, suite, &[], key, false) == BLST_ERROR::BLST_SUCCESS
     }
 
@@ -73,6 +74,7 @@ impl SignaturePoint {
     /// Whether the point is the sum of the signatures under each key of the message that hashes to the point
     /// beside it: e(self, g) = Π e(hash, key), one pairing more than there are `pairs`.
     pub(super) fn signs_all(&self, pairs: &[(SignaturePoint, PublicKey)]) -> bool {
+        work::paired(pairs.len() + 1);
         let mut pairing = Pairing::new(true, &[]);
         for (hash, key) in pairs {
             pairing.raw_aggregate(key.into(), (&hash.0).into());

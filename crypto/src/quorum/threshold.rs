@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Aggregate, Certificate, CertificateError, CombineError, Roll, Scheme, Share, culprits};
 use crate::bls::{self, SignaturePoint, UncheckedPoint};
-use crate::{ReplicaId, Statement, ThresholdPublic};
+use crate::{ReplicaId, Statement, ThresholdPublic, work};
 
 /// Verifies and combines threshold signatures.
 #[derive(Clone, Debug)]
@@ -30,6 +30,7 @@ impl ThresholdVerifier {
         certificate: &Certificate,
     ) -> Result<(), CertificateError> {
         let point = decode(certificate)?;
+        work::verified(1);
         if point.verify_statement(statement, self.0.group().point()) {
             Ok(())
         } else {
@@ -50,6 +51,7 @@ impl ThresholdVerifier {
                 positions.push(at);
             }));
         }
+        work::verified(decoded.len());
         for bad in bls::verify_batch(&decoded, self.0.group()) {
             verdicts[positions[bad]] = Err(CertificateError::Signature(None));
         }
@@ -67,6 +69,7 @@ impl ThresholdVerifier {
             return Err(CertificateError::Scheme(Scheme::Threshold));
         };
         let point = SignaturePoint::decode(bytes).ok_or(CertificateError::Point)?;
+        work::verified(1);
         if point.verify_statement(statement, key.point()) {
             Ok(())
         } else {
@@ -101,6 +104,7 @@ impl ThresholdVerifier {
             shares.iter().map(|(_, _, share)| decompress(share)).collect();
         let words: Vec<(ReplicaId, Statement)> =
             shares.iter().map(|(signer, statement, _)| (*signer, *statement)).collect();
+        work::verified(words.len());
         bls::aggregate(&words, &points?, &self.0).map(Aggregate::Threshold)
     }
 
@@ -114,6 +118,7 @@ impl ThresholdVerifier {
             return Err(CertificateError::Scheme(Scheme::Threshold));
         };
         let point = SignaturePoint::decode(bytes).ok_or(CertificateError::Point)?;
+        work::verified(words.len());
         if bls::verify_aggregate(words, &point, &self.0) {
             Ok(())
         } else {
@@ -129,6 +134,7 @@ impl ThresholdVerifier {
     ) -> Option<[u8; 48]> {
         let points: Option<Vec<(ReplicaId, UncheckedPoint)>> =
             shares.iter().map(|(signer, share)| Some((*signer, decompress(share)?))).collect();
+        work::verified(1);
         bls::combine(statement, &points?, self.0.group())
     }
 
@@ -156,6 +162,7 @@ impl ThresholdVerifier {
         }
         // Where nothing else is wrong, the interpolation failed. The keys lie on one polynomial, so shares
         // that all verify interpolate to a signature that does: one of them does not.
+        work::verified(checked.len());
         for bad in bls::culprits(statement, &checked, named.is_empty()) {
             named.insert(signers[bad]);
         }
