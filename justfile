@@ -83,6 +83,10 @@ demo:
 bench:
     cargo run --release -- bench load --quick
 
+# What each operation of a replica costs: signatures, frames, the log, steps of the engines. `just bench-operations engine` for some.
+bench-operations *ARGS:
+    cargo bench -p bench --bench operations -- {{ARGS}}
+
 # Write the Test column of docs/threats.md anew from the names of the tests.
 threats:
     UPDATE_THREATS=1 cargo test -p bft-core --test threat_table

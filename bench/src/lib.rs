@@ -6,6 +6,7 @@ pub mod consortium;
 mod crash;
 mod idle;
 pub mod load;
+pub mod operations;
 pub mod process;
 mod reading;
 mod saturation;
