@@ -334,7 +334,7 @@ fn transfer(consortium: &Consortium, to: ClientKey, bytes: usize) -> bytes::Byte
     with_memo(memo)
 }
 
-async fn wait_until_up(watch: &Client, processes: &mut [ReplicaProcess]) -> anyhow::Result<()> {
+pub(crate) async fn wait_until_up(watch: &Client, processes: &mut [ReplicaProcess]) -> anyhow::Result<()> {
     let deadline = Instant::now() + SOON;
     for process in processes {
         while watch.status(process.replica()).await.is_err() {
@@ -427,7 +427,7 @@ async fn measure_catch_up(
     Ok([at_saturation, at_half])
 }
 
-async fn connect(config: ClientConfig) -> anyhow::Result<Client> {
+pub(crate) async fn connect(config: ClientConfig) -> anyhow::Result<Client> {
     let deadline = Instant::now() + SOON;
     loop {
         match Client::connect(config.clone()).await {

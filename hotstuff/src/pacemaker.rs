@@ -31,9 +31,8 @@ impl HotStuff {
     /// Forgets the branches that were given up, but for that of its own last vote: should that be certified after all, the others have to get
     /// it from those who voted for it. Below a gap of the certified branch nobody knows yet what was given up.
     pub(crate) fn prune_branches(&mut self) {
-        let tips = self.ballot.iter().map(|ballot| &ballot.node).chain([&self.high.node]);
-        let branches = tips.flat_map(|tip| self.tree.branch(tip.digest(), self.committed));
-        let branches = branches.map(|known| known.node.digest());
+        let tips = self.ballot.iter().map(|_| self.ballot_name).chain([self.high_name]);
+        let branches = tips.flat_map(|tip| self.tree.names(tip, self.committed));
         let keep: BTreeSet<_> = branches.chain(self.decided.values().copied()).collect();
         self.tree.retain(self.lowest_known().height.max(self.committed + 1), &keep);
     }

@@ -8,6 +8,7 @@ use crate::timing::Timing;
 use crate::tree::Tree;
 use bft_core::engine::{EngineConfig, Output, Recipients, Start};
 use bft_core::types::Time;
+use crypto::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl HotStuff {
@@ -17,9 +18,11 @@ impl HotStuff {
             config,
             view: 1,
             safety: Safety { voted: 0, locked: 0 },
-            high: Qc { node: Node::genesis(&config.genesis_entry), proof: None },
+            high: Qc::genesis(&config.genesis_entry),
+            high_name: Node::genesis(&config.genesis_entry).digest(),
             tc: None,
             ballot: None,
+            ballot_name: Digest::ZERO,
             left: None,
             committed: tip.height,
             executed: tip.height,
@@ -67,7 +70,7 @@ impl HotStuff {
                     (known.voted, known.stored) = (Some((*ballot).clone()), true);
                 }
                 if self.ballot.as_ref().is_none_or(|last| last.node.view < node.view) {
-                    self.ballot = Some(*ballot);
+                    (self.ballot, self.ballot_name) = (Some(*ballot), node.digest());
                 }
             }
             Record::Timeout(left) => {
@@ -90,6 +93,7 @@ impl HotStuff {
         }
         self.view = self.view.max(qc.node.view + 1);
         if qc.node.view > self.high.node.view {
+            self.high_name = qc.node.digest();
             self.high = qc;
         }
     }
@@ -108,7 +112,7 @@ impl HotStuff {
         if let Some(ballot) = &self.ballot
             && ballot.node.height > self.committed
         {
-            let known = self.tree.get(&ballot.node.digest());
+            let known = self.tree.get(&self.ballot_name);
             let durable = known.is_none_or(|known| known.body.is_some());
             assert!(durable, "a vote implies a durable block, at height {}", ballot.node.height);
         }

@@ -78,6 +78,14 @@ impl Tree {
             .take_while(move |known| known.node.height > low)
     }
 
+    /// The digests of the same.
+    pub fn names(&self, tip: Digest, low: Height) -> impl Iterator<Item = Digest> {
+        let first = self.0.get(&tip).map(|known| (tip, known));
+        std::iter::successors(first, |(_, known)| Some((known.node.parent, self.0.get(&known.node.parent)?)))
+            .take_while(move |(_, known)| known.node.height > low)
+            .map(|(name, _)| name)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&Digest, &Known)> {
         self.0.iter()
     }

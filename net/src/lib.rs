@@ -82,4 +82,4 @@ pub use limits::{ClassLimits, ClientLimits, FRAME_OVERHEAD, HandshakeLimits, Lim
 pub use network::{Bound, Network};
 pub use outbox::Admission;
 pub use roster::{Member, Roster, RosterError};
-pub use status::{ClassStatus, NetStats, PeerStatus};
+pub use status::{ClassStatus, NetStats, PeerStatus, UdpSent};

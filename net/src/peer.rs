@@ -13,7 +13,7 @@ use crate::close::{CloseCode, Closing};
 use crate::frame::Budget;
 use crate::outbox::Outbox;
 use crate::writer::Traffic;
-use crate::{Admission, Class, ClassStatus, Limits, Member, PeerStatus};
+use crate::{Admission, Class, ClassStatus, Limits, Member, PeerStatus, UdpSent};
 
 /// The right to carry frames of one id.
 pub(crate) type Turn = tokio::sync::Mutex<()>;
@@ -186,7 +186,12 @@ impl Peer {
             }
         });
         let state = self.state.lock();
-        let rtt: Option<Duration> = state.latest.as_ref().filter(|_| state.connected).map(Connection::rtt);
+        let connection = state.latest.as_ref().filter(|_| state.connected);
+        let rtt: Option<Duration> = connection.map(Connection::rtt);
+        let udp_sent = connection.map_or(UdpSent::default(), |connection| {
+            let sent = connection.stats().udp_tx;
+            UdpSent { datagrams: sent.datagrams, bytes: sent.bytes }
+        });
         PeerStatus {
             id: self.id,
             identity: self.identity,
@@ -194,6 +199,7 @@ impl Peer {
             connected: state.connected,
             since: state.since,
             rtt,
+            udp_sent,
             classes,
             last_error: state.last_error.clone(),
         }

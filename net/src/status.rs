@@ -22,10 +22,21 @@ pub struct PeerStatus {
     pub since: SystemTime,
     /// The estimated round-trip time, while connected.
     pub rtt: Option<Duration>,
+    /// What QUIC has sent on the present connection.
+    pub udp_sent: UdpSent,
     /// Per class, in the order of [`Class::ALL`]; since the start or since the peer entered the roster.
     pub classes: [ClassStatus; Class::COUNT],
     /// Why the last connection ended or could not be made. Stays after the peer has come back.
     pub last_error: Option<String>,
+}
+
+/// UDP payload, QUIC's own overhead and acknowledgements included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpSent {
+    /// Datagrams.
+    pub datagrams: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The traffic of one class with one peer. Bytes are frame contents.

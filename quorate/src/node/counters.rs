@@ -31,16 +31,19 @@ pub(super) fn gather<A: StateMachine>(driver: &Driver<A>) -> Vec<(String, u64)> 
     put("combinations", crypto.combined.load(Relaxed));
     put("aggregations", crypto.aggregated.load(Relaxed));
     put("bad_shares", crypto.culprits.load(Relaxed));
+    let work = *crypto.work.lock();
+    put("signatures_made", work.signed);
+    put("authenticators_verified", work.verified);
+    put("pairings", work.pairings);
     let net = driver.network.stats();
     put("clients", net.clients as u64);
     put("client_received_bytes", net.client_received_bytes);
     put("client_sent_bytes", net.client_sent_bytes);
-    let dropped = driver
-        .network
-        .peers()
-        .iter()
-        .flat_map(|peer| peer.classes.iter().map(|c| c.dropped_frames).collect::<Vec<_>>())
-        .sum();
+    let peers = driver.network.peers();
+    put("udp_sent_bytes", peers.iter().map(|peer| peer.udp_sent.bytes).sum());
+    put("udp_sent_datagrams", peers.iter().map(|peer| peer.udp_sent.datagrams).sum());
+    let dropped =
+        peers.iter().flat_map(|peer| peer.classes.iter().map(|c| c.dropped_frames).collect::<Vec<_>>()).sum();
     put("dropped_frames", dropped);
     for (sort, traffic) in driver.host.accounting().totals() {
         let direction = match sort.direction {

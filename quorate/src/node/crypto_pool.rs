@@ -13,7 +13,7 @@ use bft_core::host::{AggregateJob, CombineJob, Event, SealJob};
 use bft_core::request::Request;
 use bft_core::types::ReplicaId;
 use bytes::Bytes;
-use crypto::{IdentitySecret, QuorumSigner, QuorumVerifier};
+use crypto::{IdentitySecret, QuorumSigner, QuorumVerifier, Work};
 use engines::{AnyEngine, AnyMessage};
 use net::{ConnectionId, Frame, Permit};
 use parking_lot::Mutex;
@@ -64,6 +64,8 @@ pub(crate) struct CryptoCounts {
     pub combined: AtomicU64,
     pub aggregated: AtomicU64,
     pub culprits: AtomicU64,
+    /// What was signed and verified, but for clients' signatures.
+    pub work: Mutex<Work>,
 }
 
 impl CryptoCounts {
@@ -156,7 +158,9 @@ impl CryptoPool {
         let inner = Arc::clone(&self.0);
         self.0.threads.spawn_blocking(move || {
             let _alarm = Alarm(&inner.inbox);
+            let before = Work::of_this_thread();
             job(&inner);
+            *inner.counts.work.lock() += Work::of_this_thread() - before;
         });
     }
 
