@@ -1,5 +1,6 @@
 //! State machines that a consortium would run on Quorate.
 //!
+//! - [`noop`]: nothing at all, to measure what is not the application.
 //! - [`ledger`]: assets issued by the members, balances owned by keys, transfers, and an authority that may freeze.
 //!
 //! # Writing your own
@@ -68,3 +69,4 @@
 //!   enrolled for.
 
 pub mod ledger;
+pub mod noop;

@@ -2,7 +2,8 @@
 //!
 //! All rates are transactions over time as the ledger of a replica that stayed up has them, so that blocks may be of any size.
 
-use crate::load::{Load, SOON, pause};
+use crate::generator::{Loaded, pause};
+use crate::load::SOON;
 use crate::process::ReplicaProcess;
 use anyhow::{Context, ensure};
 use bft_core::request::StatusReport;
@@ -117,11 +118,11 @@ impl Moment {
 /// # Errors
 /// If the network stops serving, or the replica does not catch up.
 pub async fn measure(
-    watch: &Client,
-    load: &Load,
+    load: &Loaded,
     processes: &mut [ReplicaProcess],
     away: Duration,
 ) -> anyhow::Result<CatchUp> {
+    let watch = &load.watch;
     let leader = watch.status(processes[0].replica()).await?.leader;
     let last_but = |one: ReplicaId| {
         let index = processes.iter().rposition(|process| process.replica() != one);

@@ -3,6 +3,7 @@
 use crate::process::ReplicaProcess;
 use anyhow::{Context, bail};
 use app_examples::ledger::{AssetCode, AssetConfig, Config, Ledger};
+use app_examples::noop::Noop;
 use bft_core::genesis::{Application, FIRST_EPOCH, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::genesis_state;
 use bft_core::machine::StateMachine;
@@ -43,12 +44,41 @@ pub struct ConsortiumConfig {
     pub clients: usize,
     /// How certificates are made, where they are. For [`Scheme::Threshold`] a trusted dealer in this process deals the keys.
     pub scheme: Scheme,
+    /// What it runs.
+    pub app: App,
     /// How transactions are ordered.
     pub protocol: ProtocolTag,
     /// Consensus limits.
     pub limits: Limits,
     /// All keys come from it: whoever knows it has them.
     pub seed: [u8; 32],
+}
+
+/// The application of a throw-away consortium.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum App {
+    /// The ledger: a transfer writes three keys.
+    #[default]
+    Ledger,
+    /// One that does nothing.
+    Noop,
+}
+
+impl App {
+    /// What the genesis says of it, the root of its state apart.
+    fn in_genesis(self) -> Application {
+        match self {
+            App::Ledger => Application { name: Ledger.name().to_owned(), config: ledger().to_toml() },
+            App::Noop => Application { name: Noop.name().to_owned(), config: String::new() },
+        }
+    }
+
+    fn root(self, genesis: &Genesis) -> anyhow::Result<Digest> {
+        Ok(match self {
+            App::Ledger => genesis_state(&Ledger, genesis)?.1,
+            App::Noop => genesis_state(&Noop, genesis)?.1,
+        })
+    }
 }
 
 /// A consortium whose replicas can be started. Everything about it is for tests and demonstrations: one process knew all
@@ -80,7 +110,8 @@ impl Consortium {
     /// # Errors
     /// If something is not possible here; the directory is left as it is.
     pub fn create(config: ConsortiumConfig) -> anyhow::Result<Consortium> {
-        let ConsortiumConfig { dir, executable, replicas, clients, scheme, protocol, limits, seed } = config;
+        let ConsortiumConfig { dir, executable, replicas, clients, scheme, app, protocol, limits, seed } =
+            config;
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let fault_model = engines::fault_model(protocol);
         let scheme = if fault_model == FaultModel::Crash { Scheme::None } else { scheme };
@@ -100,7 +131,7 @@ impl Consortium {
             fault_model,
             scheme,
             limits,
-            application: Application { name: Ledger.name().to_owned(), config: ledger().to_toml() },
+            application: app.in_genesis(),
             state_root: Digest::ZERO,
             replicas: (0..replicas)
                 .map(|i| ReplicaInfo {
@@ -133,7 +164,7 @@ impl Consortium {
                 Some((group, shares))
             }
         };
-        genesis.state_root = genesis_state(&Ledger, &genesis)?.1;
+        genesis.state_root = app.root(&genesis)?;
         genesis.validate()?;
 
         let consortium = Consortium { dir, genesis, clients, executable, ports };

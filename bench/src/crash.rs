@@ -1,8 +1,10 @@
 //! What the crash of a leader that stays away costs: a silence, and afterwards the turns that it does not take.
 
 use crate::consortium::Consortium;
-use crate::load::{Load, LoadArguments, Loaded, SOON, pause};
+use crate::generator::{Loaded, pause};
+use crate::load::{LoadArguments, SOON};
 use crate::process::ReplicaProcess;
+use crate::recorder::Recorder;
 use anyhow::{Context, ensure};
 use bft_core::genesis::Limits;
 use crypto::ProtocolTag;
@@ -69,11 +71,11 @@ pub async fn measure(
     let Limits { tenure_views, view_timeout_ms, .. } = consortium.genesis.limits;
     let timeout = consortium.genesis.limits.view_timeout();
     let loaded = Loaded::start(arguments, consortium, processes, None, 2000).await?;
-    let Loaded { watch, load, .. } = &loaded;
+    let Loaded { watch, recorder, .. } = &loaded;
     let first = watch.status(processes[0].replica()).await?;
-    let (begun, before) = (Instant::now(), load.acknowledged());
+    let (begun, before) = (Instant::now(), recorder.acknowledged());
     pause(STRETCH).await;
-    let healthy = (load.acknowledged() - before) as f64 / begun.elapsed().as_secs_f64();
+    let healthy = (recorder.acknowledged() - before) as f64 / begun.elapsed().as_secs_f64();
     let last = watch.status(processes[0].replica()).await?;
     let views = last.view - first.view;
     let takes_turns = consortium.genesis.protocol == ProtocolTag::HOTSTUFF;
@@ -81,12 +83,12 @@ pub async fn measure(
 
     let killed = processes.iter_mut().find(|process| process.replica() == last.leader);
     killed.context("the leader is one of the replicas")?.kill()?;
-    let silence = longest_silence(load, timeout).await?;
+    let silence = longest_silence(recorder, timeout).await?;
     // By then those who were its clients have found another replica.
     pause(STRETCH / 2).await;
-    let (begun, before) = (Instant::now(), load.acknowledged());
+    let (begun, before) = (Instant::now(), recorder.acknowledged());
     pause(STRETCH).await;
-    let without_one = (load.acknowledged() - before) as f64 / begun.elapsed().as_secs_f64();
+    let without_one = (recorder.acknowledged() - before) as f64 / begun.elapsed().as_secs_f64();
     loaded.stop().await?;
     let tenure = |view: Duration| view.mul_f64(tenure_views as f64);
     Ok(Crash {
@@ -100,12 +102,12 @@ pub async fn measure(
 }
 
 /// The longest time without an acknowledgement of those that begin within `timeout` from now.
-async fn longest_silence(load: &Load, timeout: Duration) -> anyhow::Result<Duration> {
+async fn longest_silence(recorder: &Recorder, timeout: Duration) -> anyhow::Result<Duration> {
     let begun = Instant::now();
-    let (mut longest, mut since, mut seen) = (Duration::ZERO, begun, load.acknowledged());
+    let (mut longest, mut since, mut seen) = (Duration::ZERO, begun, recorder.acknowledged());
     loop {
         pause(LOOK_EVERY).await;
-        let (now, acknowledged) = (Instant::now(), load.acknowledged());
+        let (now, acknowledged) = (Instant::now(), recorder.acknowledged());
         ensure!(now - since < SOON, "nobody is served any more");
         if acknowledged > seen {
             longest = longest.max(now - since);

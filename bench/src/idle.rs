@@ -1,7 +1,8 @@
 //! What one transaction takes while nothing else is to be done: one client, one transaction in flight.
 
 use crate::consortium::Consortium;
-use crate::load::{LoadArguments, Loaded};
+use crate::generator::Loaded;
+use crate::load::LoadArguments;
 use crate::process::ReplicaProcess;
 use crate::reading::Reading;
 use serde::Serialize;
@@ -59,7 +60,7 @@ pub async fn measure(
     consortium: &Consortium,
     processes: &mut [ReplicaProcess],
 ) -> anyhow::Result<Idle> {
-    let one = LoadArguments { clients: 1, in_flight: 1, ..arguments.clone() };
+    let one = LoadArguments { clients: 1, connections: 1, in_flight: 1, ..arguments.clone() };
     let loaded = Loaded::start(&one, consortium, processes, None, 20).await?;
     let view = async || anyhow::Ok(loaded.watch.status(processes[0].replica()).await?.view);
     let (first, first_view) = (Reading::take(&loaded.watch, processes).await?, view().await?);
@@ -73,9 +74,9 @@ pub async fn measure(
         (name.to_owned(), (last.sum_all(counter) - first.sum_all(counter)) / transactions)
     };
     Ok(Idle {
-        transactions: latencies.count(),
-        latency_p50_ms: latencies.percentile_ms(50),
-        latency_p99_ms: latencies.percentile_ms(99),
+        transactions: usize::try_from(latencies.count)?,
+        latency_p50_ms: latencies.p50_ms,
+        latency_p99_ms: latencies.p99_ms,
         view_ms: if views == 0 { 0.0 } else { seconds * 1e3 / views as f64 },
         cpu_ms: (last.cpu - first.cpu).as_secs_f64() * 1e3 / transactions,
         work: WORK.into_iter().map(per_transaction).collect(),

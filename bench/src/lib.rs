@@ -2,11 +2,16 @@
 
 mod catch_up;
 pub mod choice;
+pub mod complexity;
 pub mod consortium;
 mod crash;
+pub mod generator;
 mod idle;
 pub mod load;
+mod machine;
 pub mod operations;
 pub mod process;
 mod reading;
+pub mod recorder;
 mod saturation;
+pub mod variant;

@@ -5,22 +5,19 @@
 
 use crate::catch_up::{self, CatchUp};
 use crate::choice::{self, Choice};
-use crate::consortium::{Consortium, ConsortiumConfig, fresh_seed, replica_id};
+use crate::consortium::{App, Consortium, ConsortiumConfig, fresh_seed};
 use crate::crash::{self, Crash};
+use crate::generator::Loaded;
 use crate::idle::{self, Idle};
 use crate::process::{ReplicaProcess, stop_all};
 use crate::saturation::{self, Saturation};
-use anyhow::{Context, bail, ensure};
-use app_examples::ledger::Operation;
+use anyhow::{Context, ensure};
 use bft_core::genesis::Limits;
-use bft_core::transaction::Kind;
-use client::{Client, ClientConfig};
-use crypto::{ClientKey, ClientSecret, Scheme};
+use client::Read;
+use crypto::Scheme;
 use serde::Serialize;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the network may take for something that should come soon.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -43,12 +40,27 @@ pub struct LoadArguments {
     /// Replicas.
     #[arg(long, default_value_t = 4)]
     pub replicas: usize,
-    /// Clients, each with transactions in flight.
-    #[arg(long, default_value_t = 16)]
+    /// Clients: distinct keys, each with transactions in flight.
+    #[arg(long, default_value_t = 64)]
     pub clients: usize,
+    /// Connections that they share, to the replicas in turn.
+    #[arg(long, default_value_t = 8)]
+    pub connections: usize,
+    /// Which replicas clients turn to: each in turn (any), or the leader of the first view (leader), which spares the way there.
+    #[arg(long, value_enum, default_value_t)]
+    pub turn_to: TurnTo,
     /// Transactions in flight per client.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 100)]
     pub in_flight: usize,
+    /// The application: ledger (a transfer writes three keys) or noop (nothing).
+    #[arg(long, value_enum, default_value_t)]
+    pub app: App,
+    /// Of a hundred requests, how many are reads of a balance.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub reads: u64,
+    /// What those know of.
+    #[arg(long, value_enum, default_value_t = ReadKind::Linearizable)]
+    pub read: ReadKind,
     /// Bytes of a transaction's body.
     #[arg(long, default_value_t = 512)]
     pub bytes: usize,
@@ -67,6 +79,37 @@ pub struct LoadArguments {
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Which replicas clients turn to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum TurnTo {
+    /// Each in turn.
+    #[default]
+    Any,
+    /// The leader that there is when they start.
+    Leader,
+}
+
+/// What a read knows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReadKind {
+    /// Everything that anybody was told before.
+    Linearizable,
+    /// What is certified.
+    Certified,
+    /// What one replica has executed.
+    Local,
+}
+
+impl From<ReadKind> for Read {
+    fn from(kind: ReadKind) -> Read {
+        match kind {
+            ReadKind::Linearizable => Read::Linearizable,
+            ReadKind::Certified => Read::Certified,
+            ReadKind::Local => Read::Local,
+        }
+    }
 }
 
 /// A part of the benchmark.
@@ -110,6 +153,16 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
         arguments.bytes >= 64 && arguments.bytes <= 512,
         "--bytes is {}; 64 to 512 is possible",
         arguments.bytes
+    );
+    ensure!(
+        (1..=arguments.clients).contains(&arguments.connections),
+        "--connections is {}; from 1 to the number of clients, {}, is possible",
+        arguments.connections,
+        arguments.clients
+    );
+    ensure!(
+        arguments.reads == 0 || arguments.app == App::Ledger,
+        "--reads asks for balances, which the ledger has; leave out --app noop"
     );
     let wanted = |phase| arguments.only.is_empty() || arguments.only.contains(&phase);
     let consortium = |limits| create(arguments, executable.clone(), limits);
@@ -191,6 +244,7 @@ fn create(arguments: &LoadArguments, executable: PathBuf, limits: Limits) -> any
         replicas: arguments.replicas,
         clients: arguments.clients,
         scheme: arguments.scheme,
+        app: arguments.app,
         protocol: arguments.choice.protocol,
         limits: arguments.choice.limits(limits)?,
         seed: fresh_seed()?,
@@ -221,195 +275,6 @@ fn on_network<T>(
     Ok(result)
 }
 
-/// Clients that submit as fast as their transactions are acknowledged, or at a pace.
-pub(crate) struct Load {
-    running: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
-    tasks: Vec<tokio::task::JoinHandle<anyhow::Result<Vec<u64>>>>,
-}
-
-impl Load {
-    fn start(
-        arguments: &LoadArguments,
-        clients: &[Client],
-        accounts: &[ClientKey],
-        consortium: &Consortium,
-        pace: Option<Pace>,
-    ) -> Load {
-        let running = Arc::new(AtomicBool::new(true));
-        let acknowledged = Arc::new(AtomicU64::new(0));
-        let mut tasks = Vec::new();
-        for (index, client) in clients.iter().enumerate() {
-            let to = accounts[(index + 1) % accounts.len()];
-            let body = transfer(consortium, to, arguments.bytes);
-            for _ in 0..arguments.in_flight {
-                let (client, body) = (client.clone(), body.clone());
-                let (running, acknowledged) = (Arc::clone(&running), Arc::clone(&acknowledged));
-                let pace = pace.clone();
-                tasks.push(tokio::spawn(async move {
-                    let mut latencies = Vec::new();
-                    while running.load(Relaxed) {
-                        if let Some(pace) = &pace {
-                            pace.turn().await;
-                        }
-                        let started = Instant::now();
-                        let receipt = client.submit(Kind::Application, body.clone()).await?;
-                        ensure!(
-                            receipt.receipt.code == 0,
-                            "a transfer was refused with code {}",
-                            receipt.receipt.code
-                        );
-                        latencies.push(u64::try_from(started.elapsed().as_micros())?);
-                        acknowledged.fetch_add(1, Relaxed);
-                    }
-                    Ok(latencies)
-                }));
-            }
-        }
-        Load { running, acknowledged, tasks }
-    }
-
-    /// How many transactions were acknowledged so far.
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Relaxed)
-    }
-
-    async fn stop(self) -> anyhow::Result<Vec<u64>> {
-        self.running.store(false, Relaxed);
-        let mut latencies = Vec::new();
-        for task in self.tasks {
-            latencies.extend(task.await??);
-        }
-        Ok(latencies)
-    }
-
-    /// Waits until so many more are acknowledged.
-    pub(crate) async fn progress(&self, more: u64) -> anyhow::Result<()> {
-        let target = self.acknowledged() + more;
-        let deadline = Instant::now() + SOON;
-        while self.acknowledged() < target {
-            ensure!(Instant::now() < deadline, "the network stopped acknowledging transactions");
-            pause(Duration::from_millis(20)).await;
-        }
-        Ok(())
-    }
-}
-
-/// Turns at even distances, whatever became of those before: a load that does not slow down with the network.
-#[derive(Clone)]
-struct Pace {
-    begin: tokio::time::Instant,
-    per_second: f64,
-    taken: Arc<AtomicU64>,
-}
-
-impl Pace {
-    fn new(per_second: f64) -> Pace {
-        Pace { begin: tokio::time::Instant::now(), per_second, taken: Arc::default() }
-    }
-
-    /// Waits for the next turn.
-    async fn turn(&self) {
-        let turn = self.taken.fetch_add(1, Relaxed);
-        tokio::time::sleep_until(self.begin + Duration::from_secs_f64(turn as f64 / self.per_second)).await;
-    }
-}
-
-pub(crate) async fn pause(span: Duration) {
-    tokio::time::sleep(span).await;
-}
-
-/// A transfer of one unit whose encoding has `bytes` bytes.
-fn transfer(consortium: &Consortium, to: ClientKey, bytes: usize) -> bytes::Bytes {
-    let with_memo = |length: usize| {
-        Operation::Transfer { asset: consortium.asset(), to, amount: 1, memo: vec![b'.'; length].into() }
-            .encode()
-    };
-    let empty = with_memo(0).len();
-    let mut memo = bytes.saturating_sub(empty);
-    // The memo's length prefix grows with it.
-    while memo > 0 && with_memo(memo).len() > bytes {
-        memo -= 1;
-    }
-    with_memo(memo)
-}
-
-pub(crate) async fn wait_until_up(watch: &Client, processes: &mut [ReplicaProcess]) -> anyhow::Result<()> {
-    let deadline = Instant::now() + SOON;
-    for process in processes {
-        while watch.status(process.replica()).await.is_err() {
-            if let Some(status) = process.ended() {
-                bail!("{} ended with {status}", process.replica());
-            }
-            ensure!(Instant::now() < deadline, "{} does not answer", process.replica());
-            pause(Duration::from_millis(50)).await;
-        }
-    }
-    Ok(())
-}
-
-/// A network under load, and somebody who watches it.
-pub(crate) struct Loaded {
-    pub watch: Client,
-    pub load: Load,
-    clients: Vec<Client>,
-}
-
-/// How long transactions took, ascending, in microseconds.
-pub(crate) struct Latencies(Vec<u64>);
-
-impl Latencies {
-    pub fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn percentile_ms(&self, percent: usize) -> f64 {
-        self.0.get(self.0.len() * percent / 100).map_or(0.0, |us| *us as f64 / 1000.0)
-    }
-}
-
-impl Loaded {
-    /// Starts the clients, at a pace or without, and waits until so many transactions are acknowledged.
-    pub async fn start(
-        arguments: &LoadArguments,
-        consortium: &Consortium,
-        processes: &mut [ReplicaProcess],
-        per_second: Option<f64>,
-        warm_up: u64,
-    ) -> anyhow::Result<Loaded> {
-        let secrets: &[ClientSecret] = &consortium.clients;
-        let accounts: Vec<ClientKey> = secrets.iter().map(ClientSecret::public).collect();
-        let mut config = ClientConfig::new(consortium.genesis.clone(), secrets[0].clone());
-        config.first_replica = Some(replica_id(0));
-        let watch = connect(config).await?;
-        wait_until_up(&watch, processes).await?;
-        let mut clients = Vec::new();
-        for (index, secret) in secrets.iter().take(arguments.clients).enumerate() {
-            let mut config = ClientConfig::new(consortium.genesis.clone(), secret.clone());
-            config.first_replica = Some(replica_id(index % arguments.replicas));
-            clients.push(connect(config).await?);
-        }
-        for account in &accounts {
-            let issue = Operation::Issue { asset: consortium.asset(), to: *account, amount: 1 << 40 };
-            let receipt = clients[0].submit(Kind::Application, issue.encode()).await?;
-            ensure!(receipt.receipt.code == 0, "issuing was refused with code {}", receipt.receipt.code);
-        }
-        let load = Load::start(arguments, &clients, &accounts, consortium, per_second.map(Pace::new));
-        load.progress(warm_up).await?;
-        Ok(Loaded { watch, clients, load })
-    }
-
-    /// Stops the clients. Gives the latencies of all that was acknowledged.
-    pub async fn stop(self) -> anyhow::Result<Latencies> {
-        let mut latencies = self.load.stop().await?;
-        for client in self.clients {
-            client.close().await;
-        }
-        latencies.sort_unstable();
-        Ok(Latencies(latencies))
-    }
-}
-
 /// Catch-up at saturation, and at half the rate that was seen there.
 async fn measure_catch_up(
     arguments: &LoadArguments,
@@ -418,22 +283,11 @@ async fn measure_catch_up(
 ) -> anyhow::Result<[CatchUp; 2]> {
     let away = Duration::from_secs(arguments.away);
     let loaded = Loaded::start(arguments, consortium, processes, None, 2000).await?;
-    let at_saturation = catch_up::measure(&loaded.watch, &loaded.load, processes, away).await?;
+    let at_saturation = catch_up::measure(&loaded, processes, away).await?;
     loaded.stop().await?;
     let half = at_saturation.live_before / 2.0;
     let loaded = Loaded::start(arguments, consortium, processes, Some(half), 2000).await?;
-    let at_half = catch_up::measure(&loaded.watch, &loaded.load, processes, away).await?;
+    let at_half = catch_up::measure(&loaded, processes, away).await?;
     loaded.stop().await?;
     Ok([at_saturation, at_half])
-}
-
-pub(crate) async fn connect(config: ClientConfig) -> anyhow::Result<Client> {
-    let deadline = Instant::now() + SOON;
-    loop {
-        match Client::connect(config.clone()).await {
-            Ok(client) => return Ok(client),
-            Err(error) if Instant::now() > deadline => return Err(error.into()),
-            Err(_) => pause(Duration::from_millis(100)).await,
-        }
-    }
 }

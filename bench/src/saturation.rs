@@ -1,7 +1,8 @@
 //! What a transaction costs, and how long it takes, while clients submit as fast as they are answered.
 
 use crate::consortium::Consortium;
-use crate::load::{LoadArguments, Loaded, pause};
+use crate::generator::{Loaded, pause};
+use crate::load::LoadArguments;
 use crate::process::ReplicaProcess;
 use crate::reading::{DiskUse, Reading, resident_mib};
 use serde::Serialize;
@@ -131,8 +132,8 @@ pub async fn measure(
         seconds,
         transactions_per_second: transactions / seconds,
         transactions_per_block: transactions / blocks,
-        latency_p50_ms: latencies.percentile_ms(50),
-        latency_p99_ms: latencies.percentile_ms(99),
+        latency_p50_ms: latencies.p50_ms,
+        latency_p99_ms: latencies.p99_ms,
         cpu_us_per_transaction: (last.cpu - first.cpu).as_secs_f64() * 1e6 / transactions,
         log_bytes_per_payload: delta("log_appended_bytes") / n / payload,
         fsyncs_per_block: delta("log_fsyncs") / n / blocks,

@@ -43,7 +43,8 @@ struct Inner {
     unsigned: bool,
     body_bytes: usize,
     session_patience: Duration,
-    verifier: Verifier,
+    most_in_flight: usize,
+    verifier: Arc<Verifier>,
     exchange: Arc<Exchange>,
     sequences: Sequences,
     in_flight: Semaphore,
@@ -62,6 +63,23 @@ impl Client {
     /// # Errors
     /// If the genesis is not valid, or no replica answers.
     pub async fn connect(config: ClientConfig) -> Result<Client, ClientError> {
+        Client::begin(config, None).await
+    }
+
+    /// Another client of the same network, with connections of its own. What one of both has found proven the other does not verify again:
+    /// receipts of one block share their certificate.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    ///
+    /// # Panics
+    /// If `config` is of another network.
+    pub async fn connect_also(&self, config: ClientConfig) -> Result<Client, ClientError> {
+        assert_eq!(config.genesis.chain(), self.0.chain, "what is shared is what one network proves");
+        Client::begin(config, Some(self.0.verifier.clone())).await
+    }
+
+    async fn begin(config: ClientConfig, verifier: Option<Arc<Verifier>>) -> Result<Client, ClientError> {
         let trust = config.genesis.trust()?;
         let first = match config.first_replica {
             Some(replica) if !trust.committee.contains(replica) => {
@@ -80,11 +98,37 @@ impl Client {
             unsigned: config.genesis.limits.unsigned,
             body_bytes: config.genesis.limits.transaction_bytes as usize,
             session_patience: config.session_patience,
-            verifier: Verifier::new(trust, counters.clone()),
+            most_in_flight: in_flight,
+            verifier: verifier.unwrap_or_else(|| Arc::new(Verifier::new(trust, counters.clone()))),
             exchange,
             sequences: Sequences::new(next, in_flight as u64),
             in_flight: Semaphore::new(in_flight),
             counters,
+            seen: AtomicU64::new(0),
+        })))
+    }
+
+    /// A client with another key on the same connections, for a program that transacts for many: a gateway. What one has found proven
+    /// the other does not verify again; each has sequences and a session of its own.
+    ///
+    /// # Errors
+    /// If no replica tells the key's next sequence.
+    pub async fn with_key(&self, secret: ClientSecret) -> Result<Client, ClientError> {
+        let inner = &*self.0;
+        let trust = &inner.verifier.trust;
+        let next = learn_session(&inner.exchange, trust, secret.public(), inner.session_patience).await?;
+        Ok(Client(Arc::new(Inner {
+            chain: inner.chain,
+            secret,
+            unsigned: inner.unsigned,
+            body_bytes: inner.body_bytes,
+            session_patience: inner.session_patience,
+            most_in_flight: inner.most_in_flight,
+            verifier: inner.verifier.clone(),
+            exchange: inner.exchange.clone(),
+            sequences: Sequences::new(next, inner.most_in_flight as u64),
+            in_flight: Semaphore::new(inner.most_in_flight),
+            counters: inner.counters.clone(),
             seen: AtomicU64::new(0),
         })))
     }
@@ -282,7 +326,7 @@ impl Client {
         learn_session(&inner.exchange, &inner.verifier.trust, client, inner.session_patience).await
     }
 
-    /// Ends all connections, giving the replicas a moment to notice, for all clones. Requests under way end: a transaction that
+    /// Ends all connections, giving the replicas a moment to notice, for all clones and clients of other keys on them. Requests under way end: a transaction that
     /// was sent, as [`SubmitError::Unknown`].
     pub async fn close(self) {
         self.0.exchange.board.close();

@@ -6,7 +6,7 @@ pub mod chaos;
 pub mod dice;
 pub mod proxy;
 
-use bench::consortium::{Consortium, ConsortiumConfig, fresh_seed};
+use bench::consortium::{App, Consortium, ConsortiumConfig, fresh_seed};
 use bench::process::ReplicaProcess;
 use bft_core::genesis::Limits;
 use bft_core::request::StatusReport;
@@ -139,6 +139,7 @@ fn consortium_with(
         replicas: 4,
         clients: 4,
         scheme,
+        app: App::Ledger,
         protocol,
         limits: Limits { view_timeout_ms: 500, ..limits },
         seed: fresh_seed().expect("entropy"),

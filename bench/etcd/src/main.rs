@@ -5,7 +5,7 @@ mod etcd;
 
 use anyhow::{Context, ensure};
 use app_examples::ledger::Operation;
-use bench::consortium::{Consortium, ConsortiumConfig, fresh_seed};
+use bench::consortium::{App, Consortium, ConsortiumConfig, fresh_seed};
 use bench::process::ReplicaProcess;
 use bft_core::genesis::Limits;
 use bft_core::transaction::Kind;
@@ -108,6 +108,7 @@ async fn run_quorate(arguments: &Arguments) -> anyhow::Result<Figures> {
         replicas: 3,
         clients: arguments.connections,
         scheme: Scheme::None,
+        app: App::Ledger,
         protocol: ProtocolTag::RAFT,
         limits: Limits { unsigned: !arguments.signed, ..Limits::default() },
         seed: fresh_seed()?,

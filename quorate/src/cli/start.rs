@@ -1,7 +1,10 @@
 //! `quorate start`: a replica, until it is told to stop.
 
-use crate::home::Home;
+use crate::home::{Home, read_genesis};
+use anyhow::bail;
 use app_examples::ledger::Ledger;
+use app_examples::noop::Noop;
+use bft_core::machine::StateMachine;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +32,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    crate::node::start(Ledger, &Home::new(arguments.home))?.wait()?;
+    let home = Home::new(arguments.home);
+    let application = read_genesis(&home.genesis())?.application.name;
+    let node = match application.as_str() {
+        name if name == Ledger.name() => crate::node::start(Ledger, &home)?,
+        name if name == Noop.name() => crate::node::start(Noop, &home)?,
+        other => bail!(
+            "the genesis is of the application {other:?}, and this program runs {} and {}; start the replica with the program of that application",
+            Ledger.name(),
+            Noop.name()
+        ),
+    };
+    node.wait()?;
     Ok(ExitCode::SUCCESS)
 }

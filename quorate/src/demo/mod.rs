@@ -15,7 +15,7 @@ use crate::home::{Home, ReplicaConfig, read_genesis};
 use anyhow::{Context, bail};
 use app_examples::ledger::{Answer, Operation, Query};
 use bench::choice::{self, Choice};
-use bench::consortium::{Consortium, ConsortiumConfig, fresh_seed};
+use bench::consortium::{App, Consortium, ConsortiumConfig, fresh_seed};
 use bft_core::genesis::Limits;
 use bft_core::quorum;
 use bft_core::receipt::code;
@@ -202,6 +202,7 @@ async fn start(
             replicas,
             clients: usize::from(arguments.clients),
             scheme: Scheme::Threshold,
+            app: App::Ledger,
             protocol: arguments.choice.protocol,
             limits,
             seed,

@@ -5,7 +5,7 @@ use super::schedule::{Direction, Fault, Schedule};
 use super::watch;
 use crate::proxy::{Conditions, Counts, Mesh};
 use anyhow::{Context, bail, ensure};
-use bench::consortium::{Consortium, ConsortiumConfig, replica_id};
+use bench::consortium::{App, Consortium, ConsortiumConfig, replica_id};
 use bench::process::{ReplicaProcess, stop_all};
 use bft_core::genesis::Limits;
 use quorate::home::{Home, ReplicaConfig};
@@ -70,6 +70,7 @@ impl World {
             replicas: schedule.replicas,
             clients: super::CLIENTS,
             scheme: schedule.scheme,
+            app: App::Ledger,
             protocol: schedule.protocol,
             limits: Limits {
                 view_timeout_ms: schedule.view_timeout_ms,
