@@ -1,11 +1,13 @@
 //! Load generator and figures of Quorate.
 
 mod catch_up;
+pub mod chart;
 pub mod choice;
 pub mod consortium;
 mod crash;
 mod idle;
 pub mod load;
+pub mod page;
 pub mod process;
 mod reading;
 mod saturation;
