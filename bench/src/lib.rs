@@ -1,6 +1,7 @@
 //! Load generator and figures of Quorate.
 
 mod catch_up;
+pub mod chart;
 pub mod choice;
 pub mod complexity;
 pub mod consortium;
@@ -10,6 +11,7 @@ mod idle;
 pub mod load;
 mod machine;
 pub mod operations;
+pub mod page;
 pub mod process;
 mod reading;
 pub mod recorder;

@@ -33,7 +33,6 @@ pub struct Term {
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     n: f64,
-    q: f64,
     a: f64,
     /// Signatures that a replica makes for a promise.
     s: f64,
@@ -49,7 +48,7 @@ impl Size {
         let a = if scheme == Scheme::Ed25519 { q } else { 1.0 };
         // A threshold share carries its signer's own signature.
         let s = if scheme == Scheme::Threshold { 2.0 } else { 1.0 };
-        Size { n: replicas as f64, q, a, s, c: certified, scheme }
+        Size { n: replicas as f64, a, s, c: certified, scheme }
     }
 }
 
@@ -205,12 +204,5 @@ pub fn delays(variant: Variant) -> Formula {
         Variant::HotstuffThree => is("2+7+2", 11.0),
         Variant::HotstuffTwo => is("2+5+2", 9.0),
         Variant::Raft => is("2+2", 4.0),
-    }
-}
-
-impl Size {
-    /// The quorum, and the authenticators of a certificate.
-    pub fn quorum(&self) -> (f64, f64) {
-        (self.q, self.a)
     }
 }
