@@ -87,6 +87,10 @@ bench:
 bench-operations *ARGS:
     cargo bench -p bench --bench operations -- {{ARGS}}
 
+# Message complexity, protocol against protocol: writes docs/complexity.md and what it links to. Takes a quarter of an hour.
+complexity:
+    cargo run --release -- bench complexity --markdown docs/complexity.md --json docs/complexity/counts.json
+
 # Write the Test column of docs/threats.md anew from the names of the tests.
 threats:
     UPDATE_THREATS=1 cargo test -p bft-core --test threat_table

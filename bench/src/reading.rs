@@ -40,11 +40,14 @@ impl Reading {
         self.reports.iter().map(|report| counter(report, name)).sum()
     }
 
-    /// Whether all of them have executed and certified the same height, with nothing left to do.
-    pub fn is_settled(&self) -> bool {
+    /// Whether all of them have executed the same, and certified it where anybody waits for that.
+    pub fn is_settled(&self, certified: bool) -> bool {
         let same =
             |pair: &[StatusReport]| pair[0].executed == pair[1].executed && pair[0].stable == pair[1].stable;
-        self.reports.iter().all(StatusReport::is_settled) && self.reports.windows(2).all(same)
+        let done = |report: &StatusReport| {
+            report.committed == report.executed && (!certified || report.is_settled())
+        };
+        self.reports.iter().all(done) && self.reports.windows(2).all(same)
     }
 
     /// Counters whose names begin so, by the rest of their names, each summed over replicas.

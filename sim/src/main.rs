@@ -74,8 +74,6 @@ struct Arguments {
 /// Other things than ranges of seeds.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What a block and a change of leaders cost under HotStuff among 4 to 100 replicas. Fails if that does not grow as the number of the other replicas.
-    Cost,
     /// Two copies of a replica under one key, in every combination of leaders and partitions, or in sampled ones.
     Twins {
         /// Rounds of an attack, each with a leader and a partition.
@@ -143,47 +141,6 @@ fn twins(
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print_costs() -> ExitCode {
-    use bft_core::genesis::Chain;
-    use sim::complexity::{Case, Subject, measure};
-    for n in [4usize, 7, 10] {
-        for (protocol, chain, vote_routing) in [
-            (ProtocolTag::PBFT, Chain::Three, VoteRouting::AllToAll),
-            (ProtocolTag::PBFT, Chain::Three, VoteRouting::Collector),
-            (ProtocolTag::HOTSTUFF, Chain::Three, VoteRouting::AllToAll),
-            (ProtocolTag::HOTSTUFF, Chain::Two, VoteRouting::AllToAll),
-            (ProtocolTag::RAFT, Chain::Two, VoteRouting::AllToAll),
-        ] {
-            for case in [Case::Block, Case::Alone, Case::LeaderFailure, Case::CatchUp] {
-                let subject =
-                    Subject { protocol, chain, vote_routing, scheme: Scheme::Threshold, replicas: n };
-                let started = Instant::now();
-                match measure(&subject, case) {
-                    Ok(cost) => {
-                        println!(
-                            "{protocol} {chain} {vote_routing} n={n} {case:?}: times {} heights {} certified {} delays {:?} {:?} in {:?}",
-                            cost.times,
-                            cost.heights,
-                            cost.certified,
-                            cost.delays,
-                            cost.work,
-                            started.elapsed()
-                        );
-                        for (kind, t) in &cost.sent {
-                            println!(
-                                "     {kind:<24} {:>8} {:>9} B {:>7}",
-                                t.messages, t.bytes, t.authenticators
-                            );
-                        }
-                    }
-                    Err(why) => println!("{protocol} {chain} n={n} {case:?}: {why}"),
-                }
-            }
-        }
-    }
-    ExitCode::SUCCESS
-}
-
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let parse = |part: &str| part.parse::<u64>().map_err(|error| format!("{part:?}: {error}"));
     match text.split_once("..") {
@@ -194,12 +151,8 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::parse();
-    match arguments.command.take() {
-        Some(Command::Twins { rounds, replicas, sample, only }) => {
-            return twins(arguments.protocol, rounds, replicas, sample, only);
-        }
-        Some(Command::Cost) => return print_costs(),
-        None => {}
+    if let Some(Command::Twins { rounds, replicas, sample, only }) = arguments.command.take() {
+        return twins(arguments.protocol, rounds, replicas, sample, only);
     }
     let started = Instant::now();
     let mut total = Tally::default();

@@ -197,14 +197,17 @@ fn sections(results: &Results) -> Vec<Section> {
     sections
 }
 
+/// Of a plot: the stem of its file's name, what it shows, and where that is in a row.
+type Quantity = (&'static str, &'static str, fn(&Row) -> f64);
+
 /// One plot for each quantity that grows, with threshold certificates.
 fn charts(rows: &[&Row], case: Case) -> Vec<Chart> {
-    let quantities: [(&str, &str, fn(&Row) -> f64); 3] = [
+    let quantities: [Quantity; 3] = [
         ("messages", "messages", |row| row.messages),
         ("control-bytes", "control bytes", |row| row.bytes - row.payload_bytes),
         ("verified", "authenticators verified", |row| row.verified.seen),
     ];
-    let chart = |(stem, label, of): (&str, &str, fn(&Row) -> f64)| {
+    let chart = |(stem, label, of): Quantity| {
         let of_variant = |variant: Variant| {
             let mine = rows
                 .iter()
@@ -226,7 +229,7 @@ fn charts(rows: &[&Row], case: Case) -> Vec<Chart> {
             marks: Vec::new(),
         }
     };
-    quantities.into_iter().map(chart).filter(|chart| drawable(chart)).collect()
+    quantities.into_iter().map(chart).filter(drawable).collect()
 }
 
 /// Whether there is something to draw a line through.

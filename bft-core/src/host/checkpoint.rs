@@ -19,6 +19,10 @@ use std::time::Duration;
 const FIRST_ATTEMPT: Duration = Duration::from_millis(20);
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(1);
 
+/// A vote that comes within this time of the certificate that everybody was sent has crossed it on the way: who still lacks it later
+/// turns to another collector.
+const CROSSING: Duration = Duration::from_millis(100);
+
 /// How long a share waits for an envelope to ride on, while blocks are in agreement.
 pub const RIDE_WAIT: Duration = Duration::from_millis(5);
 
@@ -59,6 +63,8 @@ pub struct Checkpoints {
     own: BTreeMap<Height, Own>,
     collected: BTreeMap<Height, Collected>,
     riders: BTreeMap<ReplicaId, Riders>,
+    /// The last certificate that this replica made and sent to everybody, and when.
+    made: Option<(Height, Time)>,
 }
 
 impl Checkpoints {
@@ -82,7 +88,18 @@ impl Checkpoints {
             own: BTreeMap::new(),
             collected: BTreeMap::new(),
             riders: BTreeMap::new(),
+            made: None,
         }
+    }
+
+    /// This replica sends everybody the certificate of a height.
+    pub fn made(&mut self, now: Time, height: Height) {
+        self.made = Some((height, now));
+    }
+
+    /// Whether it has just sent everybody that of `stable`.
+    pub fn has_just_told(&self, now: Time, stable: Height) -> bool {
+        self.made.is_some_and(|(height, at)| height == stable && now.since(at) < CROSSING)
     }
 
     /// Who collects shares over `height` at the given attempt.
@@ -305,6 +322,16 @@ mod tests {
         for replica in 1..4 {
             assert_eq!(checkpoints.collect(ReplicaId(replica), vote(&bad)), None);
         }
+    }
+
+    #[test]
+    fn a_vote_that_crosses_its_certificate_is_told_apart_from_one_that_misses_it() {
+        let mut checkpoints = collector();
+        assert!(!checkpoints.has_just_told(Time(0), 0));
+        checkpoints.made(Time(5), 7);
+        assert!(checkpoints.has_just_told(Time(5) + CROSSING / 2, 7));
+        assert!(!checkpoints.has_just_told(Time(5) + CROSSING, 7), "it may have been lost");
+        assert!(!checkpoints.has_just_told(Time(6), 8), "another replica made that of 8");
     }
 
     #[test]

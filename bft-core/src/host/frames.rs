@@ -39,7 +39,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.accounting.count(sort, height, Traffic { messages: 1, bytes: bytes as u64, authenticators });
         // A replica that still votes for what is certified has missed the certificate; so has one that comes without a vote.
         let without = matches!(body, Body::Votes) && votes.is_empty();
-        if without || votes.iter().any(|vote| vote.height <= self.stable.height()) {
+        let stable = self.stable.height();
+        let late = votes.iter().any(|vote| vote.height <= stable);
+        if without || (late && !self.checkpoints.has_just_told(now.time, stable)) {
             self.tell_stable(from, effects);
         }
         for vote in votes {

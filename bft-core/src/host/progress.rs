@@ -157,6 +157,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
                 let Some(entry) = self.checkpoints.entry(statement.height).copied() else { return };
                 let certificate = CheckpointCertificate { entry, proof: Some(proof) };
                 let others: Vec<ReplicaId> = self.others().collect();
+                self.checkpoints.made(now, certificate.height());
                 self.send(&others, Body::Certificate(certificate.clone()), effects);
                 self.on_certificate(now, &certificate, effects);
             }
