@@ -29,6 +29,11 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// The same for another protocol, whose rule is chosen elsewhere.
+    pub fn of(&self, protocol: ProtocolTag) -> Choice {
+        Choice { protocol, chain: None, vote_routing: None, ..self.clone() }
+    }
+
     /// The limits, where they are `base` unless chosen, but for the protocol's own.
     ///
     /// # Errors

@@ -1,27 +1,39 @@
-//! What the crash of a leader that stays away costs: a silence, and afterwards the turns that it does not take.
+//! What the crash of a replica that stays away costs: a silence if it led, and afterwards the turns that it does not take.
 
 use crate::consortium::Consortium;
 use crate::generator::{Loaded, pause};
-use crate::load::{LoadArguments, SOON};
+use crate::load::{LoadArguments, SOON, Victim};
 use crate::process::ReplicaProcess;
 use crate::recorder::Recorder;
+use crate::timeline::{self, Sample};
 use anyhow::{Context, ensure};
 use bft_core::genesis::Limits;
 use crypto::ProtocolTag;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// How long the rate is measured with all replicas, and without one of them.
-const STRETCH: Duration = Duration::from_secs(10);
-
 /// Between two looks at what was acknowledged.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// A network that loses its leader for good.
+/// How long it is watched afterwards.
+const AFTER: Duration = Duration::from_secs(15);
+
+/// How long clients have to find another replica before the rate without one counts.
+const FINDING: Duration = Duration::from_secs(5);
+
+/// A network that loses its leader, or another replica, for good.
 #[derive(Clone, Debug, Serialize)]
 pub struct Crash {
     /// The base timeout of a view, in milliseconds.
     pub view_timeout_ms: u64,
+    /// Who was killed.
+    pub victim: String,
+    /// At which second of the timeline.
+    pub killed_at: f64,
+    /// Seconds from then until nine tenths of the rate before were back for a second; none if they were not.
+    pub recovered_after: Option<f64>,
+    /// Throughput before, meanwhile and afterwards.
+    pub timeline: Vec<Sample>,
     /// The longest time without any acknowledgement that began within a timeout of the crash, in milliseconds.
     pub silence_ms: f64,
     /// Acknowledged transactions a second before it.
@@ -39,9 +51,16 @@ impl Crash {
     pub fn print(&self) {
         let Crash { view_timeout_ms, silence_ms, healthy, without_one, .. } = self;
         println!(
-            "the leader killed under full load, and not started again; view timeout {view_timeout_ms} ms"
+            "{} killed under full load, and not started again; view timeout {view_timeout_ms} ms",
+            self.victim
         );
         println!("  {:<46} {silence_ms:>10.0}  ≤ {}", "longest silence, ms", 2 * view_timeout_ms);
+        match self.recovered_after {
+            Some(seconds) => {
+                println!("  {:<46} {seconds:>10.2}", "nine tenths of the rate are back after, s")
+            }
+            None => println!("  {:<46} {:>10}", "nine tenths of the rate are back after, s", "never"),
+        }
         println!("  {:<46} {healthy:>10.0}", "transactions per second before");
         println!("  {:<46} {without_one:>10.0}", "transactions per second without it");
         println!("  {:<46} {:>10.2}  ≥ 0.7", "that is, of the rate before", without_one / healthy);
@@ -72,26 +91,42 @@ pub async fn measure(
     let timeout = consortium.genesis.limits.view_timeout();
     let loaded = Loaded::start(arguments, consortium, processes, None, 2000).await?;
     let Loaded { watch, recorder, .. } = &loaded;
+    let kill_at = Duration::from_secs(arguments.kill_at);
     let first = watch.status(processes[0].replica()).await?;
-    let (begun, before) = (Instant::now(), recorder.acknowledged());
-    pause(STRETCH).await;
-    let healthy = (recorder.acknowledged() - before) as f64 / begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    let before = timeline::record(recorder, processes, kill_at, None).await?;
     let last = watch.status(processes[0].replica()).await?;
     let views = last.view - first.view;
     let takes_turns = consortium.genesis.protocol == ProtocolTag::HOTSTUFF;
     let view = takes_turns.then(|| begun.elapsed().div_f64(views.max(1) as f64));
 
-    let killed = processes.iter_mut().find(|process| process.replica() == last.leader);
-    killed.context("the leader is one of the replicas")?.kill()?;
-    let silence = longest_silence(recorder, timeout).await?;
-    // By then those who were its clients have found another replica.
-    pause(STRETCH / 2).await;
-    let (begun, before) = (Instant::now(), recorder.acknowledged());
-    pause(STRETCH).await;
-    let without_one = (recorder.acknowledged() - before) as f64 / begun.elapsed().as_secs_f64();
+    let is_victim = |process: &ReplicaProcess| match arguments.victim {
+        Victim::Leader => process.replica() == last.leader,
+        Victim::Replica => process.replica() != last.leader,
+    };
+    let killed = processes.iter().rposition(is_victim).context("there is such a replica")?;
+    let victim = match arguments.victim {
+        Victim::Leader => format!("the leader {}", processes[killed].replica()),
+        Victim::Replica => format!("{}, which does not lead,", processes[killed].replica()),
+    };
+    let killed_at = begun.elapsed().as_secs_f64();
+    processes[killed].kill()?;
+    let curve = timeline::record(recorder, processes, AFTER, None);
+    let (silence, after) = tokio::join!(longest_silence(recorder, timeout), curve);
+    let (silence, after) = (silence?, after?);
+    let healthy = timeline::rate_before(&before, f64::INFINITY);
+    let settled: Vec<Sample> =
+        after.iter().filter(|sample| sample.seconds >= FINDING.as_secs_f64()).copied().collect();
+    let without_one = timeline::rate_before(&settled, f64::INFINITY);
+    let mut curve = before;
+    curve.extend(after.into_iter().map(|sample| Sample { seconds: sample.seconds + killed_at, ..sample }));
     loaded.stop().await?;
     let tenure = |view: Duration| view.mul_f64(tenure_views as f64);
     Ok(Crash {
+        victim,
+        killed_at,
+        recovered_after: timeline::recovery(&curve, killed_at),
+        timeline: curve,
         view_timeout_ms,
         silence_ms: silence.as_secs_f64() * 1e3,
         healthy,

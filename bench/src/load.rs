@@ -5,12 +5,16 @@
 
 use crate::catch_up::{self, CatchUp};
 use crate::choice::{self, Choice};
+use crate::compare;
 use crate::consortium::{App, Consortium, ConsortiumConfig, fresh_seed};
 use crate::crash::{self, Crash};
 use crate::generator::Loaded;
 use crate::idle::{self, Idle};
 use crate::process::{ReplicaProcess, stop_all};
+use crate::ramp::{self, Ramp};
+use crate::running;
 use crate::saturation::{self, Saturation};
+use crate::variant::Variant;
 use anyhow::{Context, ensure};
 use bft_core::genesis::Limits;
 use client::Read;
@@ -73,12 +77,46 @@ pub struct LoadArguments {
     /// Seconds for which a replica is away before it catches up.
     #[arg(long, default_value_t = 15)]
     pub away: u64,
+    /// Who is killed in the phase crash.
+    #[arg(long, value_enum, default_value_t)]
+    pub victim: Victim,
+    /// After how many seconds of it.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub kill_at: u64,
+    /// Transactions a second offered, one after the other, in the phase ramp; tenths of the rate at saturation if not given.
+    #[arg(long, value_delimiter = ',', value_name = "RATES")]
+    pub rates: Vec<f64>,
+    /// Compare these protocols, in turns, instead of measuring one in phases.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES", conflicts_with_all = ["only", "genesis"])]
+    pub compare: Vec<Variant>,
+    /// With these schemes; --scheme if not given.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", requires = "compare")]
+    pub schemes: Vec<Scheme>,
+    /// How often each is measured.
+    #[arg(long, default_value_t = 3, requires = "compare")]
+    pub rounds: usize,
+    /// Load a network that runs already, of this genesis, instead of starting one. Only what clients see of it is measured.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub genesis: Option<PathBuf>,
+    /// A client's key there; may be repeated. With the ledger, the first one's organisation issues EUR.
+    #[arg(long, value_name = "FILE", requires = "genesis")]
+    pub key: Vec<PathBuf>,
     /// Only this phase; may be repeated.
     #[arg(long, value_name = "PHASE", value_enum)]
     pub only: Vec<Phase>,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Victim {
+    /// The leader.
+    #[default]
+    Leader,
+    /// Another one.
+    Replica,
 }
 
 /// Which replicas clients turn to.
@@ -119,7 +157,9 @@ pub enum Phase {
     Idle,
     /// As many transactions as the network can.
     Saturation,
-    /// The leader is killed, and stays away.
+    /// Rates that do not depend on how fast the network answers, each higher than the one before.
+    Ramp,
+    /// The leader, or another replica, is killed and stays away.
     Crash,
     /// Syncs of the log with so many small blocks in agreement at a time that the window is full.
     WindowFull,
@@ -136,7 +176,9 @@ pub struct Figures {
     pub idle: Option<Idle>,
     /// With as many as possible.
     pub saturation: Option<Saturation>,
-    /// With the leader gone.
+    /// At one offered rate after the other.
+    pub ramp: Option<Ramp>,
+    /// With the leader, or another replica, gone.
     pub crash: Option<Crash>,
     /// Syncs of a replica's log per block, with the window full of small blocks.
     pub fsyncs_per_block_window_full: Option<f64>,
@@ -164,6 +206,12 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
         arguments.reads == 0 || arguments.app == App::Ledger,
         "--reads asks for balances, which the ledger has; leave out --app noop"
     );
+    if arguments.genesis.is_some() {
+        return running::measure(arguments);
+    }
+    if !arguments.compare.is_empty() {
+        return compare::run(arguments, &executable);
+    }
     let wanted = |phase| arguments.only.is_empty() || arguments.only.contains(&phase);
     let consortium = |limits| create(arguments, executable.clone(), limits);
     // Half a megabyte: some 800 of the default transactions.
@@ -172,6 +220,7 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
         protocol: choice::in_words(arguments.choice.protocol, &arguments.choice.limits(large)?),
         idle: None,
         saturation: None,
+        ramp: None,
         crash: None,
         fsyncs_per_block_window_full: None,
         catch_up: None,
@@ -207,7 +256,7 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
         println!("{}", catch_up::ARITHMETIC);
         figures.catch_up = Some(catch_up);
     }
-    if [Phase::Idle, Phase::Saturation, Phase::Crash].into_iter().any(wanted) {
+    if [Phase::Idle, Phase::Saturation, Phase::Ramp, Phase::Crash].into_iter().any(wanted) {
         on_network(consortium(large)?, async |consortium, processes| {
             if wanted(Phase::Idle) {
                 let idle = idle::measure(arguments, consortium, processes).await?;
@@ -218,6 +267,12 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
                 let saturation = saturation::measure(arguments, consortium, processes).await?;
                 saturation.print();
                 figures.saturation = Some(saturation);
+            }
+            if wanted(Phase::Ramp) {
+                let saturated = figures.saturation.as_ref().map(|figures| figures.transactions_per_second);
+                let ramp = ramp::measure(arguments, consortium, processes, saturated).await?;
+                ramp.print();
+                figures.ramp = Some(ramp);
             }
             // The last, since one replica is gone afterwards.
             if wanted(Phase::Crash) {
@@ -236,7 +291,11 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
 }
 
 /// A fresh network that is not running yet.
-fn create(arguments: &LoadArguments, executable: PathBuf, limits: Limits) -> anyhow::Result<Consortium> {
+pub(crate) fn create(
+    arguments: &LoadArguments,
+    executable: PathBuf,
+    limits: Limits,
+) -> anyhow::Result<Consortium> {
     let dir = std::env::temp_dir().join(format!("quorate-bench-{}", std::process::id()));
     let consortium = Consortium::create(ConsortiumConfig {
         dir,
@@ -258,7 +317,7 @@ fn create(arguments: &LoadArguments, executable: PathBuf, limits: Limits) -> any
 }
 
 /// Runs `work` on a network that is gone afterwards.
-fn on_network<T>(
+pub(crate) fn on_network<T>(
     mut consortium: Consortium,
     work: impl AsyncFnOnce(&Consortium, &mut [ReplicaProcess]) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {

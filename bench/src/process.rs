@@ -237,8 +237,13 @@ fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
 
 /// User and system time of a process: fields 14 and 15 of `/proc/PID/stat`, in clock ticks (proc(5)).
 pub fn cpu_time(pid: u32) -> Option<Duration> {
-    ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-        .map(|ticks| Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    spent(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The processor time in the `stat` file of a process or thread (proc(5)).
+pub(crate) fn spent(stat: &str) -> Option<Duration> {
+    let per_second = rustix::param::clock_ticks_per_second() as f64;
+    ticks(stat).map(|ticks| Duration::from_secs_f64(ticks as f64 / per_second))
 }
 
 fn ticks(stat: &str) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use crate::consortium::Consortium;
 use crate::process::ReplicaProcess;
+use crate::stages::Stages;
 use anyhow::Context;
 use bft_core::request::StatusReport;
 use client::Client;
@@ -17,6 +18,8 @@ pub struct Reading {
     pub at: Instant,
     /// CPU time of all of them so far.
     pub cpu: Duration,
+    /// The same of each, by what it was spent on.
+    pub stages: Vec<Stages>,
     reports: Vec<StatusReport>,
 }
 
@@ -27,12 +30,13 @@ impl Reading {
     /// If one does not answer.
     pub async fn take(watch: &Client, processes: &[ReplicaProcess]) -> anyhow::Result<Reading> {
         let cpu = processes.iter().map(ReplicaProcess::cpu_time).sum();
+        let stages = processes.iter().map(Stages::of).collect();
         let at = Instant::now();
         let mut reports = Vec::new();
         for process in processes {
             reports.push(watch.status(process.replica()).await?);
         }
-        Ok(Reading { at, cpu, reports })
+        Ok(Reading { at, cpu, stages, reports })
     }
 
     /// A counter, summed over replicas.

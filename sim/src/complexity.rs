@@ -262,6 +262,11 @@ fn catch_up(world: &mut World) -> Result<Cost, Violation> {
     }
     let before = Cost::so_far(world);
     world.plan(Duration::ZERO, Fault::Restart(away));
+    let (place, top) = (away.index(), world.checker.top);
+    let caught_up = move |world: &World| {
+        world.replicas[place].host.as_ref().is_some_and(|host| host.executed() >= top && host.is_certified())
+    };
+    world.run(world.now + TIMEOUT * 8, caught_up)?;
     rest(world, REST)?;
     let host = world.replicas[away.index()].host.as_ref().expect("it started");
     if host.executed() < world.checker.top {
