@@ -206,3 +206,38 @@ pub fn delays(variant: Variant) -> Formula {
         Variant::Raft => is("2+2", 4.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(variant: Variant, case: Case, n: usize) -> f64 {
+        let size = Size::new(variant, Scheme::Threshold, n, 0.0);
+        terms(variant, case, size).iter().filter_map(|term| term.messages.as_ref()).map(|m| m.value).sum()
+    }
+
+    /// The sums that the papers give.
+    #[test]
+    fn a_block_costs_what_the_papers_say() {
+        for n in [4, 31, 100] {
+            let others = n as f64 - 1.0;
+            assert_eq!(messages(Variant::Pbft, Case::Block, n), 2.0 * n as f64 * others);
+            assert_eq!(messages(Variant::PbftCollector, Case::Block, n), 5.0 * others);
+            assert_eq!(messages(Variant::HotstuffThree, Case::Block, n), 2.0 * others);
+            assert_eq!(messages(Variant::HotstuffTwo, Case::Block, n), 2.0 * others);
+            assert_eq!(messages(Variant::Raft, Case::Block, n), 2.0 * others);
+        }
+    }
+
+    #[test]
+    fn a_list_has_as_many_authenticators_as_a_quorum_and_evaluates_no_pairing() {
+        let size = |scheme| Size::new(Variant::HotstuffTwo, scheme, 7, 0.0);
+        let proposal = |scheme| {
+            let terms = terms(Variant::HotstuffTwo, Case::Block, size(scheme));
+            terms.into_iter().find(|term| term.kind == "proposal").expect("it is one").authenticators.value
+        };
+        assert_eq!((proposal(Scheme::Threshold), proposal(Scheme::Ed25519)), (12.0, 36.0));
+        let [_, _, pairings] = work(Variant::HotstuffTwo, Case::Block, size(Scheme::Ed25519)).expect("known");
+        assert_eq!(pairings.value, 0.0);
+    }
+}

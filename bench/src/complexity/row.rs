@@ -188,3 +188,82 @@ fn kinds(cost: &Cost, terms: &[Term], times: f64) -> Vec<Kind> {
     };
     names.into_iter().map(kind).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bft_core::host::accounting::Traffic;
+    use crypto::Work;
+
+    /// Ten blocks of PBFT among four, as they should be: 3, 9 and 12 messages; a checkpoint for every other one.
+    fn good() -> Cost {
+        let traffic = |messages: u64| Traffic { messages, bytes: 100 * messages, authenticators: messages };
+        let sent = [
+            ("pre-prepare", traffic(30)),
+            ("prepare", traffic(90)),
+            ("commit", traffic(120)),
+            ("checkpoint-votes", Traffic { messages: 4, bytes: 40, authenticators: 15 }),
+            ("checkpoint-certificate", traffic(15)),
+        ];
+        // Twelve promises a checkpointed block and eight another, with two signatures each; four and eight certificates.
+        let work = Work { signed: 2 * (5 * 12 + 5 * 8), verified: 60, pairings: 120 };
+        Cost {
+            times: 10,
+            certified: 5,
+            heights: 10,
+            payload_bytes: 1000,
+            sent: sent.into(),
+            work,
+            delays: None,
+        }
+    }
+
+    fn deviations(cost: &Cost) -> Vec<String> {
+        Row::new(Variant::Pbft, Scheme::Threshold, 4, Case::Block, cost).deviations()
+    }
+
+    #[test]
+    fn what_is_as_the_formulas_say_deviates_in_nothing() {
+        assert_eq!(deviations(&good()), Vec::<String>::new());
+        let row = Row::new(Variant::Pbft, Scheme::Threshold, 4, Case::Block, &good());
+        assert_eq!((row.messages, row.payload_bytes), (25.9, 300.0));
+        assert_eq!(row.explained(), (25.5, 25.5));
+    }
+
+    #[test]
+    fn a_kind_that_is_sent_too_often_or_not_at_all_is_named_with_its_formula() {
+        let mut cost = good();
+        cost.sent.get_mut("prepare").expect("there are some").messages = 96;
+        let found = deviations(&cost);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("messages prepare 9.60, and (n−1)² is 9.00"), "{found:?}");
+        cost = good();
+        cost.sent.remove("commit");
+        assert_eq!(deviations(&cost).len(), 2, "messages, and authenticators in them");
+    }
+
+    #[test]
+    fn work_beyond_the_formula_is_found() {
+        let mut cost = good();
+        cost.work.pairings += 8;
+        let found = deviations(&cost);
+        assert!(found.len() == 1 && found[0].contains("pairings 12.80, and 2(1+c)n is 12.00"), "{found:?}");
+    }
+
+    #[test]
+    fn five_in_a_hundred_are_borne() {
+        let mut cost = good();
+        cost.sent.get_mut("commit").expect("there are some").messages = 126;
+        assert_eq!(deviations(&cost), Vec::<String>::new());
+        cost.sent.get_mut("commit").expect("there are some").messages = 127;
+        assert_eq!(deviations(&cost).len(), 1);
+    }
+
+    #[test]
+    fn what_is_sent_as_time_passes_is_no_message_of_a_block() {
+        let mut cost = good();
+        cost.sent.insert("heartbeat", Traffic { messages: 1000, bytes: 1000, authenticators: 0 });
+        let row = Row::new(Variant::Pbft, Scheme::Threshold, 4, Case::Block, &cost);
+        assert_eq!(row.messages, 25.9);
+    }
+}
