@@ -221,7 +221,7 @@ impl Pbft {
     /// Combines a quorum of prepares for the accepted block, or takes what the collector made of them; accepts a block that f+1 others
     /// have accepted.
     pub(crate) fn try_prepared(&mut self, now: Time, height: Height, out: &mut Out) {
-        let (view, quorum, leader) = (self.view, self.quorum(), self.leader());
+        let (view, quorum) = (self.view, self.quorum());
         let believable = self.config.committee.believable();
         let domain = self.config.domain;
         if !self.active {
@@ -229,12 +229,14 @@ impl Pbft {
         }
         let (committed, planned, plan_top) = (self.committed, self.plan.get(&height).copied(), self.plan_top);
         let limit = self.limit();
+        // Whom the certificate names has its block, and the leader may be the one who keeps it back.
+        let others = self.has_collector().then(|| self.others()).unwrap_or_default();
         let Some(slot) = self.slots.get_mut(&height) else { return };
         let Some(block) = slot.accepted_in(view) else {
             let said = slot.prepared_by(view).into_iter().filter(|(_, from)| from.len() >= believable);
             let collected = slot.collected.as_ref().filter(|prepared| prepared.vote.view == view);
             let believed = collected
-                .map(|prepared| (prepared.vote.block, vec![leader]))
+                .map(|prepared| (prepared.vote.block, others.clone()))
                 .into_iter()
                 .chain(said)
                 .find(|(block, _)| rules::is_as_planned(planned.as_ref(), plan_top, height, block));

@@ -1,8 +1,8 @@
 //! Votes that the leader collects, where the genesis says so (`VoteRouting::Collector`): prepares and commits go to the leader
 //! alone, which combines a quorum of them and tells everybody what came of it.
 //!
-//! A leader that keeps that to itself gains nothing: whoever waits says so on the resend timer, and all others answer with their votes
-//! (`resend.rs`), as if votes went to everybody.
+//! A leader that keeps that to itself gains nothing: whoever waits says so on the resend timer, and all others answer (`resend.rs`), with their
+//! votes, as if these went to everybody, or with the certificate that decides.
 
 use crate::engine::{Out, Pbft, to_all, to_one};
 use crate::message::{COMMIT, Committed, Message, Prepared, Vote};
@@ -36,9 +36,14 @@ impl Pbft {
     /// block: the proposal may still be on its way.
     pub(crate) fn on_prepared(&mut self, now: Time, prepared: Prepared, out: &mut Out) {
         let height = prepared.vote.height;
+        let below = self.committed;
         let Some(slot) = self.slot(height) else { return };
         if rules::supersedes(&prepared, slot.collected.as_ref()) {
             slot.collected = Some(prepared);
+            // A quorum has prepared it: something is to be decided here, even if its proposal never comes.
+            if height > below {
+                slot.since.get_or_insert(now);
+            }
             self.try_prepared(now, height, out);
         }
     }
@@ -47,8 +52,9 @@ impl Pbft {
     pub(crate) fn on_committed(&mut self, now: Time, committed: Committed, out: &mut Out) {
         let Vote { height, block, .. } = committed.vote;
         let (below, others) = (self.committed, self.others());
-        let Some(slot) = self.slot(height).filter(|_| height > below) else { return };
-        if slot.committed.is_none() {
+        let Some(slot) = self.slot(height) else { return };
+        slot.decided.get_or_insert(committed);
+        if height > below && slot.committed.is_none() {
             slot.since.get_or_insert(now);
             self.decide(height, block, others, out);
         }
@@ -80,10 +86,14 @@ impl Pbft {
         if vote.view != self.view || !self.active {
             return;
         }
+        let Some(slot) = self.slots.get_mut(&vote.height) else { return };
         match result {
-            Ok(certificate) => to_all(Message::Committed(Committed { vote, certificate }), out),
+            Ok(certificate) => {
+                let committed = Committed { vote, certificate };
+                slot.decided = Some(committed.clone());
+                to_all(Message::Committed(committed), out);
+            }
             Err(culprits) => {
-                let Some(slot) = self.slots.get_mut(&vote.height) else { return };
                 slot.collecting = None;
                 slot.refused.extend(culprits);
                 self.collect_commits(vote.height, out);

@@ -228,7 +228,8 @@ fn check_collected(
     if context.limits.vote_routing != VoteRouting::Collector {
         return invalid("a collected certificate where everybody sends votes to everybody");
     }
-    if context.committee.in_turn(vote.view) != from {
+    // Who was told what is decided may tell others; what is prepared matters in its view only.
+    if kind == PREPARE && context.committee.in_turn(vote.view) != from {
         return invalid("a collected certificate not from its view's leader");
     }
     let certificates = vec![(vote.statement(kind, &context.domain), certificate.clone())];

@@ -63,8 +63,18 @@ impl Pbft {
         if status.view < self.view || (status.view == self.view && !status.active) {
             self.tell_view(from, out);
         }
+        self.send_decisions(from, &status, out);
         if status.view == self.view && status.active && self.active {
             self.send_votes_again(now, from, &status, out);
+        }
+    }
+
+    /// What a quorum has decided needs no votes, and no view: who was told by the collector tells the others.
+    fn send_decisions(&self, to: ReplicaId, status: &Status, out: &mut Out) {
+        let from = status.committed.saturating_add(1);
+        let slots = self.slots.range(from..from.saturating_add(HEIGHTS)).map(|(_, slot)| slot);
+        for decided in slots.filter_map(|slot| slot.decided.clone()) {
+            to_one(to, Message::Committed(decided), out);
         }
     }
 
@@ -114,7 +124,8 @@ impl Pbft {
         let from = status.committed.saturating_add(1);
         let leads = self.leads();
         for (height, slot) in self.slots.range(from..from.saturating_add(HEIGHTS)) {
-            let Some(vote) = slot.voted.filter(|vote| vote.view == self.view) else { continue };
+            let vote = slot.voted.filter(|vote| vote.view == self.view && slot.decided.is_none());
+            let Some(vote) = vote else { continue };
             // A proposal that is young is still on its way: sending it twice would slow down whom it is meant to help.
             let lost =
                 slot.since.is_some_and(|since| now.since(since) >= self.config.limits.view_timeout() / 2);

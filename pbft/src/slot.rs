@@ -1,6 +1,6 @@
 //! What a replica knows of one height above the stable checkpoint.
 
-use crate::message::{Prepared, Vote};
+use crate::message::{Committed, Prepared, Vote};
 use bft_core::block::Block;
 use bft_core::envelope::Seal;
 use bft_core::evidence::Evidence;
@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub collected: Option<Prepared>,
     /// As collector: commits are being combined for this view, or have been.
     pub collecting: Option<View>,
+    /// Where the leader collects votes: the quorum's word that the height is decided.
+    pub decided: Option<Committed>,
     /// Decided.
     pub committed: Option<Digest>,
     /// Known bodies. At most the accepted, the early, the prepared and the decided one.

@@ -192,7 +192,7 @@ impl Pbft {
             let planned = self.plan.get(height).copied();
             slot.refused.clear();
             slot.combining = None;
-            if *height > top {
+            if *height > top && slot.committed.is_none() {
                 slot.since = None;
             }
             if Mutant::PreparedDropped.is_on() {

@@ -995,7 +995,8 @@ fn a_collected_certificate_is_its_leaders_and_has_to_verify() {
         let obligations = checked(0, collected).expect("its leader says so");
         let [(statement, proof)] = obligations.certificates.as_slice() else { panic!("one certificate") };
         assert_eq!((statement.kind, quorum_keys().0.verify(statement, proof)), (kind, Ok(())));
-        assert!(matches!(checked(1, collected), Err(Rejection::Invalid(_))), "another than the leader");
+        // What is decided anybody may say.
+        assert_eq!(checked(1, collected).is_err(), kind == PREPARE, "another than the leader");
         assert!(matches!(checked(0, limits()), Err(Rejection::Invalid(_))), "votes go to everybody");
     }
 }

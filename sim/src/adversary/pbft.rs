@@ -136,10 +136,8 @@ impl Lies for PbftLies {
                 vote.block = self.other_block(vote);
                 *certificate = Certificate::Threshold([7; 48]);
             }
-            // As collector it keeps to itself what is decided, or tells some only.
-            (Behaviour::Withhold, Message::Prepared(_) | Message::Committed(_))
-                if usize::from(to.0) >= self.replicas / 3 =>
-            {
+            // As collector it keeps to itself what is prepared or decided, or tells some: of each thing others.
+            (Behaviour::Withhold, Message::Prepared(_) | Message::Committed(_)) if random.per_mille(600) => {
                 return Lie::Unsaid;
             }
             (Behaviour::BadShares, Message::PrePrepare(_) | Message::Prepare(_) | Message::Commit(_)) => {
