@@ -230,7 +230,7 @@ impl Pbft {
         let (committed, planned, plan_top) = (self.committed, self.plan.get(&height).copied(), self.plan_top);
         let limit = self.limit();
         // Whom the certificate names has its block, and the leader may be the one who keeps it back.
-        let others = self.has_collector().then(|| self.others()).unwrap_or_default();
+        let others = if self.has_collector() { self.others() } else { Vec::new() };
         let Some(slot) = self.slots.get_mut(&height) else { return };
         let Some(block) = slot.accepted_in(view) else {
             let said = slot.prepared_by(view).into_iter().filter(|(_, from)| from.len() >= believable);
