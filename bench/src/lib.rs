@@ -10,3 +10,4 @@ pub mod operations;
 pub mod process;
 mod reading;
 mod saturation;
+pub mod scale;

@@ -11,7 +11,7 @@ use crate::idle::{self, Idle};
 use crate::process::{ReplicaProcess, stop_all};
 use crate::saturation::{self, Saturation};
 use anyhow::{Context, bail, ensure};
-use app_examples::ledger::Operation;
+use app_examples::ledger::{AssetCode, Operation};
 use bft_core::genesis::Limits;
 use bft_core::transaction::Kind;
 use client::{Client, ClientConfig};
@@ -113,8 +113,7 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
     );
     let wanted = |phase| arguments.only.is_empty() || arguments.only.contains(&phase);
     let consortium = |limits| create(arguments, executable.clone(), limits);
-    // Half a megabyte: some 800 of the default transactions.
-    let large = Limits { block_bytes: 512 << 10, ..Limits::default() };
+    let large = large_blocks();
     let mut figures = Figures {
         protocol: choice::in_words(arguments.choice.protocol, &arguments.choice.limits(large)?),
         idle: None,
@@ -182,8 +181,13 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
     Ok(())
 }
 
+/// Half a megabyte a block: some 800 of the default transactions.
+pub(crate) fn large_blocks() -> Limits {
+    Limits { block_bytes: 512 << 10, ..Limits::default() }
+}
+
 /// A fresh network that is not running yet.
-fn create(arguments: &LoadArguments, executable: PathBuf, limits: Limits) -> anyhow::Result<Consortium> {
+pub(crate) fn create(arguments: &LoadArguments, executable: PathBuf, limits: Limits) -> anyhow::Result<Consortium> {
     let dir = std::env::temp_dir().join(format!("quorate-bench-{}", std::process::id()));
     let consortium = Consortium::create(ConsortiumConfig {
         dir,
@@ -204,7 +208,7 @@ fn create(arguments: &LoadArguments, executable: PathBuf, limits: Limits) -> any
 }
 
 /// Runs `work` on a network that is gone afterwards.
-fn on_network<T>(
+pub(crate) fn on_network<T>(
     mut consortium: Consortium,
     work: impl AsyncFnOnce(&Consortium, &mut [ReplicaProcess]) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -241,7 +245,7 @@ impl Load {
         let mut tasks = Vec::new();
         for (index, client) in clients.iter().enumerate() {
             let to = accounts[(index + 1) % accounts.len()];
-            let body = transfer(consortium, to, arguments.bytes);
+            let body = transfer(consortium.asset(), to, arguments.bytes);
             for _ in 0..arguments.in_flight {
                 let (client, body) = (client.clone(), body.clone());
                 let (running, acknowledged) = (Arc::clone(&running), Arc::clone(&acknowledged));
@@ -320,9 +324,9 @@ pub(crate) async fn pause(span: Duration) {
 }
 
 /// A transfer of one unit whose encoding has `bytes` bytes.
-fn transfer(consortium: &Consortium, to: ClientKey, bytes: usize) -> bytes::Bytes {
+pub(crate) fn transfer(asset: AssetCode, to: ClientKey, bytes: usize) -> bytes::Bytes {
     let with_memo = |length: usize| {
-        Operation::Transfer { asset: consortium.asset(), to, amount: 1, memo: vec![b'.'; length].into() }
+        Operation::Transfer { asset, to, amount: 1, memo: vec![b'.'; length].into() }
             .encode()
     };
     let empty = with_memo(0).len();

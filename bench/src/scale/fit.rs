@@ -1,0 +1,86 @@
+//! The transport's prices, from real replicas in one configuration: what the other prices do not explain of their CPU.
+//!
+//! QUIC, the operating system's sockets and the hand-over between threads cannot be called one by one. Two runs of four replicas
+//! under one protocol, one with a single transaction in flight and one saturated, give two equations for two unknowns: what a write to a connection (or
+//! a read off one) costs, and what a byte costs. Whatever else was left out of the prices is in these two, state flushes and timers among
+//! it. Everything else (other protocols and schemes, clients that do not sign, other sizes) is predicted.
+
+use super::real::{self, Real};
+use super::subject::{Subject, Variant};
+use crypto::Scheme;
+use serde::Serialize;
+use sim::scale::prices::{Line, TransportPrices};
+use sim::scale::Prices;
+use std::path::Path;
+use std::time::Duration;
+
+/// The configuration.
+pub(super) const SUBJECT: Subject =
+    Subject { variant: Variant::Pbft, scheme: Scheme::Threshold, unsigned: false };
+
+/// Replicas of it.
+const REPLICAS: usize = 4;
+
+/// A frame in a write, at either end: half of what many small frames in large writes cost both (DEPENDENCIES.md).
+const FRAME: f64 = 200.0;
+
+/// Rounds in which the prices come to rest: how much is written together depends on them.
+const ROUNDS: usize = 4;
+
+/// A write to a connection, or a read off one, without its bytes: half of the 4 to 6 µs that small writes cost both ends in a stream of
+/// them (DEPENDENCIES.md), and a thread that is woken.
+const WRITE: f64 = 8_000.0;
+
+/// Measured or fitted in one configuration.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fit {
+    /// What real replicas did.
+    pub real: Real,
+    /// What follows.
+    pub transport: TransportPrices,
+    /// A client's part of a signed transaction with a proven receipt, in nanoseconds.
+    pub client: f64,
+    /// A sync of the log, in nanoseconds.
+    pub sync: f64,
+}
+
+impl Fit {
+    /// As it was on the machine where it was measured last (November 2026, two shared cores).
+    pub fn recorded() -> (TransportPrices, f64, f64) {
+        (transport(4.0), 100_000.0, 1_000_000.0)
+    }
+
+    /// Runs real replicas and fits.
+    ///
+    /// # Errors
+    /// If they do not serve, or a simulation breaks a rule.
+    pub fn take(executable: &Path, prices: &Prices, known: f64) -> anyhow::Result<Fit> {
+        let real = real::measure(&SUBJECT, REPLICAS, Duration::from_secs(8), executable)?;
+        // At the speed of when the prices were measured.
+        let slower = real.probe / known;
+        let (client, sync) = (real.clients_us * 1e3 / slower, real.sync_ms * 1e6);
+        let mut fit = Fit { real, transport: Fit::recorded().0, client, sync };
+        for _ in 0..ROUNDS {
+            let outcome = real::simulate(&SUBJECT, REPLICAS, &fit.real, known, &fit.applied(prices))?;
+            let bytes = outcome.bytes as f64;
+            let used = outcome.replicas_used.as_nanos() as f64 / slower;
+            let rest = used - fit.transport.write.unit * bytes;
+            let needed = fit.real.replicas_us * 1e3 / slower * outcome.transactions as f64;
+            fit.transport = transport(((needed - rest) / bytes).max(0.0));
+        }
+        Ok(fit)
+    }
+
+    /// These prices with what was fitted.
+    pub fn applied(&self, prices: &Prices) -> Prices {
+        let mut prices = prices.clone();
+        prices.transport = self.transport;
+        prices.client = self.client;
+        prices.log.sync.each = self.sync;
+        prices
+    }
+}
+
+fn transport(byte: f64) -> TransportPrices {
+    TransportPrices { write: Line { each: WRITE, unit: byte }, frame: FRAME }
+}

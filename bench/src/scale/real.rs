@@ -1,0 +1,146 @@
+//! Real replicas on this machine, under the load that is simulated.
+
+use super::calibration::together;
+use super::subject::{Subject, load};
+use super::{REAL_CLIENTS, REAL_IN_FLIGHT};
+use crate::operations::{self, Operation};
+use crate::load::{Loaded, create, large_blocks, on_network, pause};
+use crate::process::cpu_time;
+use crate::reading::Reading;
+use anyhow::Context;
+use app_examples::ledger::Ledger;
+use serde::Serialize;
+use sim::scale::{Outcome, Plan, Prices};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Real {
+    /// Transactions executed a second.
+    pub per_second: f64,
+    /// Transactions in a block.
+    pub per_block: f64,
+    /// From submission to receipt, half of them.
+    pub latency_p50_ms: f64,
+    /// CPU of all replicas for a transaction.
+    pub replicas_us: f64,
+    /// CPU of the clients for a transaction.
+    pub clients_us: f64,
+    /// A sync of the log.
+    pub sync_ms: f64,
+    /// Syncs of a replica's log in a second.
+    pub syncs_per_second: f64,
+    /// The part of the machine's time that others left.
+    pub share: f64,
+    /// The part of the machine's time that replicas and clients used.
+    pub used: f64,
+    /// What a signature verified among 64 took a thread beside them, in nanoseconds: how fast the machine was.
+    pub probe: f64,
+}
+
+/// Cores of this machine.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs replicas for so long, with so many transactions in flight as the subject's real run has, or only one.
+pub fn measure(subject: &Subject, replicas: usize, stretch: Duration, executable: &Path) -> anyhow::Result<Real> {
+    let arguments = subject.real(replicas);
+    let consortium = create(&arguments, executable.to_owned(), large_blocks())?;
+    on_network(consortium, async |consortium, processes| {
+        let loaded = Loaded::start(&arguments, consortium, processes, None, 4000).await?;
+        let own = || cpu_time(std::process::id()).unwrap_or_default();
+        let (first, own_first, machine_first) = (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
+        let probe = Probe::start();
+        pause(stretch).await;
+        let probe = probe.stop();
+        let (last, own_last, machine_last) = (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
+        let latencies = loaded.stop().await?;
+        let delta = |name: &str| last.sum(name) - first.sum(name);
+        let seconds = last.at.duration_since(first.at).as_secs_f64();
+        let transactions = delta("executed_transactions") / replicas as f64;
+        let (of_replicas, of_clients) = ((last.cpu - first.cpu).as_secs_f64(), (own_last - own_first).as_secs_f64());
+        let whole = seconds * cores() as f64;
+        let others = (machine_last.busy - machine_first.busy - of_replicas - of_clients).max(0.0);
+        Ok(Real {
+            per_second: transactions / seconds,
+            per_block: transactions * replicas as f64 / delta("executed_blocks"),
+            latency_p50_ms: latencies.percentile_ms(50),
+            replicas_us: of_replicas * 1e6 / transactions,
+            clients_us: of_clients * 1e6 / transactions,
+            sync_ms: delta("log_fsync_nanos") / delta("log_fsyncs") / 1e6,
+            syncs_per_second: delta("log_fsyncs") / replicas as f64 / seconds,
+            share: ((whole - others) / whole).clamp(0.05, 1.0),
+            used: (of_replicas + of_clients) / whole,
+            probe,
+        })
+    })
+}
+
+/// What all processes of this machine have used, interrupts aside, in seconds; time that its host took counts.
+struct Machine {
+    busy: f64,
+}
+
+impl Machine {
+    /// From the first line of `/proc/stat` (proc(5)): user, nice, system, idle, iowait, irq, softirq, steal, in clock ticks.
+    fn read() -> anyhow::Result<Machine> {
+        let text = std::fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+        let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
+        let ticks: Vec<f64> = fields.filter_map(|field| field.parse().ok()).collect();
+        let busy: f64 = [0, 1, 2, 7].into_iter().filter_map(|place| ticks.get(place)).sum();
+        Ok(Machine { busy: busy / rustix::param::clock_ticks_per_second() as f64 })
+    }
+}
+
+/// The operation that tells how fast the machine is: its processors' frequency and what shares their caches and units change from minute
+/// to minute.
+pub const PROBE: &str = "client-verify/64";
+
+/// Does [`PROBE`] now and then.
+struct Probe {
+    running: Arc<AtomicBool>,
+    thread: JoinHandle<f64>,
+}
+
+impl Probe {
+    fn start() -> Probe {
+        let running = Arc::new(AtomicBool::new(true));
+        let until = Arc::clone(&running);
+        let thread = std::thread::spawn(move || {
+            let is_it = |operation: &Operation| operation.name == PROBE;
+            let operation = operations::all().into_iter().find(is_it).expect("it is an operation");
+            let mut times = Vec::new();
+            while until.load(Relaxed) {
+                times.push(operations::measure(&operation, Duration::ZERO).per_unit.as_nanos() as f64);
+                std::thread::sleep(Duration::from_millis(250));
+            }
+            times.sort_unstable_by(f64::total_cmp);
+            times[times.len() / 2]
+        });
+        Probe { running, thread }
+    }
+
+    fn stop(self) -> f64 {
+        self.running.store(false, Relaxed);
+        self.thread.join().expect("a measurement does not panic")
+    }
+}
+
+/// The same, simulated: for the share of the machine that the real ones had, at its speed, where the probe took
+/// `known` when prices were measured, and with its disk.
+pub fn simulate(subject: &Subject, replicas: usize, real: &Real, known: f64, prices: &Prices) -> anyhow::Result<Outcome> {
+    let mut prices = prices.times(real.probe / known);
+    prices.log.sync.each = real.sync_ms * 1e6;
+    let plan = Plan {
+        in_flight: REAL_IN_FLIGHT,
+        first: Duration::from_millis(1500),
+        measured: Duration::from_millis(3000),
+        ..together(subject, replicas, real.share)
+    };
+    Ok(sim::scale::run(&plan, &Ledger, &load(REAL_CLIENTS), &prices, None)?)
+}
