@@ -68,11 +68,11 @@ impl Measurements {
         self.by_name.get(name).copied().ok_or_else(|| anyhow!("there is no operation {name}"))
     }
 
-    /// A client's part of a transaction, where it was `signed` for one that is signed and whose receipt is proven.
-    pub fn client(&self, subject: &Subject, signed: f64) -> anyhow::Result<f64> {
-        let sign = if subject.unsigned { self.of("client-sign")? } else { 0.0 };
-        let proof = if subject.is_proven() { 0.0 } else { self.of("merkle-path/512")? };
-        Ok((signed - sign - proof).max(0.0))
+    /// A client's part of a transaction, where it is `plain` for one that is not signed and whose receipt is not proven.
+    pub fn client(&self, subject: &Subject, plain: f64) -> anyhow::Result<f64> {
+        let sign = if subject.unsigned { 0.0 } else { self.of("client-sign")? };
+        let proof = if subject.is_proven() { self.of("merkle-path/512")? } else { 0.0 };
+        Ok(plain + sign + proof)
     }
 
     fn curve(&self, prefix: &str, sizes: &[usize]) -> anyhow::Result<Curve> {
@@ -87,7 +87,7 @@ impl Measurements {
             sign: self.of("seal/ed25519")?,
             verify_signature: self.of("client-verify/1")?,
             client_verify: self.curve("client-verify", &[1, 16, 64, 256])?,
-            scheme: self.scheme(subject.scheme)?,
+            scheme: self.scheme(if subject.is_proven() { subject.scheme } else { Scheme::None })?,
             log,
             ..Prices::default()
         })
@@ -160,15 +160,20 @@ fn reading_cost() -> f64 {
 }
 
 /// Measures the host and the edge for a subject and puts their prices among the others.
-pub(super) fn meter(subject: &Subject, prices: &mut Prices) -> anyhow::Result<()> {
+pub(super) fn meter(subject: &Subject, prices: &mut Prices, known: f64) -> anyhow::Result<()> {
     for _ in 0..2 {
-        let known = prices.clone();
+        let at = prices.clone();
         let subject = *subject;
         // A thread of its own: no digests are remembered there.
-        let measured = beside_others(|| {
-            std::thread::scope(|scope| scope.spawn(move || metered(&subject, &known)).join())
+        let (before, measured, after) = beside_others(|| {
+            let before = super::real::probe();
+            let measured = std::thread::scope(|scope| scope.spawn(move || metered(&subject, &at)).join());
+            (before, measured, super::real::probe())
         });
-        prices.work = measured.map_err(|_| anyhow!("the simulation panicked"))??.prices(reading_cost());
+        let meter = measured.map_err(|_| anyhow!("the simulation panicked"))??;
+        let prices_now = Prices { work: meter.prices(reading_cost()), ..Prices::default() };
+        // The machine may be faster or slower by now than when the operations were measured.
+        prices.work = prices_now.times(2.0 * known / (before + after)).work;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ mod validation;
 pub use arguments::{NetworkChoice, ScaleArguments};
 pub use fit::Fit;
 pub use real::Real;
-pub use results::{Results, Row, Series, latency_series, throughput_series};
+pub use results::{Results, Row, Series, latency_series, series, throughput_series};
 pub use subject::Variant;
 pub use validation::Comparison;
 
@@ -71,13 +71,14 @@ pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result
     ensure!(arguments.cores > 0 && arguments.bandwidth_mbit > 0, "a machine has a core, and a way out");
     println!("measuring what work costs");
     let measurements = Measurements::take();
+    let known = measurements.of(PROBE)?;
     let (transport, client, sync) = if arguments.quick {
         Fit::recorded()
     } else {
         let mut prices = measurements.prices(&fit::SUBJECT)?;
         (prices.transport, prices.client, prices.log.sync.each) = Fit::recorded();
-        calibration::meter(&fit::SUBJECT, &mut prices)?;
-        let fit = Fit::take(executable, &prices, measurements.of(PROBE)?)?;
+        calibration::meter(&fit::SUBJECT, &mut prices, known)?;
+        let fit = Fit::take(executable, &prices, known)?;
         (fit.transport, fit.client, Fit::recorded().2)
     };
     let mut results = Results {
@@ -95,8 +96,9 @@ pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result
     Row::print_head();
     for subject in arguments.subjects() {
         let mut prices = measurements.prices(&subject)?;
-        (prices.transport, prices.client, prices.log.sync.each) = (transport, client, sync);
-        calibration::meter(&subject, &mut prices)?;
+        (prices.transport, prices.log.sync.each) = (transport, sync);
+        prices.client = measurements.client(&subject, client)?;
+        calibration::meter(&subject, &mut prices, known)?;
         for replicas in &sizes {
             let (plan, clients) = plan(arguments, &subject, *replicas);
             let load = subject::load(clients);

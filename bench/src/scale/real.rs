@@ -66,6 +66,7 @@ pub fn measure(subject: &Subject, replicas: usize, stretch: Duration, executable
         let (of_replicas, of_clients) = ((last.cpu - first.cpu).as_secs_f64(), (own_last - own_first).as_secs_f64());
         let whole = seconds * cores() as f64;
         let others = (machine_last.busy - machine_first.busy - of_replicas - of_clients).max(0.0);
+        let used = (of_replicas + of_clients) / whole;
         Ok(Real {
             per_second: transactions / seconds,
             per_block: transactions * replicas as f64 / delta("executed_blocks"),
@@ -74,8 +75,8 @@ pub fn measure(subject: &Subject, replicas: usize, stretch: Duration, executable
             clients_us: of_clients * 1e6 / transactions,
             sync_ms: delta("log_fsync_nanos") / delta("log_fsyncs") / 1e6,
             syncs_per_second: delta("log_fsyncs") / replicas as f64 / seconds,
-            share: ((whole - others) / whole).clamp(0.05, 1.0),
-            used: (of_replicas + of_clients) / whole,
+            share: ((whole - others) / whole).clamp(used.clamp(0.05, 1.0), 1.0),
+            used,
             probe,
         })
     })
@@ -101,6 +102,13 @@ impl Machine {
 /// to minute.
 pub const PROBE: &str = "client-verify/64";
 
+/// What a unit of [`PROBE`] takes now, in nanoseconds.
+pub fn probe() -> f64 {
+    let is_it = |operation: &Operation| operation.name == PROBE;
+    let operation = operations::all().into_iter().find(is_it).expect("it is an operation");
+    operations::measure(&operation, Duration::ZERO).per_unit.as_nanos() as f64
+}
+
 /// Does [`PROBE`] now and then.
 struct Probe {
     running: Arc<AtomicBool>,
@@ -112,11 +120,9 @@ impl Probe {
         let running = Arc::new(AtomicBool::new(true));
         let until = Arc::clone(&running);
         let thread = std::thread::spawn(move || {
-            let is_it = |operation: &Operation| operation.name == PROBE;
-            let operation = operations::all().into_iter().find(is_it).expect("it is an operation");
             let mut times = Vec::new();
             while until.load(Relaxed) {
-                times.push(operations::measure(&operation, Duration::ZERO).per_unit.as_nanos() as f64);
+                times.push(probe());
                 std::thread::sleep(Duration::from_millis(250));
             }
             times.sort_unstable_by(f64::total_cmp);

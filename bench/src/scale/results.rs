@@ -112,15 +112,20 @@ pub type Series = Vec<(String, Vec<(f64, f64)>)>;
 
 /// Transactions a second against the size of the committee, for each protocol and scheme.
 pub fn throughput_series(results: &Results) -> Series {
-    series(results, |row| row.per_second)
+    series_of(results, |row| row.per_second)
 }
 
 /// Half of the latencies, in milliseconds, against the size of the committee.
 pub fn latency_series(results: &Results) -> Series {
-    series(results, |row| row.latency_p50_ms)
+    series_of(results, |row| row.latency_p50_ms)
 }
 
-fn series(results: &Results, value: fn(&Row) -> f64) -> Series {
+/// Both, one after the other: throughput first.
+pub fn series(results: &Results) -> [Series; 2] {
+    [throughput_series(results), latency_series(results)]
+}
+
+fn series_of(results: &Results, value: fn(&Row) -> f64) -> Series {
     let mut all: Series = Vec::new();
     for row in &results.rows {
         let point = (row.replicas as f64, value(row));
@@ -130,4 +135,42 @@ fn series(results: &Results, value: fn(&Row) -> f64) -> Series {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, replicas: usize, per_second: f64) -> Row {
+        Row {
+            name: name.to_owned(),
+            replicas,
+            per_second,
+            per_block: 1.0,
+            latency_p50_ms: 2.0,
+            latency_p99_ms: 3.0,
+            cpu_us: 4.0,
+            bottleneck: "latency",
+            leader_cores: 0.1,
+            leader_host: 0.1,
+            leader_crypto: 0.1,
+            leader_egress: 0.1,
+            views: 0,
+        }
+    }
+
+    #[test]
+    fn a_series_has_a_point_for_each_size() {
+        let results = Results {
+            network: "lan".to_owned(),
+            bandwidth_mbit: 1000,
+            cores: 4,
+            in_flight: 1,
+            body_bytes: 512,
+            rows: vec![row("pbft", 4, 9.0), row("raft", 4, 20.0), row("pbft", 7, 8.0)],
+        };
+        let expected = [("pbft", vec![(4.0, 9.0), (7.0, 8.0)]), ("raft", vec![(4.0, 20.0)])];
+        assert_eq!(throughput_series(&results), expected.map(|(name, points)| (name.to_owned(), points)));
+        assert_eq!(latency_series(&results)[0].1, [(4.0, 2.0), (7.0, 2.0)]);
+    }
 }

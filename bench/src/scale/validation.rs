@@ -17,7 +17,7 @@ const SIZES: [usize; 2] = [4, 7];
 const TOLERANCE: f64 = 0.25;
 
 /// How long real replicas are watched.
-const STRETCH: Duration = Duration::from_secs(6);
+const STRETCH: Duration = Duration::from_secs(4);
 
 /// One configuration.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +38,10 @@ pub struct Comparison {
     pub replicas_us: f64,
     /// Transactions in a block, simulated.
     pub per_block: f64,
+    /// The part of what was left of the machine's time that replicas and clients used, simulated.
+    pub used: f64,
+    /// The part of its time that the leader's host was busy, simulated.
+    pub host: f64,
 }
 
 impl Comparison {
@@ -56,7 +60,7 @@ impl Comparison {
     fn print(&self) {
         let (throughput, latency) = self.ratios();
         println!(
-            "{:<34} {:>2} {:>9.0} {:>9.0} {throughput:>5.2}  {:>8.0} {:>8.0} {latency:>5.2}  {:>7.0} {:>7.0}  {:>5.0} {:>5.0}  {:>4.2} {:>4.2}  {}",
+            "{:<34} {:>2} {:>9.0} {:>9.0} {throughput:>5.2}  {:>8.0} {:>8.0} {latency:>5.2}  {:>7.0} {:>7.0}  {:>5.0} {:>5.0}  {:>4.2} {:>4.2} {:>5.2} {:>5.1} {:>5.0} {:>5.2}  {}",
             self.name,
             self.replicas,
             self.real.per_second,
@@ -69,6 +73,10 @@ impl Comparison {
             self.per_block,
             self.real.share,
             self.real.used,
+            self.used,
+            self.real.sync_ms,
+            self.real.probe / 1e3,
+            self.host,
             if self.fitted { "fitted" } else if self.is_near() { "" } else { "OFF" },
         );
     }
@@ -81,7 +89,7 @@ fn subjects() -> Vec<Subject> {
     let each = variants.into_iter().flat_map(|variant| {
         [false, true].map(|unsigned| Subject { variant, scheme: threshold, unsigned })
     });
-    each.chain([Subject { scheme: Scheme::Ed25519, ..fit::SUBJECT }]).collect()
+    each.chain([Subject { variant: Variant::Pbft, scheme: Scheme::Ed25519, unsigned: false }]).collect()
 }
 
 /// Compares, prints, and gives all comparisons.
@@ -93,7 +101,7 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
     let known = measurements.of(PROBE)?;
     let mut prices = measurements.prices(&fit::SUBJECT)?;
     (prices.transport, prices.client, prices.log.sync.each) = Fit::recorded();
-    meter(&fit::SUBJECT, &mut prices)?;
+    meter(&fit::SUBJECT, &mut prices, known)?;
     let fit = Fit::take(executable, &prices, known)?;
     println!(
         "fitted to real replicas of {}: {:.2} ns for a byte at each end, {:.0} us for a transaction of a client",
@@ -102,18 +110,18 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
         fit.client / 1e3
     );
     println!(
-        "{:<34} {:>2} {:>9} {:>9} {:>5}  {:>8} {:>8} {:>5}  {:>7} {:>7}  {:>5} {:>5}  {:>4} {:>4}",
-        "", "n", "real tx/s", "simulated", "ratio", "real p50", "simulated", "ratio", "real us", "sim. us", "block", "sim.", "left", "used"
+        "{:<34} {:>2} {:>9} {:>9} {:>5}  {:>8} {:>8} {:>5}  {:>7} {:>7}  {:>5} {:>5}  {:>4} {:>4} {:>5} {:>5} {:>5} {:>5}",
+        "", "n", "real tx/s", "simulated", "ratio", "real p50", "simulated", "ratio", "real us", "sim. us", "block", "sim.", "left", "used", "sim.", "sync", "probe", "host"
     );
     let mut comparisons = Vec::new();
     for replicas in SIZES {
         for subject in subjects() {
             let mut prices = measurements.prices(&subject)?;
             (prices.transport, prices.client, prices.log.sync.each) = Fit::recorded();
-            meter(&subject, &mut prices)?;
+            meter(&subject, &mut prices, known)?;
             let mut prices = fit.applied(&prices);
             prices.client = measurements.client(&subject, fit.client)?;
-            let fitted = subject == fit::SUBJECT && replicas == 4;
+            let fitted = subject.name() == fit::SUBJECT.name() && replicas == 4;
             let real = real::measure(&subject, replicas, STRETCH, executable)
                 .with_context(|| format!("{} with {replicas} real replicas", subject.name()))?;
             let outcome = real::simulate(&subject, replicas, &real, known, &prices)?;
@@ -125,6 +133,8 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
                 latency_p50_ms: outcome.latency_ms(50),
                 replicas_us: outcome.cpu_us(),
                 per_block: outcome.transactions as f64 / outcome.heights as f64,
+                used: outcome.of_leader.cores,
+                host: outcome.of_leader.host,
                 real,
             };
             comparison.print();

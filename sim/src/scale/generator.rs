@@ -10,6 +10,9 @@ use crypto::ClientSecret;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How long it takes until all transactions are in flight.
+const SPREAD: Duration = Duration::from_millis(500);
+
 /// One client. Its number is also that of its connection, and it stays with one replica.
 #[derive(Debug)]
 struct Client {
@@ -65,6 +68,11 @@ impl Generator {
         first.into_iter().map(|body| (0, self.submit(now, 0, body))).collect()
     }
 
+    /// Whether the load itself has begun.
+    pub fn has_begun(&self) -> bool {
+        self.preparing == 0
+    }
+
     fn begin_load(&mut self, now: Time) -> Vec<Submission> {
         let (rounds, clients) = (self.in_flight, self.clients.len());
         let each = (0..rounds * clients).map(|number| number % clients);
@@ -89,6 +97,11 @@ impl Generator {
         let frame = Bytes::from(codec::encode(&Request { id: sequence, call: Call::Submit(payload) }));
         open.insert(sequence, (now, frame.clone()));
         frame
+    }
+
+    /// When each of so many submissions leaves that begin the load: not all at once, or they would stay together for ever.
+    pub fn stagger(number: usize, of: usize) -> Duration {
+        SPREAD.mul_f64(number as f64 / of as f64)
     }
 
     /// Takes a reply; gives what the client submits then, and whether only after a pause.

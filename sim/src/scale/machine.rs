@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// One machine: work that is ready waits for a core, first come, first served, and is not interrupted.
+/// One machine: work that is ready waits for a core, first come, first served. What has had one for a while goes to the end of the line
+/// if others wait ([`QUANTUM`]).
 #[derive(Debug)]
 pub struct Machine<T> {
     cores: usize,
@@ -12,6 +13,9 @@ pub struct Machine<T> {
     /// Time of cores used so far.
     pub used: Duration,
 }
+
+/// How long work keeps a core while others wait for it: about what Linux lets it.
+pub const QUANTUM: Duration = Duration::from_millis(3);
 
 impl<T> Machine<T> {
     /// A machine with nothing to do.
@@ -38,12 +42,13 @@ impl<T> Machine<T> {
         Some(work)
     }
 
-    /// What ran has ended.
+    /// What ran has ended, or was interrupted; it had a core for so long.
     ///
     /// # Panics
     /// If nothing ran.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, used: Duration) {
         self.busy = self.busy.checked_sub(1).expect("what ends has begun");
+        self.used += used;
     }
 
     /// Cores.
@@ -104,8 +109,8 @@ mod tests {
             while let Some(job) = machine.begin() {
                 running.insert((now + job, job));
             }
-            let Some((end, _)) = running.pop_first() else { return ends };
-            machine.finish();
+            let Some((end, job)) = running.pop_first() else { return ends };
+            machine.finish(Duration::from_nanos(job));
             now = end;
             ends.push(end);
         }

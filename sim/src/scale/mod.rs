@@ -40,7 +40,6 @@ pub use prices::Prices;
 use crate::checker::Violation;
 use bft_core::genesis::Limits;
 use bft_core::machine::StateMachine;
-use bft_core::types::Time;
 use crypto::{ProtocolTag, Scheme};
 use latency::Latencies;
 use std::time::Duration;
@@ -65,7 +64,7 @@ pub struct Plan {
     pub bandwidth_mbit: Option<u64>,
     /// Transactions that each client has without a receipt.
     pub in_flight: usize,
-    /// What passes before the measurement, in virtual time.
+    /// What passes under load before the measurement, in virtual time.
     pub first: Duration,
     /// What is measured.
     pub measured: Duration,
@@ -105,9 +104,14 @@ pub fn run<A: StateMachine + Clone>(
     let members = Members::new(plan, application, load);
     let mut world = World::new(plan, application, members, load, prices, meter);
     world.start()?;
-    world.run(Time(0) + plan.first)?;
+    world.begin()?;
+    let begun = world.now + plan.first;
+    world.run(begun)?;
     let before = world.so_far();
-    world.run(Time(0) + plan.first + plan.measured)?;
+    world.run(begun + plan.measured)?;
     Ok(world.outcome(&before))
 }
 
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,14 @@ use super::node::Frame;
 use super::world::World;
 use bft_core::machine::StateMachine;
 use bft_core::types::{Height, ReplicaId, Time, View};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Counts of the whole world.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
+    /// Time of cores used, by kind of work.
+    pub by_kind: BTreeMap<&'static str, Duration>,
     /// Time of cores that clients used.
     pub clients_used: Duration,
     /// What replicas wrote to connections and read off them: times, frames, bytes.
@@ -73,6 +76,8 @@ pub struct Outcome {
     pub replicas_used: Duration,
     /// Time of cores that clients used.
     pub clients_used: Duration,
+    /// Time of cores used, by kind of work.
+    pub by_kind: BTreeMap<&'static str, Duration>,
     /// Writes to connections and reads off them, by replicas.
     pub writes: u64,
     /// Frames in them.
@@ -119,7 +124,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
             transactions: hosts().map(|host| host.totals().transactions).max().unwrap_or(0),
             heights: hosts().map(|host| host.executed()).max().unwrap_or(0),
             view: hosts().map(|host| host.engine_view()).max().unwrap_or(0),
-            counts: self.counts,
+            counts: self.counts.clone(),
             received: self.generator.latencies.len(),
             machines: self.used().into_iter().map(|(used, _)| used).collect(),
             hosts: self.nodes.iter().map(|node| node.host_used).collect(),
@@ -157,6 +162,10 @@ impl<A: StateMachine + Clone> World<'_, A> {
         };
         let all: Vec<Shares> = (0..self.nodes.len()).map(shares).collect();
         let mean = |of: fn(&Shares) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+        let kind = |(kind, used): (&&'static str, &Duration)| {
+            (*kind, *used - before.counts.by_kind.get(kind).copied().unwrap_or_default())
+        };
+        let kinds = now.counts.by_kind.iter().map(kind).collect();
         let clients_used = now.counts.clients_used - before.counts.clients_used;
         Outcome {
             seconds,
@@ -167,6 +176,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
             refused: self.generator.refused,
             replicas_used: machines.iter().sum::<Duration>().saturating_sub(clients_used),
             clients_used,
+            by_kind: kinds,
             writes: now.counts.writes - before.counts.writes,
             frames: now.counts.frames - before.counts.frames,
             bytes: now.counts.bytes - before.counts.bytes,

@@ -1,12 +1,13 @@
 //! The work that replicas and clients do on cores: what it is, and what it comes to.
 
+use super::generator::Generator;
 use super::meter::Sort;
 use super::node::{Frame, Peer};
 use super::prices::time;
 use super::world::{Happening, World};
 use crate::checker::Violation;
 use bft_core::edge::Edge;
-use bft_core::envelope::{Body, Rejection, Seal, SealWith};
+use bft_core::envelope::{Body, Rejection, SealWith};
 use bft_core::host::{AggregateJob, CombineJob, Effect, Event, SealJob};
 use bft_core::machine::StateMachine;
 use bft_core::types::{Now, ReplicaId, Time, Timestamp};
@@ -14,7 +15,6 @@ use bytes::Bytes;
 use crypto::QuorumSigner;
 use engines::{AnyEngine, AnyMessage};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 /// Events that a host takes before it flushes, at most, as in the product.
 const BURST: usize = 512;
@@ -65,6 +65,20 @@ impl Task {
         }
     }
 
+    /// What kind of work it is, for accounting.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Task::Host(_) => "host",
+            Task::Send(..) => "send",
+            Task::Receive(..) => "receive",
+            Task::Check(..) => "check",
+            Task::Seal(..) => "seal",
+            Task::Combine(..) | Task::Aggregate(..) => "combine",
+            Task::Append(_) => "append",
+            Task::Client(..) => "clients",
+        }
+    }
+
     /// Whether the replica's crypto threads do it; none where it has a thread of its own.
     pub fn is_crypto(&self) -> Option<bool> {
         match self {
@@ -112,7 +126,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
                     (SealWith::Share(_), _) => self.prices.scheme.seal,
                     (SealWith::Signature(_), _) => self.prices.sign,
                 };
-                self.tell(*me, price, Event::Sealed { ticket: job.ticket, seal: sized(seal) });
+                self.tell(*me, price, Event::Sealed { ticket: job.ticket, seal });
                 Ok(price)
             }
             Task::Combine(me, job) => {
@@ -133,7 +147,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
     }
 
     fn tell(&mut self, me: ReplicaId, price: f64, event: Event<AnyEngine>) {
-        self.after(self.takes(price), Happening::Event(me, Box::new(event)));
+        self.emit(price, Happening::Event(me, Box::new(event)));
     }
 
     fn clock(&self, passed: f64) -> Now {
@@ -180,7 +194,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
         }
         let price = self.prices.work(sort, units);
         if !effects.is_empty() {
-            self.after(self.takes(passed + price), Happening::Effects(me, effects));
+            self.emit(passed + price, Happening::Effects(me, effects));
         }
         price
     }
@@ -194,7 +208,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
             frames.extend(waiting.pop_front());
         }
         let price = self.carriage(&frames);
-        self.after(self.takes(price), Happening::Sent(me, peer, frames));
+        self.emit(price, Happening::Sent(me, peer, frames));
         price
     }
 
@@ -220,7 +234,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
         if at_once {
             price += self.check(me, price, &frames)?;
         } else {
-            self.after(self.takes(price), Happening::ToCheck(me, lane, frames));
+            self.emit(price, Happening::ToCheck(me, lane, frames));
         }
         Ok(price)
     }
@@ -268,7 +282,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
         let aggregate = self.prices.scheme.verify_aggregate.at(self.nodes.len() as f64);
         price += aggregate * (after.aggregates - before.aggregates) as f64;
         for event in events {
-            self.after(self.takes(passed + price), Happening::Event(me, Box::new(event)));
+            self.emit(passed + price, Happening::Event(me, Box::new(event)));
         }
         Ok(price)
     }
@@ -278,7 +292,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
         let Some((sequence, bytes)) = self.nodes[me.index()].journal.take() else { return 0.0 };
         let price = self.prices.log.append.of(bytes as f64);
         let sync = self.prices.log.sync.of(bytes as f64);
-        self.after(self.takes(price) + time(sync), Happening::Synced(me, sequence));
+        self.emit(price, Happening::Appended(me, sequence, time(sync)));
         price
     }
 
@@ -288,19 +302,17 @@ impl<A: StateMachine + Clone> World<'_, A> {
         for reply in replies {
             passed += each;
             let at = self.now + self.takes(passed);
-            let (submissions, pause) = self.generator.reply(at, client, reply);
-            let pause = if pause { super::world::RETRY } else { Duration::ZERO };
-            for (client, frame) in submissions {
-                self.after(self.takes(passed) + pause, Happening::Submit(client, frame));
+            let (submissions, later) = self.generator.reply(at, client, reply);
+            let count = submissions.len();
+            for (number, (client, frame)) in submissions.into_iter().enumerate() {
+                match count {
+                    0 | 1 => self.emit(passed, Happening::Submit(client, frame, later)),
+                    _ => self.after(Generator::stagger(number, count), Happening::Submit(client, frame, false)),
+                }
             }
         }
         passed
     }
-}
-
-/// The checksums' shares carry room for the signer's signature already.
-fn sized(seal: Seal) -> Seal {
-    seal
 }
 
 /// What a host is told, or a flush; and its units, if those are not the bytes that follow.

@@ -4,7 +4,7 @@ use super::certificates::Weights;
 use super::committee::{Load, Members};
 use super::generator::Generator;
 use super::latency::Latencies;
-use super::machine::Machine;
+use super::machine::{Machine, Pool, QUANTUM};
 use super::meter::Meter;
 use super::node::{Frame, Node, Peer};
 use super::outcome::Counts;
@@ -19,17 +19,28 @@ use bft_core::machine::StateMachine;
 use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
 use engines::AnyEngine;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// After which a client tries again what a replica could not take.
 pub(super) const RETRY: Duration = Duration::from_millis(50);
 
+/// Threads of the load generator (`bench load`).
+const GENERATOR_THREADS: usize = 2;
+
+/// Replies that a client takes before something else may run.
+const REPLIES: usize = 8;
+
+/// How long a committee may take until it serves: in Raft an election comes first.
+const BEGINNING: Duration = Duration::from_secs(30);
+
 /// Something that will happen.
 #[derive(Debug)]
 pub(super) enum Happening {
-    /// Work ends on a machine.
-    Done(usize, Task, Duration),
+    /// Work ends on a machine, or is interrupted, when it has had a core for so long.
+    Done(usize, Running, Duration),
+    /// A group was appended; it is synced after so long.
+    Appended(ReplicaId, u64, Duration),
     Event(ReplicaId, Box<Event<AnyEngine>>),
     Effects(ReplicaId, Vec<Effect>),
     /// Frames are ready to leave.
@@ -40,8 +51,26 @@ pub(super) enum Happening {
     ToCheck(ReplicaId, Option<ReplicaId>, Vec<(Peer, Frame)>),
     Synced(ReplicaId, u64),
     Wake(ReplicaId),
-    Submit(usize, Bytes),
+    /// A client submits, at once or later.
+    Submit(usize, Bytes, bool),
     Replies(usize, Vec<Bytes>),
+}
+
+/// Work that has begun. It was done at once, and what follows from it happens when its share of the price has passed.
+#[derive(Debug)]
+pub(super) struct Running {
+    task: Task,
+    price: Duration,
+    done: Duration,
+    /// In the order of their times.
+    follows: VecDeque<(Duration, Happening)>,
+}
+
+/// Work on a machine.
+#[derive(Debug)]
+enum Job {
+    Fresh(Task),
+    Interrupted(Running),
 }
 
 /// See the module's text.
@@ -51,12 +80,16 @@ pub(super) struct World<'a, A> {
     order: u64,
     pub nodes: Vec<Node<A>>,
     pub generator: Generator,
-    machines: Vec<Machine<Task>>,
+    machines: Vec<Machine<Job>>,
+    /// What follows from the work at hand, and when.
+    follows: VecDeque<(Duration, Happening)>,
     /// Machines that may have become free, or have more to do.
     touched: Vec<usize>,
     /// How long a core takes for work with the price of a second: more where others use the machine too.
     pace: f64,
     pub charges_clients: bool,
+    /// The load generator's threads.
+    clients: Pool<Task>,
     pub latencies: Latencies,
     pub weights: Weights,
     pub prices: &'a Prices,
@@ -90,9 +123,11 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
             nodes: (0..plan.replicas).map(node).collect(),
             generator: Generator::new(chain, plan.limits.unsigned, plan.in_flight, &members.clients, load),
             machines,
+            follows: VecDeque::new(),
             touched: Vec::new(),
             pace,
             charges_clients,
+            clients: Pool::new(GENERATOR_THREADS),
             latencies: plan.latencies.clone(),
             weights: Weights::new(plan.scheme, &members.trust, plan.limits),
             prices,
@@ -124,7 +159,20 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
         }
         let begin = self.now + Duration::from_millis(100);
         for (client, frame) in self.generator.begin(begin) {
-            self.after(begin.since(self.now), Happening::Submit(client, frame));
+            self.after(begin.since(self.now), Happening::Submit(client, frame, false));
+        }
+        Ok(())
+    }
+
+    /// Goes on until the load has begun.
+    pub fn begin(&mut self) -> Result<(), Violation> {
+        let step = Duration::from_millis(50);
+        while !self.generator.has_begun() {
+            if self.now > Time(0) + BEGINNING {
+                let what = "no leader, or no receipts".to_owned();
+                return Err(Violation { rule: "a committee begins to serve", what });
+            }
+            self.run(self.now + step)?;
         }
         Ok(())
     }
@@ -161,9 +209,10 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
         let ready = match (task.of(), task.is_crypto()) {
             (Some(me), Some(true)) => self.nodes[me.index()].crypto.submit(task),
             (Some(me), Some(false)) => self.nodes[me.index()].workers.submit(task),
-            _ => Some(task),
+            (None, _) => self.clients.submit(task),
+            (Some(_), None) => Some(task),
         };
-        ready.into_iter().for_each(|task| self.machines[machine].submit(task));
+        ready.into_iter().for_each(|task| self.machines[machine].submit(Job::Fresh(task)));
         self.touched.push(machine);
     }
 
@@ -172,19 +221,42 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
         time(price * self.pace)
     }
 
+    /// Happens when so much of the work at hand has been done.
+    pub fn emit(&mut self, passed: f64, happening: Happening) {
+        self.follows.push_back((time(passed), happening));
+    }
+
     /// Cores that are free take what is ready.
     fn occupy(&mut self, machine: usize) -> Result<(), Violation> {
-        while let Some(task) = self.machines[machine].begin() {
-            let price = self.perform(&task)?;
-            self.machines[machine].used += time(price);
-            self.after(self.takes(price), Happening::Done(machine, task, time(price)));
+        while let Some(job) = self.machines[machine].begin() {
+            let mut running = match job {
+                Job::Interrupted(running) => running,
+                Job::Fresh(task) => {
+                    let price = time(self.perform(&task)?);
+                    let follows = std::mem::take(&mut self.follows);
+                    Running { task, price, done: Duration::ZERO, follows }
+                }
+            };
+            let until = running.price.min(running.done + QUANTUM);
+            while let Some((at, happening)) = running.follows.pop_front_if(|(at, _)| *at <= until) {
+                let wait = self.takes(at.saturating_sub(running.done).as_nanos() as f64);
+                self.after(wait, happening);
+            }
+            let slice = until - running.done;
+            running.done = until;
+            self.after(self.takes(slice.as_nanos() as f64), Happening::Done(machine, running, slice));
         }
         Ok(())
     }
 
-    fn done(&mut self, machine: usize, task: &Task, price: Duration) {
-        self.machines[machine].finish();
+    fn done(&mut self, machine: usize, running: Running, used: Duration) {
+        self.machines[machine].finish(used);
         self.touched.push(machine);
+        if running.done < running.price {
+            return self.machines[machine].submit(Job::Interrupted(running));
+        }
+        let Running { task, price, .. } = running;
+        *self.counts.by_kind.entry(task.kind()).or_default() += price;
         if let Some(me) = task.of() {
             let node = &mut self.nodes[me.index()];
             let pool = match task.is_crypto() {
@@ -195,18 +267,22 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
             if let Some(pool) = pool {
                 pool.used += price;
                 if let Some(next) = pool.finish() {
-                    self.machines[machine].submit(next);
+                    self.machines[machine].submit(Job::Fresh(next));
                 }
             }
         } else {
             self.counts.clients_used += price;
+            if let Some(next) = self.clients.finish() {
+                self.machines[machine].submit(Job::Fresh(next));
+            }
         }
-        self.follow(task);
+        self.follow(&task);
     }
 
     fn happen(&mut self, happening: Happening) -> Result<(), Violation> {
         match happening {
-            Happening::Done(machine, task, price) => self.done(machine, &task, price),
+            Happening::Done(machine, running, used) => self.done(machine, running, used),
+            Happening::Appended(me, sequence, sync) => self.after(sync, Happening::Synced(me, sequence)),
             Happening::Event(me, event) => {
                 if self.nodes[me.index()].inbox.put([*event]) {
                     self.submit(Task::Host(me));
@@ -250,13 +326,19 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
                     }
                 }
             }
-            Happening::Submit(client, bytes) => {
+            Happening::Submit(client, bytes, true) => self.after(RETRY, Happening::Submit(client, bytes, false)),
+            Happening::Submit(client, bytes, false) => {
                 let replica = ReplicaId((client % self.nodes.len()) as u16);
                 let frame = Frame { class: Class::Pool, weight: bytes.len() as u64, bytes };
                 let takes = self.latencies.to_client();
                 self.after(takes, Happening::Arrive(replica, Peer::Client(client), vec![frame]));
             }
-            Happening::Replies(client, replies) => self.submit(Task::Client(client, replies)),
+            Happening::Replies(client, replies) => {
+                // Each is a task of its own in the load generator.
+                for replies in replies.chunks(REPLIES) {
+                    self.submit(Task::Client(client, replies.to_vec()));
+                }
+            }
         }
         Ok(())
     }
