@@ -187,7 +187,11 @@ pub(crate) fn large_blocks() -> Limits {
 }
 
 /// A fresh network that is not running yet.
-pub(crate) fn create(arguments: &LoadArguments, executable: PathBuf, limits: Limits) -> anyhow::Result<Consortium> {
+pub(crate) fn create(
+    arguments: &LoadArguments,
+    executable: PathBuf,
+    limits: Limits,
+) -> anyhow::Result<Consortium> {
     let dir = std::env::temp_dir().join(format!("quorate-bench-{}", std::process::id()));
     let consortium = Consortium::create(ConsortiumConfig {
         dir,
@@ -326,8 +330,7 @@ pub(crate) async fn pause(span: Duration) {
 /// A transfer of one unit whose encoding has `bytes` bytes.
 pub(crate) fn transfer(asset: AssetCode, to: ClientKey, bytes: usize) -> bytes::Bytes {
     let with_memo = |length: usize| {
-        Operation::Transfer { asset, to, amount: 1, memo: vec![b'.'; length].into() }
-            .encode()
+        Operation::Transfer { asset, to, amount: 1, memo: vec![b'.'; length].into() }.encode()
     };
     let empty = with_memo(0).len();
     let mut memo = bytes.saturating_sub(empty);

@@ -12,7 +12,7 @@ use super::subject::{Subject, load};
 use crate::operations::{self, Clock, Operation};
 use anyhow::{Context, anyhow};
 use app_examples::ledger::Ledger;
-use crypto::{Scheme, Digest, Domain};
+use crypto::{Digest, Domain, Scheme};
 use rustix::time::{ClockId, clock_gettime};
 use sim::scale::latency::Latencies;
 use sim::scale::prices::{Curve, Line, LogPrices, SchemePrices};
@@ -41,7 +41,7 @@ impl Measurements {
     /// Measures all that is needed.
     pub fn take() -> Measurements {
         let is_wanted = |operation: &&Operation| {
-            let wanted = ["seal/", "combine/", "verify", "aggregate/", "client-", "merkle-path/", "append-and-sync/"];
+            let wanted = ["seal/", "combine/", "verify", "aggregate/", "client-", "append-and-sync/"];
             wanted.iter().any(|prefix| operation.name.starts_with(prefix))
         };
         let all = operations::all();
@@ -52,9 +52,12 @@ impl Measurements {
                 (measured.name, measured.per_unit.as_nanos() as f64)
             };
             let mut by_name: BTreeMap<String, f64> = all.iter().filter(is_wanted).map(measure).collect();
-            for mut operation in operations::all().into_iter().filter(|operation| operation.name.starts_with("append")) {
+            for mut operation in
+                operations::all().into_iter().filter(|operation| operation.name.starts_with("append"))
+            {
                 operation.clock = Clock::Cpu;
-                let bytes = operation.name.rsplit('/').next().and_then(|bytes| bytes.parse().ok()).unwrap_or(0.0);
+                let bytes =
+                    operation.name.rsplit('/').next().and_then(|bytes| bytes.parse().ok()).unwrap_or(0.0);
                 append_cpu.push((bytes, measure(&operation).1));
             }
             by_name.retain(|_, price| price.is_finite());
@@ -68,11 +71,10 @@ impl Measurements {
         self.by_name.get(name).copied().ok_or_else(|| anyhow!("there is no operation {name}"))
     }
 
-    /// A client's part of a transaction, where it is `plain` for one that is not signed and whose receipt is not proven.
+    /// A client's part of a transaction, where it is `plain` for one that is not signed.
     pub fn client(&self, subject: &Subject, plain: f64) -> anyhow::Result<f64> {
         let sign = if subject.unsigned { 0.0 } else { self.of("client-sign")? };
-        let proof = if subject.is_proven() { self.of("merkle-path/512")? } else { 0.0 };
-        Ok(plain + sign + proof)
+        Ok(plain + sign)
     }
 
     fn curve(&self, prefix: &str, sizes: &[usize]) -> anyhow::Result<Curve> {
@@ -180,7 +182,9 @@ pub(super) fn meter(subject: &Subject, prices: &mut Prices, known: f64) -> anyho
 
 fn metered(subject: &Subject, prices: &Prices) -> anyhow::Result<Meter> {
     let mut meter = Meter::new(cpu_clock);
-    for (clients, in_flight, milliseconds) in [(super::REAL_CLIENTS, super::REAL_IN_FLIGHT, 1500), (1, 1, 500)] {
+    for (clients, in_flight, milliseconds) in
+        [(super::REAL_CLIENTS, super::REAL_IN_FLIGHT, 1500), (1, 1, 500)]
+    {
         let plan = Plan {
             in_flight,
             first: Duration::ZERO,
@@ -188,7 +192,8 @@ fn metered(subject: &Subject, prices: &Prices) -> anyhow::Result<Meter> {
             ..together(subject, 4, 1.0)
         };
         let load = load(clients);
-        sim::scale::run(&plan, &Ledger, &load, prices, Some(&mut meter)).context("calibration by simulation")?;
+        sim::scale::run(&plan, &Ledger, &load, prices, Some(&mut meter))
+            .context("calibration by simulation")?;
     }
     Ok(meter)
 }

@@ -2,21 +2,21 @@
 //!
 //! QUIC, the operating system's sockets and the hand-over between threads cannot be called one by one. Four replicas that run Raft for
 //! clients that do not sign do little else: what is left of their CPU is divided by the bytes that they send and receive. Whatever else was left out
-//! of the prices is in it, timers and state flushes among it. The same run says what a client costs that signs and verifies nothing.
+//! of the prices is in it, timers and state flushes among it. The same run says what a client costs that does not sign, but for what it
+//! does with its reply, which is measured.
 //! All else is predicted: other protocols and schemes, clients that sign, other sizes.
 
 use super::real::{self, Real};
 use super::subject::{Subject, Variant};
 use crypto::Scheme;
 use serde::Serialize;
-use sim::scale::prices::{Line, TransportPrices};
 use sim::scale::Prices;
+use sim::scale::prices::{Line, TransportPrices};
 use std::path::Path;
 use std::time::Duration;
 
 /// The configuration.
-pub(super) const SUBJECT: Subject =
-    Subject { variant: Variant::Raft, scheme: Scheme::None, unsigned: true };
+pub(super) const SUBJECT: Subject = Subject { variant: Variant::Raft, scheme: Scheme::None, unsigned: true };
 
 /// Replicas of it.
 const REPLICAS: usize = 4;
@@ -38,7 +38,7 @@ pub struct Fit {
     pub real: Real,
     /// What follows.
     pub transport: TransportPrices,
-    /// A client's part of a transaction that is not signed and whose receipt is not proven, in nanoseconds.
+    /// A client's part of a transaction that is not signed, but for reading the reply, in nanoseconds.
     pub client: f64,
     /// A sync of the log, in nanoseconds.
     pub sync: f64,
@@ -54,19 +54,19 @@ impl Fit {
     ///
     /// # Errors
     /// If they do not serve, or a simulation breaks a rule.
-    pub fn take(executable: &Path, prices: &Prices, known: f64) -> anyhow::Result<Fit> {
+    pub fn take(executable: &Path, prices: &Prices) -> anyhow::Result<Fit> {
         let real = real::measure(&SUBJECT, REPLICAS, Duration::from_secs(8), executable)?;
-        // At the speed of when the prices were measured.
-        let slower = real.probe / known;
-        let (client, sync) = (real.clients_us * 1e3 / slower, real.sync_ms * 1e6);
+        let (client, sync) = (real.clients_us * 1e3, real.sync_ms * 1e6);
         let mut fit = Fit { real, transport: Fit::recorded().0, client, sync };
         for _ in 0..ROUNDS {
-            let outcome = real::simulate(&SUBJECT, REPLICAS, &fit.real, known, &fit.applied(prices))?;
+            let outcome = real::simulate(&SUBJECT, REPLICAS, &fit.real, &fit.applied(prices))?;
             let bytes = outcome.bytes as f64;
-            let used = outcome.replicas_used.as_nanos() as f64 / slower;
+            let used = outcome.replicas_used.as_nanos() as f64;
             let rest = used - fit.transport.write.unit * bytes;
-            let needed = fit.real.replicas_us * 1e3 / slower * outcome.transactions as f64;
+            let needed = fit.real.replicas_us * 1e3 * outcome.transactions as f64;
             fit.transport = transport(((needed - rest) / bytes).max(0.0));
+            let of_clients = outcome.clients_used.as_nanos() as f64 / outcome.transactions as f64;
+            fit.client = (client + fit.client - of_clients).max(0.0);
         }
         Ok(fit)
     }

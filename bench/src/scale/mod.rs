@@ -78,7 +78,7 @@ pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result
         let mut prices = measurements.prices(&fit::SUBJECT)?;
         (prices.transport, prices.client, prices.log.sync.each) = Fit::recorded();
         calibration::meter(&fit::SUBJECT, &mut prices, known)?;
-        let fit = Fit::take(executable, &prices, known)?;
+        let fit = Fit::take(executable, &prices)?;
         (fit.transport, fit.client, Fit::recorded().2)
     };
     let mut results = Results {

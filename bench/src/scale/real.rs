@@ -3,8 +3,8 @@
 use super::calibration::together;
 use super::subject::{Subject, load};
 use super::{REAL_CLIENTS, REAL_IN_FLIGHT};
-use crate::operations::{self, Operation};
 use crate::load::{Loaded, create, large_blocks, on_network, pause};
+use crate::operations::{self, Operation};
 use crate::process::cpu_time;
 use crate::reading::Reading;
 use anyhow::Context;
@@ -48,22 +48,30 @@ pub fn cores() -> usize {
 }
 
 /// Runs replicas for so long, with so many transactions in flight as the subject's real run has, or only one.
-pub fn measure(subject: &Subject, replicas: usize, stretch: Duration, executable: &Path) -> anyhow::Result<Real> {
+pub fn measure(
+    subject: &Subject,
+    replicas: usize,
+    stretch: Duration,
+    executable: &Path,
+) -> anyhow::Result<Real> {
     let arguments = subject.real(replicas);
     let consortium = create(&arguments, executable.to_owned(), large_blocks())?;
     on_network(consortium, async |consortium, processes| {
         let loaded = Loaded::start(&arguments, consortium, processes, None, 4000).await?;
         let own = || cpu_time(std::process::id()).unwrap_or_default();
-        let (first, own_first, machine_first) = (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
+        let (first, own_first, machine_first) =
+            (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
         let probe = Probe::start();
         pause(stretch).await;
         let probe = probe.stop();
-        let (last, own_last, machine_last) = (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
+        let (last, own_last, machine_last) =
+            (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
         let latencies = loaded.stop().await?;
         let delta = |name: &str| last.sum(name) - first.sum(name);
         let seconds = last.at.duration_since(first.at).as_secs_f64();
         let transactions = delta("executed_transactions") / replicas as f64;
-        let (of_replicas, of_clients) = ((last.cpu - first.cpu).as_secs_f64(), (own_last - own_first).as_secs_f64());
+        let (of_replicas, of_clients) =
+            ((last.cpu - first.cpu).as_secs_f64(), (own_last - own_first).as_secs_f64());
         let whole = seconds * cores() as f64;
         let others = (machine_last.busy - machine_first.busy - of_replicas - of_clients).max(0.0);
         let used = (of_replicas + of_clients) / whole;
@@ -137,10 +145,9 @@ impl Probe {
     }
 }
 
-/// The same, simulated: for the share of the machine that the real ones had, at its speed, where the probe took
-/// `known` when prices were measured, and with its disk.
-pub fn simulate(subject: &Subject, replicas: usize, real: &Real, known: f64, prices: &Prices) -> anyhow::Result<Outcome> {
-    let mut prices = prices.times(real.probe / known);
+/// The same, simulated: for the share of the machine that the real ones had, and with its disk as it was.
+pub fn simulate(subject: &Subject, replicas: usize, real: &Real, prices: &Prices) -> anyhow::Result<Outcome> {
+    let mut prices = prices.clone();
     prices.log.sync.each = real.sync_ms * 1e6;
     let plan = Plan {
         in_flight: REAL_IN_FLIGHT,

@@ -46,7 +46,9 @@ impl Row {
             ("leader host", of.host),
             ("leader signatures", of.crypto),
         ];
-        let most = shares.into_iter().fold(("latency", BUSY), |most, next| if next.1 > most.1 { next } else { most });
+        let most = shares
+            .into_iter()
+            .fold(("latency", BUSY), |most, next| if next.1 > most.1 { next } else { most });
         Row {
             name,
             replicas,
@@ -67,7 +69,18 @@ impl Row {
     pub(super) fn print_head() {
         println!(
             "{:<30} {:>4} {:>9} {:>7} {:>9} {:>9} {:>10}  {:<18} {:>5} {:>5} {:>5} {:>6}",
-            "", "n", "tx/s", "block", "p50 ms", "p99 ms", "CPU-us/tx", "held up by", "cores", "host", "crypt", "egress"
+            "",
+            "n",
+            "tx/s",
+            "block",
+            "p50 ms",
+            "p99 ms",
+            "CPU-us/tx",
+            "held up by",
+            "cores",
+            "host",
+            "crypt",
+            "egress"
         );
     }
 

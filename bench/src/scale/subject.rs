@@ -28,13 +28,8 @@ pub enum Variant {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Variant; 5] = [
-        Variant::Pbft,
-        Variant::PbftCollector,
-        Variant::HotstuffThree,
-        Variant::HotstuffTwo,
-        Variant::Raft,
-    ];
+    pub const ALL: [Variant; 5] =
+        [Variant::Pbft, Variant::PbftCollector, Variant::HotstuffThree, Variant::HotstuffTwo, Variant::Raft];
 }
 
 impl fmt::Display for Variant {
@@ -88,13 +83,7 @@ impl Subject {
             Variant::Pbft | Variant::PbftCollector | Variant::Raft => None,
         };
         let vote_routing = (self.variant == Variant::PbftCollector).then_some(VoteRouting::Collector);
-        Choice {
-            protocol: self.protocol(),
-            chain,
-            vote_routing,
-            unsigned: self.unsigned,
-            limits: Vec::new(),
-        }
+        Choice { protocol: self.protocol(), chain, vote_routing, unsigned: self.unsigned, limits: Vec::new() }
     }
 
     /// The limits of its genesis.

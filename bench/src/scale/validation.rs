@@ -77,7 +77,13 @@ impl Comparison {
             self.real.sync_ms,
             self.real.probe / 1e3,
             self.host,
-            if self.fitted { "fitted" } else if self.is_near() { "" } else { "OFF" },
+            if self.fitted {
+                "fitted"
+            } else if self.is_near() {
+                ""
+            } else {
+                "OFF"
+            },
         );
     }
 }
@@ -86,9 +92,9 @@ impl Comparison {
 fn subjects() -> Vec<Subject> {
     let variants = [Variant::Pbft, Variant::HotstuffThree, Variant::HotstuffTwo, Variant::Raft];
     let threshold = Scheme::Threshold;
-    let each = variants.into_iter().flat_map(|variant| {
-        [false, true].map(|unsigned| Subject { variant, scheme: threshold, unsigned })
-    });
+    let each = variants
+        .into_iter()
+        .flat_map(|variant| [false, true].map(|unsigned| Subject { variant, scheme: threshold, unsigned }));
     each.chain([Subject { variant: Variant::Pbft, scheme: Scheme::Ed25519, unsigned: false }]).collect()
 }
 
@@ -102,16 +108,34 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
     let mut prices = measurements.prices(&fit::SUBJECT)?;
     (prices.transport, prices.client, prices.log.sync.each) = Fit::recorded();
     meter(&fit::SUBJECT, &mut prices, known)?;
-    let fit = Fit::take(executable, &prices, known)?;
+    let fit = Fit::take(executable, &prices)?;
     println!(
-        "fitted to real replicas of {}: {:.2} ns for a byte at each end, {:.0} us for a transaction of a client",
+        "fitted to real replicas of {}: {:.2} ns for a byte at each end, {:.0} us for a transaction of a client; probe {:.0} us",
         fit::SUBJECT.name(),
         fit.transport.write.unit,
-        fit.client / 1e3
+        fit.client / 1e3,
+        known / 1e3
     );
     println!(
         "{:<34} {:>2} {:>9} {:>9} {:>5}  {:>8} {:>8} {:>5}  {:>7} {:>7}  {:>5} {:>5}  {:>4} {:>4} {:>5} {:>5} {:>5} {:>5}",
-        "", "n", "real tx/s", "simulated", "ratio", "real p50", "simulated", "ratio", "real us", "sim. us", "block", "sim.", "left", "used", "sim.", "sync", "probe", "host"
+        "",
+        "n",
+        "real tx/s",
+        "simulated",
+        "ratio",
+        "real p50",
+        "simulated",
+        "ratio",
+        "real us",
+        "sim. us",
+        "block",
+        "sim.",
+        "left",
+        "used",
+        "sim.",
+        "sync",
+        "probe",
+        "host"
     );
     let mut comparisons = Vec::new();
     for replicas in SIZES {
@@ -124,7 +148,7 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
             let fitted = subject.name() == fit::SUBJECT.name() && replicas == 4;
             let real = real::measure(&subject, replicas, STRETCH, executable)
                 .with_context(|| format!("{} with {replicas} real replicas", subject.name()))?;
-            let outcome = real::simulate(&subject, replicas, &real, known, &prices)?;
+            let outcome = real::simulate(&subject, replicas, &real, &prices)?;
             let comparison = Comparison {
                 name: subject.name(),
                 replicas,
@@ -158,7 +182,11 @@ pub fn judge(comparisons: &[Comparison]) -> anyhow::Result<()> {
         })
         .collect();
     if !off.is_empty() {
-        bail!("the simulation is not within {:.0} % of real replicas:\n{}", TOLERANCE * 100.0, off.join("\n"));
+        bail!(
+            "the simulation is not within {:.0} % of real replicas:\n{}",
+            TOLERANCE * 100.0,
+            off.join("\n")
+        );
     }
     Ok(())
 }

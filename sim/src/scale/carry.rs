@@ -56,7 +56,10 @@ impl<A: StateMachine + Clone> World<'_, A> {
             Effect::KeepFetched(_) => {}
             Effect::Recognize { shown_by, promised } => {
                 let own = self.nodes[me.index()].edge.recognizes(me, &promised);
-                self.after(READ, Happening::Event(me, Box::new(Event::Recognized { shown_by, promised, own })));
+                self.after(
+                    READ,
+                    Happening::Event(me, Box::new(Event::Recognized { shown_by, promised, own })),
+                );
             }
             Effect::Examine(evidence) | Effect::Report(evidence) => {
                 let what = format!("{me} suspects {}", evidence.accused);
@@ -152,7 +155,8 @@ impl<A: StateMachine + Clone> World<'_, A> {
                     self.submit(Task::Check(*me, *lane));
                 }
             }
-            Task::Seal(..) | Task::Combine(..) | Task::Aggregate(..) | Task::Append(_) | Task::Client(..) => {}
+            Task::Seal(..) | Task::Combine(..) | Task::Aggregate(..) | Task::Append(_) | Task::Client(..) => {
+            }
         }
     }
 }

@@ -69,6 +69,7 @@ impl Weights {
             Body::Chain(part) => certificates += i64::from(part.certificate.is_some()),
             _ => {}
         }
-        certificates * (self.quorum * LISTED_BYTES - POINT_BYTES) + words * LISTED_BYTES - shares * POINT_BYTES
+        certificates * (self.quorum * LISTED_BYTES - POINT_BYTES) + words * LISTED_BYTES
+            - shares * POINT_BYTES
     }
 }

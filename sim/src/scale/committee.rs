@@ -7,9 +7,7 @@ use bft_core::host::{HostConfig, LocalLimits, genesis_state};
 use bft_core::machine::StateMachine;
 use bft_core::types::ReplicaId;
 use bytes::Bytes;
-use crypto::{
-    ClientSecret, Digest, FaultModel, IdentitySecret, QuorumSigner, QuorumVerifier, Scheme,
-};
+use crypto::{ClientSecret, Digest, FaultModel, IdentitySecret, QuorumSigner, QuorumVerifier, Scheme};
 use std::sync::Arc;
 
 /// Blocks below the stable height that a replica keeps: nobody is away for long.

@@ -4,14 +4,17 @@ use super::committee::Load;
 use bft_core::codec;
 use bft_core::request::{Advice, Answer, Call, Reply, Request};
 use bft_core::transaction::{Item, Kind, Payload, Transaction};
-use bft_core::types::{Digest, Time};
+use bft_core::types::{Digest, Height, Time};
 use bytes::Bytes;
 use crypto::ClientSecret;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long it takes until all transactions are in flight.
 const SPREAD: Duration = Duration::from_millis(500);
+
+/// Certificates that a client remembers.
+const KNOWN: usize = 1024;
 
 /// One client. Its number is also that of its connection, and it stays with one replica.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ struct Client {
     next: u64,
     /// Frames without a receipt, and since when.
     open: BTreeMap<u64, (Time, Bytes)>,
+    /// Heights whose certificates it has verified.
+    known: BTreeSet<Height>,
 }
 
 /// See the module's text.
@@ -44,8 +49,19 @@ pub(super) struct Generator {
 pub(super) type Submission = (usize, Bytes);
 
 impl Generator {
-    pub fn new(chain: Digest, unsigned: bool, in_flight: usize, secrets: &[ClientSecret], load: &Load) -> Generator {
-        let client = |secret: &ClientSecret| Client { secret: secret.clone(), next: 1, open: BTreeMap::new() };
+    pub fn new(
+        chain: Digest,
+        unsigned: bool,
+        in_flight: usize,
+        secrets: &[ClientSecret],
+        load: &Load,
+    ) -> Generator {
+        let client = |secret: &ClientSecret| Client {
+            secret: secret.clone(),
+            next: 1,
+            open: BTreeMap::new(),
+            known: BTreeSet::new(),
+        };
         Generator {
             chain,
             unsigned,
@@ -85,7 +101,7 @@ impl Generator {
     }
 
     fn submit(&mut self, now: Time, client: usize, body: Bytes) -> Bytes {
-        let Client { secret, next, open } = &mut self.clients[client];
+        let Client { secret, next, open, .. } = &mut self.clients[client];
         let sequence = *next;
         *next += 1;
         let transaction = if self.unsigned {
@@ -104,9 +120,20 @@ impl Generator {
         SPREAD.mul_f64(number as f64 / of as f64)
     }
 
+    /// Whether a client sees a certificate for the first time, which it then verifies, as each client does for itself.
+    pub fn is_news(&mut self, client: usize, certified: Height) -> bool {
+        let known = &mut self.clients[client].known;
+        if known.len() > KNOWN {
+            known.pop_first();
+        }
+        known.insert(certified)
+    }
+
     /// Takes a reply; gives what the client submits then, and whether only after a pause.
     pub fn reply(&mut self, now: Time, client: usize, frame: &[u8]) -> (Vec<Submission>, bool) {
-        let Ok(Reply { id, answer }) = codec::decode::<Reply>(frame, usize::MAX) else { return (Vec::new(), false) };
+        let Ok(Reply { id, answer }) = codec::decode::<Reply>(frame, usize::MAX) else {
+            return (Vec::new(), false);
+        };
         let open = &mut self.clients[client].open;
         match answer {
             Answer::Receipt(receipt) => {

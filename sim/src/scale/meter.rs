@@ -24,6 +24,8 @@ pub enum Sort {
     Execute,
     /// The host flushes; bytes that follow from it.
     Flush,
+    /// A client reads a reply and verifies its receipt; bytes.
+    ReadReply,
 }
 
 /// The sums that a line through pieces of work follows from.

@@ -112,6 +112,5 @@ pub fn run<A: StateMachine + Clone>(
     Ok(world.outcome(&before))
 }
 
-
 #[cfg(test)]
 mod tests;

@@ -147,7 +147,8 @@ impl<A: StateMachine + Clone> World<'_, A> {
         let machines = spent(&now.machines, &before.machines);
         let (hosts, crypto) = (spent(&now.hosts, &before.hosts), spent(&now.crypto, &before.crypto));
         let egress = spent(&now.egress, &before.egress);
-        let leader = self.nodes.iter().filter_map(|node| node.host.as_ref()).next().map(|host| host.report().leader);
+        let leader =
+            self.nodes.iter().filter_map(|node| node.host.as_ref()).next().map(|host| host.report().leader);
         let leader = leader.unwrap_or(ReplicaId(0));
         let shares = |place: usize| {
             let machine = if machines.len() == 1 { 0 } else { place };

@@ -107,7 +107,7 @@ pub struct Prices {
     pub log: LogPrices,
     /// The transport.
     pub transport: TransportPrices,
-    /// A transaction of a client: made, sent, its receipt received and verified.
+    /// A transaction of a client: made, sent, its reply received; reading that is the other part.
     pub client: f64,
 }
 

@@ -6,13 +6,15 @@ use super::node::{Frame, Peer};
 use super::prices::time;
 use super::world::{Happening, World};
 use crate::checker::Violation;
+use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Body, Rejection, SealWith};
 use bft_core::host::{AggregateJob, CombineJob, Effect, Event, SealJob};
 use bft_core::machine::StateMachine;
+use bft_core::request::{Answer, Reply};
 use bft_core::types::{Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
-use crypto::QuorumSigner;
+use crypto::{FaultModel, QuorumSigner};
 use engines::{AnyEngine, AnyMessage};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -203,7 +205,9 @@ impl<A: StateMachine + Clone> World<'_, A> {
     fn transmit(&mut self, me: ReplicaId, peer: Peer) -> f64 {
         let waiting = &mut self.nodes[me.index()].outgoing.entry(peer).or_default().waiting;
         let (mut bytes, mut frames) = (0, Vec::new());
-        while let Some(frame) = waiting.front().filter(|frame| frames.is_empty() || bytes + frame.weight <= WRITE_BYTES) {
+        while let Some(frame) =
+            waiting.front().filter(|frame| frames.is_empty() || bytes + frame.weight <= WRITE_BYTES)
+        {
             bytes += frame.weight;
             frames.extend(waiting.pop_front());
         }
@@ -297,21 +301,55 @@ impl<A: StateMachine + Clone> World<'_, A> {
     }
 
     fn client(&mut self, client: usize, replies: &[Bytes]) -> f64 {
-        let each = if self.charges_clients { self.prices.client } else { 0.0 };
         let mut passed = 0.0;
         for reply in replies {
-            passed += each;
+            self.meter_reply(reply);
+            if self.charges_clients {
+                passed += self.prices.client + self.prices.work(Sort::ReadReply, reply.len() as f64);
+                passed += self.new_certificate(client, reply);
+            }
             let at = self.now + self.takes(passed);
             let (submissions, later) = self.generator.reply(at, client, reply);
             let count = submissions.len();
             for (number, (client, frame)) in submissions.into_iter().enumerate() {
                 match count {
                     0 | 1 => self.emit(passed, Happening::Submit(client, frame, later)),
-                    _ => self.after(Generator::stagger(number, count), Happening::Submit(client, frame, false)),
+                    _ => {
+                        self.after(Generator::stagger(number, count), Happening::Submit(client, frame, false))
+                    }
                 }
             }
         }
         passed
+    }
+}
+
+impl<A: StateMachine + Clone> World<'_, A> {
+    /// The price of a certificate that a client has not seen before.
+    fn new_certificate(&mut self, client: usize, reply: &Bytes) -> f64 {
+        match codec::decode::<Reply>(reply, usize::MAX) {
+            Ok(Reply { answer: Answer::Receipt(receipt), .. })
+                if self.nodes[0].config.trust.domain.fault_model == FaultModel::Byzantine
+                    && self.generator.is_news(client, receipt.certificate.height()) =>
+            {
+                self.prices.certificates(1, self.nodes.len())
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// Does what a client does with a reply, where that is measured.
+    fn meter_reply(&mut self, reply: &Bytes) {
+        let Some(meter) = self.meter.as_mut() else { return };
+        let trust = &self.nodes[0].config.trust;
+        let begun = meter.read();
+        if let Ok(Reply { answer: Answer::Receipt(receipt), .. }) = codec::decode::<Reply>(reply, usize::MAX)
+        {
+            // In the crash fault model a replica's word is enough, and this says no more than that.
+            let _ = std::hint::black_box(receipt.verify(trust));
+        }
+        let took = meter.read().saturating_sub(begun);
+        meter.add(Sort::ReadReply, reply.len() as f64, took);
     }
 }
 
@@ -351,7 +389,8 @@ fn checked(edge: &Edge, peer: Peer, bytes: Bytes) -> Result<Option<Event<AnyEngi
     let length = bytes.len();
     match peer {
         Peer::Replica(from) => {
-            let verdict = edge.replica_frames::<AnyMessage>(&[(from, bytes)]).pop().expect("one verdict a frame");
+            let verdict =
+                edge.replica_frames::<AnyMessage>(&[(from, bytes)]).pop().expect("one verdict a frame");
             match verdict {
                 Ok(envelope) => Ok(Some(Event::Frame { from, bytes: length, envelope })),
                 Err(Rejection::Stale { .. } | Rejection::Far { .. }) => Ok(None),

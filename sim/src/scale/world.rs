@@ -326,7 +326,9 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
                     }
                 }
             }
-            Happening::Submit(client, bytes, true) => self.after(RETRY, Happening::Submit(client, bytes, false)),
+            Happening::Submit(client, bytes, true) => {
+                self.after(RETRY, Happening::Submit(client, bytes, false))
+            }
             Happening::Submit(client, bytes, false) => {
                 let replica = ReplicaId((client % self.nodes.len()) as u16);
                 let frame = Frame { class: Class::Pool, weight: bytes.len() as u64, bytes };
