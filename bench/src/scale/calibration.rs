@@ -162,20 +162,14 @@ fn reading_cost() -> f64 {
 }
 
 /// Measures the host and the edge for a subject and puts their prices among the others.
-pub(super) fn meter(subject: &Subject, prices: &mut Prices, known: f64) -> anyhow::Result<()> {
+pub(super) fn meter(subject: &Subject, prices: &mut Prices) -> anyhow::Result<()> {
     for _ in 0..2 {
         let at = prices.clone();
         let subject = *subject;
         // A thread of its own: no digests are remembered there.
-        let (before, measured, after) = beside_others(|| {
-            let before = super::real::probe();
-            let measured = std::thread::scope(|scope| scope.spawn(move || metered(&subject, &at)).join());
-            (before, measured, super::real::probe())
-        });
-        let meter = measured.map_err(|_| anyhow!("the simulation panicked"))??;
-        let prices_now = Prices { work: meter.prices(reading_cost()), ..Prices::default() };
-        // The machine may be faster or slower by now than when the operations were measured.
-        prices.work = prices_now.times(2.0 * known / (before + after)).work;
+        let measured =
+            beside_others(|| std::thread::scope(|scope| scope.spawn(move || metered(&subject, &at)).join()));
+        prices.work = measured.map_err(|_| anyhow!("the simulation panicked"))??.prices(reading_cost());
     }
     Ok(())
 }

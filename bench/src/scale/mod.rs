@@ -22,7 +22,6 @@ pub use validation::Comparison;
 use anyhow::{Context, ensure};
 use app_examples::ledger::Ledger;
 use calibration::Measurements;
-use real::PROBE;
 use serde::Serialize;
 use sim::scale::latency::Latencies;
 use sim::scale::{Placement, Plan};
@@ -71,15 +70,12 @@ pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result
     ensure!(arguments.cores > 0 && arguments.bandwidth_mbit > 0, "a machine has a core, and a way out");
     println!("measuring what work costs");
     let measurements = Measurements::take();
-    let known = measurements.of(PROBE)?;
-    let (transport, client, sync) = if arguments.quick {
+    let fit = if arguments.quick {
         Fit::recorded()
     } else {
-        let mut prices = measurements.prices(&fit::SUBJECT)?;
-        (prices.transport, prices.client, prices.log.sync.each) = Fit::recorded();
-        calibration::meter(&fit::SUBJECT, &mut prices, known)?;
-        let fit = Fit::take(executable, &prices)?;
-        (fit.transport, fit.client, Fit::recorded().2)
+        let fit = Fit::take(executable, &measurements)?;
+        fit.print();
+        Fit { sync: Fit::recorded().sync, ..fit }
     };
     let mut results = Results {
         network: format!("{:?}", arguments.network),
@@ -95,10 +91,7 @@ pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result
     );
     Row::print_head();
     for subject in arguments.subjects() {
-        let mut prices = measurements.prices(&subject)?;
-        (prices.transport, prices.log.sync.each) = (transport, sync);
-        prices.client = measurements.client(&subject, client)?;
-        calibration::meter(&subject, &mut prices, known)?;
+        let prices = fit.prices(&subject, &measurements)?;
         for replicas in &sizes {
             let (plan, clients) = plan(arguments, &subject, *replicas);
             let load = subject::load(clients);

@@ -4,7 +4,6 @@ use super::calibration::together;
 use super::subject::{Subject, load};
 use super::{REAL_CLIENTS, REAL_IN_FLIGHT};
 use crate::load::{Loaded, create, large_blocks, on_network, pause};
-use crate::operations::{self, Operation};
 use crate::process::cpu_time;
 use crate::reading::Reading;
 use anyhow::Context;
@@ -12,9 +11,6 @@ use app_examples::ledger::Ledger;
 use serde::Serialize;
 use sim::scale::{Outcome, Plan, Prices};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// What was measured.
@@ -38,8 +34,6 @@ pub struct Real {
     pub share: f64,
     /// The part of the machine's time that replicas and clients used.
     pub used: f64,
-    /// What a signature verified among 64 took a thread beside them, in nanoseconds: how fast the machine was.
-    pub probe: f64,
 }
 
 /// Cores of this machine.
@@ -61,9 +55,7 @@ pub fn measure(
         let own = || cpu_time(std::process::id()).unwrap_or_default();
         let (first, own_first, machine_first) =
             (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
-        let probe = Probe::start();
         pause(stretch).await;
-        let probe = probe.stop();
         let (last, own_last, machine_last) =
             (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
         let latencies = loaded.stop().await?;
@@ -85,7 +77,6 @@ pub fn measure(
             syncs_per_second: delta("log_fsyncs") / replicas as f64 / seconds,
             share: ((whole - others) / whole).clamp(used.clamp(0.05, 1.0), 1.0),
             used,
-            probe,
         })
     })
 }
@@ -103,45 +94,6 @@ impl Machine {
         let ticks: Vec<f64> = fields.filter_map(|field| field.parse().ok()).collect();
         let busy: f64 = [0, 1, 2, 7].into_iter().filter_map(|place| ticks.get(place)).sum();
         Ok(Machine { busy: busy / rustix::param::clock_ticks_per_second() as f64 })
-    }
-}
-
-/// The operation that tells how fast the machine is: its processors' frequency and what shares their caches and units change from minute
-/// to minute.
-pub const PROBE: &str = "client-verify/64";
-
-/// What a unit of [`PROBE`] takes now, in nanoseconds.
-pub fn probe() -> f64 {
-    let is_it = |operation: &Operation| operation.name == PROBE;
-    let operation = operations::all().into_iter().find(is_it).expect("it is an operation");
-    operations::measure(&operation, Duration::ZERO).per_unit.as_nanos() as f64
-}
-
-/// Does [`PROBE`] now and then.
-struct Probe {
-    running: Arc<AtomicBool>,
-    thread: JoinHandle<f64>,
-}
-
-impl Probe {
-    fn start() -> Probe {
-        let running = Arc::new(AtomicBool::new(true));
-        let until = Arc::clone(&running);
-        let thread = std::thread::spawn(move || {
-            let mut times = Vec::new();
-            while until.load(Relaxed) {
-                times.push(probe());
-                std::thread::sleep(Duration::from_millis(250));
-            }
-            times.sort_unstable_by(f64::total_cmp);
-            times[times.len() / 2]
-        });
-        Probe { running, thread }
-    }
-
-    fn stop(self) -> f64 {
-        self.running.store(false, Relaxed);
-        self.thread.join().expect("a measurement does not panic")
     }
 }
 

@@ -1,8 +1,8 @@
 //! Simulated beside real: the same replicas, clients and load, on the share of this machine that the real ones had.
 
-use super::calibration::{Measurements, meter};
+use super::calibration::Measurements;
 use super::fit::{self, Fit};
-use super::real::{self, PROBE, Real};
+use super::real::{self, Real};
 use super::subject::{Subject, Variant};
 use anyhow::{Context, bail};
 use crypto::Scheme;
@@ -40,8 +40,6 @@ pub struct Comparison {
     pub per_block: f64,
     /// The part of what was left of the machine's time that replicas and clients used, simulated.
     pub used: f64,
-    /// The part of its time that the leader's host was busy, simulated.
-    pub host: f64,
 }
 
 impl Comparison {
@@ -60,7 +58,7 @@ impl Comparison {
     fn print(&self) {
         let (throughput, latency) = self.ratios();
         println!(
-            "{:<34} {:>2} {:>9.0} {:>9.0} {throughput:>5.2}  {:>8.0} {:>8.0} {latency:>5.2}  {:>7.0} {:>7.0}  {:>5.0} {:>5.0}  {:>4.2} {:>4.2} {:>5.2} {:>5.1} {:>5.0} {:>5.2}  {}",
+            "{:<34} {:>2} {:>9.0} {:>9.0} {throughput:>5.2}  {:>8.0} {:>8.0} {latency:>5.2}  {:>7.0} {:>7.0}  {:>5.0} {:>5.0}  {:>4.2} {:>4.2} {:>5.2} {:>5.1}  {}",
             self.name,
             self.replicas,
             self.real.per_second,
@@ -75,8 +73,6 @@ impl Comparison {
             self.real.used,
             self.used,
             self.real.sync_ms,
-            self.real.probe / 1e3,
-            self.host,
             if self.fitted {
                 "fitted"
             } else if self.is_near() {
@@ -104,20 +100,10 @@ fn subjects() -> Vec<Subject> {
 /// If replicas do not serve, or a simulation breaks a rule.
 pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
     let measurements = Measurements::take();
-    let known = measurements.of(PROBE)?;
-    let mut prices = measurements.prices(&fit::SUBJECT)?;
-    (prices.transport, prices.client, prices.log.sync.each) = Fit::recorded();
-    meter(&fit::SUBJECT, &mut prices, known)?;
-    let fit = Fit::take(executable, &prices)?;
+    let fit = Fit::take(executable, &measurements)?;
+    fit.print();
     println!(
-        "fitted to real replicas of {}: {:.2} ns for a byte at each end, {:.0} us for a transaction of a client; probe {:.0} us",
-        fit::SUBJECT.name(),
-        fit.transport.write.unit,
-        fit.client / 1e3,
-        known / 1e3
-    );
-    println!(
-        "{:<34} {:>2} {:>9} {:>9} {:>5}  {:>8} {:>8} {:>5}  {:>7} {:>7}  {:>5} {:>5}  {:>4} {:>4} {:>5} {:>5} {:>5} {:>5}",
+        "{:<34} {:>2} {:>9} {:>9} {:>5}  {:>8} {:>8} {:>5}  {:>7} {:>7}  {:>5} {:>5}  {:>4} {:>4} {:>5} {:>5}",
         "",
         "n",
         "real tx/s",
@@ -133,19 +119,14 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
         "left",
         "used",
         "sim.",
-        "sync",
-        "probe",
-        "host"
+        "sync"
     );
     let mut comparisons = Vec::new();
     for replicas in SIZES {
         for subject in subjects() {
-            let mut prices = measurements.prices(&subject)?;
-            (prices.transport, prices.client, prices.log.sync.each) = Fit::recorded();
-            meter(&subject, &mut prices, known)?;
-            let mut prices = fit.applied(&prices);
-            prices.client = measurements.client(&subject, fit.client)?;
-            let fitted = subject.name() == fit::SUBJECT.name() && replicas == 4;
+            let prices = fit.prices(&subject, &measurements)?;
+            let is_it = |other: &Subject| other.name() == subject.name();
+            let fitted = replicas == 4 && fit::SUBJECTS.iter().any(is_it);
             let real = real::measure(&subject, replicas, STRETCH, executable)
                 .with_context(|| format!("{} with {replicas} real replicas", subject.name()))?;
             let outcome = real::simulate(&subject, replicas, &real, &prices)?;
@@ -158,7 +139,6 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
                 replicas_us: outcome.cpu_us(),
                 per_block: outcome.transactions as f64 / outcome.heights as f64,
                 used: outcome.of_leader.cores,
-                host: outcome.of_leader.host,
                 real,
             };
             comparison.print();

@@ -106,6 +106,11 @@ impl Outcome {
         self.latencies.get(place).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
     }
 
+    /// Time of cores that replicas used for what quorums sign.
+    pub fn signatures_used(&self) -> Duration {
+        ["seal", "combine", "certificates"].iter().filter_map(|kind| self.by_kind.get(kind)).sum()
+    }
+
     /// Time of cores of all replicas for a transaction, in microseconds.
     pub fn cpu_us(&self) -> f64 {
         self.replicas_used.as_secs_f64() * 1e6 / self.transactions as f64

@@ -132,41 +132,22 @@ impl Prices {
     }
 }
 
-impl Line {
-    fn times(self, factor: f64) -> Line {
-        Line { each: self.each * factor, unit: self.unit * factor }
-    }
-}
-
 impl Curve {
     fn times(&self, factor: f64) -> Curve {
         Curve(self.0.iter().map(|(size, price)| (*size, price * factor)).collect())
     }
 }
 
-impl Prices {
-    /// On cores that take so many times as long. Syncs of the log take what they take.
-    pub fn times(&self, factor: f64) -> Prices {
-        let scheme = &self.scheme;
-        Prices {
-            work: self.work.iter().map(|(sort, line)| (*sort, line.times(factor))).collect(),
-            sign: self.sign * factor,
-            verify_signature: self.verify_signature * factor,
-            client_verify: self.client_verify.times(factor),
-            scheme: SchemePrices {
-                seal: scheme.seal * factor,
-                combine: scheme.combine.times(factor),
-                verify: scheme.verify.times(factor),
-                together: scheme.together.clone(),
-                aggregate: scheme.aggregate.times(factor),
-                verify_aggregate: scheme.verify_aggregate.times(factor),
-            },
-            log: LogPrices { append: self.log.append.times(factor), sync: self.log.sync },
-            transport: TransportPrices {
-                write: self.transport.write.times(factor),
-                frame: self.transport.frame * factor,
-            },
-            client: self.client * factor,
+impl SchemePrices {
+    /// So many times as high.
+    pub fn times(&self, factor: f64) -> SchemePrices {
+        SchemePrices {
+            seal: self.seal * factor,
+            combine: self.combine.times(factor),
+            verify: self.verify.times(factor),
+            together: self.together.clone(),
+            aggregate: self.aggregate.times(factor),
+            verify_aggregate: self.verify_aggregate.times(factor),
         }
     }
 }

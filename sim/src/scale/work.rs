@@ -67,7 +67,7 @@ impl Task {
         }
     }
 
-    /// What kind of work it is, for accounting.
+    /// What kind of work it is, for accounting. Checks have the certificates among them, which are counted once more by themselves.
     pub fn kind(&self) -> &'static str {
         match self {
             Task::Host(_) => "host",
@@ -281,7 +281,10 @@ impl<A: StateMachine + Clone> World<'_, A> {
         }
         let after = Verified::by(&self.nodes[me.index()].edge);
         price += self.prices.client_signatures(after.client_signatures - before.client_signatures);
-        price += self.prices.certificates(after.certificates - before.certificates, self.nodes.len());
+        let certificates =
+            self.prices.certificates(after.certificates - before.certificates, self.nodes.len());
+        *self.counts.by_kind.entry("certificates").or_default() += time(certificates);
+        price += certificates;
         price += self.prices.verify_signature * (after.signatures - before.signatures) as f64;
         let aggregate = self.prices.scheme.verify_aggregate.at(self.nodes.len() as f64);
         price += aggregate * (after.aggregates - before.aggregates) as f64;
