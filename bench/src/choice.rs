@@ -16,16 +16,16 @@ pub struct Choice {
     pub protocol: ProtocolTag,
     /// For hotstuff, how many certified blocks in a row commit the first: two (sooner), or three (as published; the default).
     #[arg(long, value_name = "RULE")]
-    chain: Option<Chain>,
+    pub(crate) chain: Option<Chain>,
     /// For pbft, whom replicas send their votes to: all-to-all (as published; the default), or collector (the leader, which tells all).
     #[arg(long, value_name = "RULE")]
-    vote_routing: Option<VoteRouting>,
+    pub(crate) vote_routing: Option<VoteRouting>,
     /// Clients do not sign their transactions: replicas believe whoever reaches them.
     #[arg(long)]
-    unsigned: bool,
+    pub(crate) unsigned: bool,
     /// A consensus limit that differs from the default; may be repeated.
     #[arg(long = "limit", value_name = "KEY=VALUE")]
-    limits: Vec<String>,
+    pub(crate) limits: Vec<String>,
 }
 
 impl Choice {

@@ -294,7 +294,7 @@ async fn issue(actors: &[Actor], asset: AssetCode) -> anyhow::Result<()> {
 }
 
 /// A transfer of one unit whose encoding has `bytes` bytes.
-fn transfer(asset: AssetCode, to: ClientKey, bytes: usize) -> Bytes {
+pub(crate) fn transfer(asset: AssetCode, to: ClientKey, bytes: usize) -> Bytes {
     let with_memo = |length: usize| {
         Operation::Transfer { asset, to, amount: 1, memo: vec![b'.'; length].into() }.encode()
     };

@@ -19,6 +19,7 @@ mod reading;
 pub mod recorder;
 mod running;
 mod saturation;
+pub mod scale;
 mod stages;
 mod timeline;
 pub mod variant;

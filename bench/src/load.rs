@@ -214,8 +214,7 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
     }
     let wanted = |phase| arguments.only.is_empty() || arguments.only.contains(&phase);
     let consortium = |limits| create(arguments, executable.clone(), limits);
-    // Half a megabyte: some 800 of the default transactions.
-    let large = Limits { block_bytes: 512 << 10, ..Limits::default() };
+    let large = large_blocks();
     let mut figures = Figures {
         protocol: choice::in_words(arguments.choice.protocol, &arguments.choice.limits(large)?),
         idle: None,
@@ -288,6 +287,11 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// Half a megabyte a block: some 800 of the default transactions.
+pub(crate) fn large_blocks() -> Limits {
+    Limits { block_bytes: 512 << 10, ..Limits::default() }
 }
 
 /// A fresh network that is not running yet.

@@ -3,6 +3,7 @@
 use bft_core::genesis::{Chain, Limits, VoteRouting};
 use crypto::{FaultModel, ProtocolTag, Scheme};
 use serde::Serialize;
+use std::fmt;
 
 /// A protocol and its rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -18,6 +19,12 @@ pub enum Variant {
     HotstuffTwo,
     /// Raft: replicas crash and do not lie.
     Raft,
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl Variant {

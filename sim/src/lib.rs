@@ -30,6 +30,7 @@ pub mod protocol;
 pub mod random;
 mod reader;
 pub mod replica;
+pub mod scale;
 pub mod scenario;
 pub mod steady;
 mod transfer;

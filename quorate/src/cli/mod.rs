@@ -73,7 +73,7 @@ enum Command {
     /// Measure protocols: what they send and sign, and what they do under load.
     #[command(
         subcommand,
-        after_help = "Examples:\n  quorate bench complexity --quick\n  quorate bench load --quick"
+        after_help = "Examples:\n  quorate bench complexity --quick\n  quorate bench load --quick\n  quorate bench scale --quick"
     )]
     Bench(Bench),
 }
@@ -88,6 +88,13 @@ enum Bench {
     ///
     /// Example: quorate bench load --quick
     Load(bench::load::LoadArguments),
+    /// Throughput and latency of 4 to 128 replicas, simulated with what work costs on this machine.
+    ///
+    /// Production hosts and engines run in virtual time, on machines with cores whose time is charged by measured prices, over links with latency and
+    /// bandwidth. --validate compares it with real replicas at n = 4 and 7.
+    ///
+    /// Example: quorate bench scale --quick --network five-regions
+    Scale(bench::scale::ScaleArguments),
     /// Messages, bytes, signatures and message delays, protocol against protocol, beside their formulas.
     ///
     /// Counts them for a block, a transaction alone, a leader that fails and a replica that comes back: in the simulator for
@@ -100,6 +107,11 @@ enum Bench {
 
 fn load(arguments: &bench::load::LoadArguments) -> anyhow::Result<ExitCode> {
     bench::load::run(arguments, std::env::current_exe()?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn scale(arguments: &bench::scale::ScaleArguments) -> anyhow::Result<ExitCode> {
+    bench::scale::run(arguments, &std::env::current_exe()?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -137,6 +149,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(arguments) => crate::demo::run(arguments),
         Command::Bench(Bench::Load(arguments)) => load(&arguments),
         Command::Bench(Bench::Complexity(arguments)) => complexity(&arguments),
+        Command::Bench(Bench::Scale(arguments)) => scale(&arguments),
     };
     match done {
         Ok(code) => code,
