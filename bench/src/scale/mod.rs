@@ -18,6 +18,7 @@ pub use real::Real;
 pub use results::{Results, Row, Series, latency_series, series, throughput_series};
 pub use validation::Comparison;
 
+use crate::variant::Variant;
 use anyhow::{Context, ensure};
 use app_examples::ledger::Ledger;
 use calibration::Measurements;
@@ -34,6 +35,9 @@ const REAL_IN_FLIGHT: usize = 100;
 
 /// Sizes of a quick run.
 const FEW_SIZES: [usize; 3] = [4, 16, 64];
+
+/// The largest committee of an odd number of replicas.
+const LARGEST: usize = bft_core::genesis::MAX_REPLICAS - 1;
 
 /// The timeout of a view: so long that a leader which is only slow is not replaced.
 const VIEW_TIMEOUT_MS: u64 = 60_000;
@@ -91,7 +95,9 @@ pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result
     Row::print_head();
     for subject in arguments.subjects() {
         let prices = fit.prices(&subject, &measurements)?;
-        for replicas in &sizes {
+        let mut own: Vec<usize> = sizes.iter().map(|size| odd(subject.variant, *size)).collect();
+        own.dedup();
+        for replicas in &own {
             let (plan, clients) = plan(arguments, &subject, *replicas);
             let load = subject::load(clients);
             let outcome = sim::scale::run(&plan, &Ledger, &load, &prices, None)
@@ -102,6 +108,12 @@ pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result
         }
     }
     Ok(results)
+}
+
+/// The size of a committee, one less where there is none of one more.
+fn odd(variant: Variant, size: usize) -> usize {
+    let own = variant.size(size);
+    if own > bft_core::genesis::MAX_REPLICAS { LARGEST } else { own }
 }
 
 fn in_flight(arguments: &ScaleArguments) -> usize {
@@ -115,7 +127,10 @@ fn in_flight(arguments: &ScaleArguments) -> usize {
 fn plan(arguments: &ScaleArguments, subject: &Subject, replicas: usize) -> (Plan, usize) {
     let clients = replicas.max(64);
     let mut plan = subject.plan(replicas);
-    plan.limits.view_timeout_ms = VIEW_TIMEOUT_MS;
+    // Raft's first leader is elected after a timeout or two.
+    if subject.variant != Variant::Raft {
+        plan.limits.view_timeout_ms = VIEW_TIMEOUT_MS;
+    }
     let seconds = if arguments.quick { arguments.seconds.min(2.0) } else { arguments.seconds };
     plan.placement = Placement::Apart { cores: arguments.cores };
     plan.latencies = match arguments.network {
