@@ -40,13 +40,6 @@ impl Reading {
         self.reports.iter().map(|report| counter(report, name)).sum()
     }
 
-    /// Whether all of them have executed and certified the same height, with nothing left to do.
-    pub fn is_settled(&self) -> bool {
-        let same =
-            |pair: &[StatusReport]| pair[0].executed == pair[1].executed && pair[0].stable == pair[1].stable;
-        self.reports.iter().all(StatusReport::is_settled) && self.reports.windows(2).all(same)
-    }
-
     /// Counters whose names begin so, by the rest of their names, each summed over replicas.
     pub fn by_kind(&self, prefix: &str) -> BTreeMap<String, f64> {
         let mut sums = BTreeMap::new();
