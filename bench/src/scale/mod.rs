@@ -33,6 +33,9 @@ use subject::{BODY_BYTES, Subject};
 const REAL_CLIENTS: usize = 16;
 const REAL_IN_FLIGHT: usize = 100;
 
+/// Sizes, if none are given.
+const SIZES: [usize; 7] = [4, 7, 16, 31, 64, 100, 128];
+
 /// Sizes of a quick run.
 const FEW_SIZES: [usize; 3] = [4, 16, 64];
 
@@ -67,7 +70,8 @@ fn write(arguments: &ScaleArguments, what: &impl Serialize) -> anyhow::Result<()
 /// # Errors
 /// If real replicas do not serve, or a simulation breaks a rule.
 pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result<Results> {
-    let sizes: Vec<usize> = if arguments.quick { FEW_SIZES.to_vec() } else { arguments.sizes.clone() };
+    let sizes: Vec<usize> =
+        if arguments.sizes.is_empty() { default_sizes(arguments) } else { arguments.sizes.clone() };
     let possible = 4..=bft_core::genesis::MAX_REPLICAS;
     ensure!(sizes.iter().all(|size| possible.contains(size)), "--sizes: {possible:?} replicas are possible");
     ensure!(arguments.cores > 0 && arguments.bandwidth_mbit > 0, "a machine has a core, and a way out");
@@ -114,6 +118,10 @@ pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result
 fn odd(variant: Variant, size: usize) -> usize {
     let own = variant.size(size);
     if own > bft_core::genesis::MAX_REPLICAS { LARGEST } else { own }
+}
+
+fn default_sizes(arguments: &ScaleArguments) -> Vec<usize> {
+    if arguments.quick { FEW_SIZES.to_vec() } else { SIZES.to_vec() }
 }
 
 fn in_flight(arguments: &ScaleArguments) -> usize {

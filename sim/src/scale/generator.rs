@@ -77,9 +77,7 @@ impl Generator {
 
     /// What is submitted at the beginning.
     pub fn begin(&mut self, now: Time) -> Vec<Submission> {
-        if self.preparing == 0 {
-            return self.begin_load(now);
-        }
+        assert!(self.preparing > 0, "the load begins when what comes first has been answered");
         let first = std::mem::take(&mut self.first);
         first.into_iter().map(|body| (0, self.submit(now, 0, body))).collect()
     }
@@ -89,13 +87,14 @@ impl Generator {
         self.preparing == 0
     }
 
-    fn begin_load(&mut self, now: Time) -> Vec<Submission> {
-        let (rounds, clients) = (self.in_flight, self.clients.len());
-        let each = (0..rounds * clients).map(|number| number % clients);
-        each.map(|client| (client, self.submit_again(now, client))).collect()
+    /// When each client submits first, which begins the load: not all at once, or transactions would stay together for ever.
+    pub fn beginnings(&self) -> impl Iterator<Item = (Duration, usize)> + use<> {
+        let (clients, all) = (self.clients.len(), self.in_flight * self.clients.len());
+        (0..all).map(move |number| (SPREAD.mul_f64(number as f64 / all as f64), number % clients))
     }
 
-    fn submit_again(&mut self, now: Time, client: usize) -> Bytes {
+    /// A client submits one more.
+    pub fn submit_again(&mut self, now: Time, client: usize) -> Bytes {
         let body = self.bodies[client].clone();
         self.submit(now, client, body)
     }
@@ -115,11 +114,6 @@ impl Generator {
         frame
     }
 
-    /// When each of so many submissions leaves that begin the load: not all at once, or they would stay together for ever.
-    pub fn stagger(number: usize, of: usize) -> Duration {
-        SPREAD.mul_f64(number as f64 / of as f64)
-    }
-
     /// Whether a client sees a certificate for the first time, which it then verifies, as each client does for itself.
     pub fn is_news(&mut self, client: usize, certified: Height) -> bool {
         let known = &mut self.clients[client].known;
@@ -129,28 +123,40 @@ impl Generator {
         known.insert(certified)
     }
 
-    /// Takes a reply; gives what the client submits then, and whether only after a pause.
-    pub fn reply(&mut self, now: Time, client: usize, frame: &[u8]) -> (Vec<Submission>, bool) {
+    /// Takes a reply; gives what follows from it.
+    pub fn reply(&mut self, now: Time, client: usize, frame: &[u8]) -> Next {
         let Ok(Reply { id, answer }) = codec::decode::<Reply>(frame, usize::MAX) else {
-            return (Vec::new(), false);
+            return Next::Nothing;
         };
         let open = &mut self.clients[client].open;
         match answer {
             Answer::Receipt(receipt) => {
-                let Some((since, _)) = open.remove(&id) else { return (Vec::new(), false) };
+                let Some((since, _)) = open.remove(&id) else { return Next::Nothing };
                 self.refused += u64::from(receipt.receipt.code != 0);
                 if self.preparing > 0 {
                     self.preparing -= 1;
-                    return (if self.preparing == 0 { self.begin_load(now) } else { Vec::new() }, false);
+                    return if self.preparing == 0 { Next::Load } else { Next::Nothing };
                 }
                 self.latencies.push((now, now.since(since)));
-                (vec![(client, self.submit_again(now, client))], false)
+                Next::Submit(self.submit_again(now, client))
             }
             Answer::Refused { advice: Advice::Retry | Advice::AskAnother, .. } => {
-                let again = open.get(&id).map(|(_, frame)| (client, frame.clone()));
-                (again.into_iter().collect(), true)
+                open.get(&id).map_or(Next::Nothing, |(_, frame)| Next::Again(frame.clone()))
             }
-            _ => (Vec::new(), false),
+            _ => Next::Nothing,
         }
     }
+}
+
+/// What follows from a reply.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Nothing.
+    Nothing,
+    /// The load begins.
+    Load,
+    /// The client submits another transaction.
+    Submit(Bytes),
+    /// The client submits the same one after a pause.
+    Again(Bytes),
 }

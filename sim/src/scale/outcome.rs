@@ -88,7 +88,7 @@ pub struct Outcome {
     pub syncs: u64,
     /// The replica that leads at the end.
     pub leader: ReplicaId,
-    /// How busy the leader was.
+    /// How busy the leader was; where leaders took turns, whoever led, about.
     pub of_leader: Shares,
     /// How busy all were, on average.
     pub of_all: Shares,
@@ -119,6 +119,20 @@ impl Outcome {
 
 fn spent(now: &[Duration], before: &[Duration]) -> Vec<Duration> {
     now.iter().zip(before).map(|(now, before)| *now - *before).collect()
+}
+
+/// Where leaders take turns: what all were busier than the least busy, who did not lead, came of leading.
+fn of_whoever_leads(all: &[Shares]) -> Shares {
+    let excess = |of: fn(&Shares) -> f64| {
+        let least = all.iter().map(of).fold(f64::INFINITY, f64::min);
+        (all.iter().map(|shares| of(shares) - least).sum::<f64>() + least).min(1.0)
+    };
+    Shares {
+        cores: excess(|shares| shares.cores),
+        host: excess(|shares| shares.host),
+        crypto: excess(|shares| shares.crypto),
+        egress: excess(|shares| shares.egress),
+    }
 }
 
 impl<A: StateMachine + Clone> World<'_, A> {
@@ -188,7 +202,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
             bytes: now.counts.bytes - before.counts.bytes,
             syncs: now.syncs - before.syncs,
             leader,
-            of_leader: shares(leader.index()),
+            of_leader: if now.view == before.view { shares(leader.index()) } else { of_whoever_leads(&all) },
             of_all: Shares {
                 cores: mean(|shares| shares.cores),
                 host: mean(|shares| shares.host),

@@ -1,6 +1,6 @@
 //! The work that replicas and clients do on cores: what it is, and what it comes to.
 
-use super::generator::Generator;
+use super::generator::Next;
 use super::meter::Sort;
 use super::node::{Frame, Peer};
 use super::prices::time;
@@ -312,15 +312,15 @@ impl<A: StateMachine + Clone> World<'_, A> {
                 passed += self.new_certificate(client, reply);
             }
             let at = self.now + self.takes(passed);
-            let (submissions, later) = self.generator.reply(at, client, reply);
-            let count = submissions.len();
-            for (number, (client, frame)) in submissions.into_iter().enumerate() {
-                match count {
-                    0 | 1 => self.emit(passed, Happening::Submit(client, frame, later)),
-                    _ => {
-                        self.after(Generator::stagger(number, count), Happening::Submit(client, frame, false))
+            match self.generator.reply(at, client, reply) {
+                Next::Nothing => {}
+                Next::Load => {
+                    for (wait, client) in self.generator.beginnings() {
+                        self.after(wait, Happening::Begin(client));
                     }
                 }
+                Next::Submit(frame) => self.emit(passed, Happening::Submit(client, frame, false)),
+                Next::Again(frame) => self.emit(passed, Happening::Submit(client, frame, true)),
             }
         }
         passed

@@ -51,6 +51,8 @@ pub(super) enum Happening {
     ToCheck(ReplicaId, Option<ReplicaId>, Vec<(Peer, Frame)>),
     Synced(ReplicaId, u64),
     Wake(ReplicaId),
+    /// A client submits one more transaction than before.
+    Begin(usize),
     /// A client submits, at once or later.
     Submit(usize, Bytes, bool),
     Replies(usize, Vec<Bytes>),
@@ -325,6 +327,10 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
                         self.submit(Task::Host(me));
                     }
                 }
+            }
+            Happening::Begin(client) => {
+                let frame = self.generator.submit_again(self.now, client);
+                self.after(Duration::ZERO, Happening::Submit(client, frame, false));
             }
             Happening::Submit(client, bytes, true) => {
                 self.after(RETRY, Happening::Submit(client, bytes, false))
