@@ -31,8 +31,8 @@ const GENERATOR_THREADS: usize = 2;
 /// Replies that a client takes before something else may run.
 const REPLIES: usize = 8;
 
-/// How long a committee may take until it serves: in Raft an election comes first.
-const BEGINNING: Duration = Duration::from_secs(30);
+/// How long a committee may take until it serves: in Raft a timeout and an election come first.
+const BEGINNING: Duration = Duration::from_secs(600);
 
 /// Something that will happen.
 #[derive(Debug)]
