@@ -3,15 +3,15 @@
 //! The rest of the simulator asks whether replicas agree, whatever happens, and lets work take a random time. Here nothing goes wrong,
 //! and time is what is asked for. The replicas are the production host and edge again; everything else is a model:
 //!
-//! - **Machines** ([`machine`]) have cores. A replica stands on a machine, alone or with others, and has the threads of the product:
+//! - **Machines** (`machine`) have cores. A replica stands on a machine, alone or with others, and has the threads of the product:
 //!   the host's task and the transport's share its workers, seals, checks and combinations share its crypto threads. A piece of work
 //!   begins when its pool and a core are free, and is not interrupted. Its effects leave when its price has passed.
-//! - **Prices** ([`prices`]) are charged for what was done: frames and bytes, signatures and certificates by number and committee,
+//! - **Prices** (`prices`) are charged for what was done: frames and bytes, signatures and certificates by number and committee,
 //!   transactions executed, bytes logged. Signatures themselves are checksums of equal size, so that a hundred replicas can be simulated
 //!   in one thread.
 //! - **Links** have a latency between regions ([`latency`]) and, if wanted, a bandwidth for each replica, which sends frame after
-//!   frame ([`egress`]). They lose nothing.
-//! - **Clients** ([`generator`]) have so many transactions in flight each, at one replica.
+//!   frame (`egress`). They lose nothing.
+//! - **Clients** (`generator`) have so many transactions in flight each, at one replica.
 //!
 //! A [`Meter`] measures what the host and edge really took, beside the simulation: that is where their prices come from. Without
 //! one, a run is a function of its plan.
