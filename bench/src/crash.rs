@@ -94,7 +94,7 @@ pub async fn measure(
     let kill_at = Duration::from_secs(arguments.kill_at);
     let first = watch.status(processes[0].replica()).await?;
     let begun = Instant::now();
-    let before = timeline::record(recorder, processes, kill_at, None).await?;
+    let before = timeline::record(recorder, processes, kill_at).await;
     let last = watch.status(processes[0].replica()).await?;
     let views = last.view - first.view;
     let takes_turns = consortium.genesis.protocol == ProtocolTag::HOTSTUFF;
@@ -111,9 +111,9 @@ pub async fn measure(
     };
     let killed_at = begun.elapsed().as_secs_f64();
     processes[killed].kill()?;
-    let curve = timeline::record(recorder, processes, AFTER, None);
+    let curve = timeline::record(recorder, processes, AFTER);
     let (silence, after) = tokio::join!(longest_silence(recorder, timeout), curve);
-    let (silence, after) = (silence?, after?);
+    let silence = silence?;
     let healthy = timeline::rate_before(&before, f64::INFINITY);
     let settled: Vec<Sample> =
         after.iter().filter(|sample| sample.seconds >= FINDING.as_secs_f64()).copied().collect();

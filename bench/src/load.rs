@@ -17,6 +17,7 @@ use crate::saturation::{self, Saturation};
 use crate::variant::Variant;
 use anyhow::{Context, ensure};
 use bft_core::genesis::Limits;
+use clap::{Args as _, FromArgMatches as _};
 use client::Read;
 use crypto::Scheme;
 use serde::Serialize;
@@ -107,6 +108,15 @@ pub struct LoadArguments {
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+impl Default for LoadArguments {
+    /// As if nothing were given on the command line.
+    fn default() -> LoadArguments {
+        let command = LoadArguments::augment_args(clap::Command::new("load"));
+        let given = command.get_matches_from(["load"]);
+        LoadArguments::from_arg_matches(&given).expect("every argument has a default")
+    }
 }
 
 /// Who is killed.
@@ -269,7 +279,19 @@ pub fn run(arguments: &LoadArguments, executable: PathBuf) -> anyhow::Result<()>
             }
             if wanted(Phase::Ramp) {
                 let saturated = figures.saturation.as_ref().map(|figures| figures.transactions_per_second);
-                let ramp = ramp::measure(arguments, consortium, processes, saturated).await?;
+                let most = match saturated {
+                    Some(rate) => rate,
+                    None if !arguments.rates.is_empty() => 0.0,
+                    None => {
+                        let loaded = Loaded::start(arguments, consortium, processes, None, 2000).await?;
+                        let (step, ended) = ramp::watch(loaded, arguments).await;
+                        ended?;
+                        step.acknowledged
+                    }
+                };
+                let start =
+                    async |rate| Loaded::start(arguments, consortium, processes, Some(rate), 100).await;
+                let ramp = ramp::measure(arguments, most, start).await?;
                 ramp.print();
                 figures.ramp = Some(ramp);
             }

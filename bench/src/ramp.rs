@@ -1,11 +1,10 @@
 //! Latency at one offered rate after the other, until the network does not keep up: an open loop.
 
-use crate::consortium::Consortium;
-use crate::generator::{Loaded, Served};
+use crate::generator::{Loaded, pause};
 use crate::load::LoadArguments;
-use crate::process::ReplicaProcess;
 use crate::recorder::Latency;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a rate is offered before it is measured, and then measured.
@@ -71,67 +70,27 @@ impl Ramp {
     }
 }
 
-/// Measures it on a network of this machine; without rates of the arguments' own, at shares of what it can at most.
+/// Offers one rate after the other to the network that `start` loads, as long as it keeps up: the arguments' own, or shares of `most`.
 ///
 /// # Errors
-/// If the network stops serving.
+/// If the network cannot be loaded.
 pub async fn measure(
     arguments: &LoadArguments,
-    consortium: &Consortium,
-    processes: &mut [ReplicaProcess],
-    saturated: Option<f64>,
-) -> anyhow::Result<Ramp> {
-    let most = match saturated {
-        Some(rate) => rate,
-        None if arguments.rates.is_empty() => {
-            let loaded = Loaded::start(arguments, consortium, processes, None, 2000).await?;
-            let step = watch(&loaded, arguments).await;
-            loaded.stop().await?;
-            step.acknowledged
-        }
-        None => 0.0,
-    };
-    let mut steps = Vec::new();
-    for rate in rates(arguments, most) {
-        let loaded = Loaded::start(arguments, consortium, processes, Some(rate), 100).await?;
-        if !take(loaded, arguments, &mut steps).await {
-            break;
-        }
-    }
-    Ok(done(steps))
-}
-
-/// The same on a network that runs already.
-///
-/// # Errors
-/// If the network does not serve.
-pub async fn measure_running(
-    arguments: &LoadArguments,
-    served: impl Fn() -> Served<'static>,
     most: f64,
+    mut start: impl AsyncFnMut(f64) -> anyhow::Result<Loaded>,
 ) -> anyhow::Result<Ramp> {
+    let shares = || SHARES.into_iter().map(|share| share * most).collect();
+    let rates: Vec<f64> = if arguments.rates.is_empty() { shares() } else { arguments.rates.clone() };
     let mut steps = Vec::new();
-    for rate in rates(arguments, most) {
-        let loaded = Loaded::connect(arguments, served(), Some(rate), 100).await?;
-        if !take(loaded, arguments, &mut steps).await {
+    for rate in rates {
+        // Who does not keep up may leave requests without an answer: that is what was to be found out.
+        let (step, ended) = watch(start(rate).await?, arguments).await;
+        steps.push(step);
+        if !step.keeps_up() || ended.is_err() {
             break;
         }
     }
     Ok(done(steps))
-}
-
-fn rates(arguments: &LoadArguments, most: f64) -> Vec<f64> {
-    let shares = || SHARES.into_iter().map(|share| share * most).collect();
-    if arguments.rates.is_empty() { shares() } else { arguments.rates.clone() }
-}
-
-/// Measures one rate, and says whether a higher one is worth trying.
-async fn take(loaded: Loaded, arguments: &LoadArguments, steps: &mut Vec<Step>) -> bool {
-    let step = watch(&loaded, arguments).await;
-    // Who does not keep up may leave requests without an answer: that is what was to be found out.
-    let ended = loaded.stop().await;
-    steps.push(step);
-    step.keeps_up() && ended.is_ok()
 }
 
 fn done(steps: Vec<Step>) -> Ramp {
@@ -139,19 +98,23 @@ fn done(steps: Vec<Step>) -> Ramp {
     Ramp { saturation_point: kept_up.map(|step| step.acknowledged).reduce(f64::max), steps }
 }
 
-/// What is offered and acknowledged for some seconds.
-pub(crate) async fn watch(loaded: &Loaded, arguments: &LoadArguments) -> Step {
-    tokio::time::sleep(SETTLING).await;
-    let recorder = &loaded.recorder;
+/// What is offered and acknowledged for some seconds, and how the load ended. Latencies are those of all that was open or came in that time,
+/// however long it took: what is answered last counts too.
+pub(crate) async fn watch(loaded: Loaded, arguments: &LoadArguments) -> (Step, anyhow::Result<()>) {
+    pause(SETTLING).await;
+    let recorder = Arc::clone(&loaded.recorder);
     recorder.take();
     let (begun, offered, acknowledged) = (Instant::now(), recorder.offered(), recorder.acknowledged());
-    tokio::time::sleep(Duration::from_secs(if arguments.quick { 4 } else { 10 })).await;
+    pause(Duration::from_secs(if arguments.quick { 4 } else { 10 })).await;
     let seconds = begun.elapsed().as_secs_f64();
-    Step {
-        offered: (recorder.offered() - offered) as f64 / seconds,
-        acknowledged: (recorder.acknowledged() - acknowledged) as f64 / seconds,
-        latency: recorder.take(),
-    }
+    let (offered, acknowledged) = (recorder.offered() - offered, recorder.acknowledged() - acknowledged);
+    let ended = loaded.stop().await;
+    let step = Step {
+        offered: offered as f64 / seconds,
+        acknowledged: acknowledged as f64 / seconds,
+        latency: *ended.as_ref().unwrap_or(&recorder.take()),
+    };
+    (step, ended.map(drop))
 }
 
 #[cfg(test)]

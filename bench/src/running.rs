@@ -16,7 +16,7 @@ use std::fs;
 struct Seen {
     network: String,
     protocol: String,
-    saturation: Option<Step>,
+    saturation: Step,
     ramp: Option<Ramp>,
 }
 
@@ -45,9 +45,6 @@ pub fn measure(arguments: &LoadArguments) -> anyhow::Result<()> {
     );
     let wanted = |phase| arguments.only.is_empty() || arguments.only.contains(&phase);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    // For as long as the program runs: every step of the ramp connects anew.
-    let (genesis, secrets): (&'static Genesis, &'static [ClientSecret]) =
-        (Box::leak(Box::new(genesis)), Box::leak(secrets.into_boxed_slice()));
     let arguments =
         LoadArguments { connections: arguments.connections.min(secrets.len()), ..arguments.clone() };
     let seen = runtime.block_on(async {
@@ -55,28 +52,32 @@ pub fn measure(arguments: &LoadArguments) -> anyhow::Result<()> {
         config.first_replica = Some(replica_id(0));
         let watch = connect(config).await?;
         let asset = crate::consortium::ASSET.parse().expect("the code is valid");
-        let served =
-            || Served { genesis, secrets, workload: Workload::new(&arguments, asset), watch: watch.clone() };
-        let loaded = Loaded::connect(&arguments, served(), None, 100).await?;
-        let saturation = ramp::watch(&loaded, &arguments).await;
-        loaded.stop().await?;
+        let start = async |rate| {
+            let workload = Workload::new(&arguments, asset);
+            let served = Served { genesis: &genesis, secrets: &secrets, workload, watch: watch.clone() };
+            Loaded::connect(&arguments, served, rate, 100).await
+        };
+        let (saturation, ended) = ramp::watch(start(None).await?, &arguments).await;
+        ended?;
         let ramp = match wanted(Phase::Ramp) {
-            true => Some(ramp::measure_running(&arguments, served, saturation.acknowledged).await?),
+            true => {
+                let rated = async |rate| start(Some(rate)).await;
+                Some(ramp::measure(&arguments, saturation.acknowledged, rated).await?)
+            }
             false => None,
         };
         let (network, protocol) = (genesis.network.clone(), genesis.protocol.to_string());
-        anyhow::Ok(Seen { network, protocol, saturation: Some(saturation), ramp })
+        anyhow::Ok(Seen { network, protocol, saturation, ramp })
     })?;
-    if let Some(Step { acknowledged, latency, .. }) = &seen.saturation {
-        println!(
-            "{} ({}), as many requests as {} keys with {} in flight can",
-            seen.network,
-            seen.protocol,
-            secrets.len(),
-            arguments.in_flight
-        );
-        println!("  {acknowledged:.0} a second, p50 {:.1} ms, p99 {:.1} ms", latency.p50_ms, latency.p99_ms);
-    }
+    let Step { acknowledged, latency, .. } = &seen.saturation;
+    println!(
+        "{} ({}), as many requests as {} keys with {} in flight can",
+        seen.network,
+        seen.protocol,
+        secrets.len(),
+        arguments.in_flight
+    );
+    println!("  {acknowledged:.0} a second, p50 {:.1} ms, p99 {:.1} ms", latency.p50_ms, latency.p99_ms);
     if let Some(ramp) = &seen.ramp {
         ramp.print();
     }

@@ -137,7 +137,7 @@ pub async fn measure(
     for look in 1..=DISK_LOOKS {
         let left = (first.at + stretch * look / DISK_LOOKS).saturating_duration_since(Instant::now());
         let begun = first.at.elapsed().as_secs_f64();
-        let samples = timeline::record(&loaded.recorder, processes, left, None).await?;
+        let samples = timeline::record(&loaded.recorder, processes, left).await;
         timeline.extend(samples.into_iter().map(|s| Sample { seconds: s.seconds + begun, ..s }));
         disk.push(DiskUse::take(consortium, first.at.elapsed())?);
     }

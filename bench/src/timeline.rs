@@ -10,9 +10,6 @@ use std::time::{Duration, Instant};
 /// Between two looks.
 pub const STEP: Duration = Duration::from_millis(250);
 
-/// What is done to the processes.
-pub type Act = Box<dyn FnOnce(&mut [ReplicaProcess]) -> anyhow::Result<()>>;
-
 /// How much of the rate before counts as recovered.
 const RECOVERED: f64 = 0.9;
 
@@ -29,28 +26,17 @@ pub struct Sample {
     pub resident_mib: f64,
 }
 
-/// Samples for so long, and what `at` does to the processes when its time comes.
-///
-/// # Errors
-/// What `at` answers.
-pub async fn record(
-    recorder: &Recorder,
-    processes: &mut [ReplicaProcess],
-    span: Duration,
-    mut at: Option<(Duration, Act)>,
-) -> anyhow::Result<Vec<Sample>> {
+/// Samples for so long.
+pub async fn record(recorder: &Recorder, processes: &[ReplicaProcess], span: Duration) -> Vec<Sample> {
     let begin = Instant::now();
     let mut samples = Vec::new();
-    let cpu = |processes: &[ReplicaProcess]| processes.iter().map(ReplicaProcess::cpu_time).sum::<Duration>();
-    let (mut then, mut acknowledged, mut spent) = (begin, recorder.acknowledged(), cpu(processes));
+    let cpu = || processes.iter().map(ReplicaProcess::cpu_time).sum::<Duration>();
+    let (mut then, mut acknowledged, mut spent) = (begin, recorder.acknowledged(), cpu());
     while begin.elapsed() + STEP / 2 < span {
-        if let Some((_, act)) = at.take_if(|(when, _)| begin.elapsed() >= *when) {
-            act(processes)?;
-        }
         pause(STEP).await;
         let now = Instant::now();
         let seconds = now.duration_since(then).as_secs_f64();
-        let (more, used) = (recorder.acknowledged(), cpu(processes));
+        let (more, used) = (recorder.acknowledged(), cpu());
         samples.push(Sample {
             seconds: then.duration_since(begin).as_secs_f64(),
             transactions_per_second: (more - acknowledged) as f64 / seconds,
@@ -59,7 +45,7 @@ pub async fn record(
         });
         (then, acknowledged, spent) = (now, more, used);
     }
-    Ok(samples)
+    samples
 }
 
 /// The mean rate of the samples that began before `until`.

@@ -38,6 +38,16 @@ pub struct Client(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     secret: ClientSecret,
+    network: Arc<Shared>,
+    sequences: Sequences,
+    in_flight: Semaphore,
+    /// The highest state that a proof was seen for. Queries do not go back behind it.
+    seen: AtomicU64,
+}
+
+/// What clients of several keys on the same connections have in common.
+#[derive(Debug)]
+struct Shared {
     chain: Digest,
     /// Whether the network's clients do not sign.
     unsigned: bool,
@@ -46,11 +56,15 @@ struct Inner {
     most_in_flight: usize,
     verifier: Arc<Verifier>,
     exchange: Arc<Exchange>,
-    sequences: Sequences,
-    in_flight: Semaphore,
     counters: Arc<Counters>,
-    /// The highest state that a proof was seen for. Queries do not go back behind it.
-    seen: AtomicU64,
+}
+
+impl std::ops::Deref for Inner {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.network
+    }
 }
 
 impl Client {
@@ -90,22 +104,18 @@ impl Client {
         };
         let counters = Arc::new(Counters::default());
         let exchange = Arc::new(Exchange::new(&config, counters.clone(), first));
-        let next = learn_session(&exchange, &trust, config.secret.public(), config.session_patience).await?;
-        let in_flight = config.in_flight();
-        Ok(Client(Arc::new(Inner {
-            chain: trust.domain.chain,
-            secret: config.secret,
+        let verifier = verifier.unwrap_or_else(|| Arc::new(Verifier::new(trust, counters.clone())));
+        let shared = Shared {
+            chain: verifier.trust.domain.chain,
             unsigned: config.genesis.limits.unsigned,
             body_bytes: config.genesis.limits.transaction_bytes as usize,
             session_patience: config.session_patience,
-            most_in_flight: in_flight,
-            verifier: verifier.unwrap_or_else(|| Arc::new(Verifier::new(trust, counters.clone()))),
+            most_in_flight: config.in_flight(),
+            verifier,
             exchange,
-            sequences: Sequences::new(next, in_flight as u64),
-            in_flight: Semaphore::new(in_flight),
             counters,
-            seen: AtomicU64::new(0),
-        })))
+        };
+        Client::of(Arc::new(shared), config.secret).await
     }
 
     /// A client with another key on the same connections, for a program that transacts for many: a gateway. What one has found proven
@@ -114,23 +124,15 @@ impl Client {
     /// # Errors
     /// If no replica tells the key's next sequence.
     pub async fn with_key(&self, secret: ClientSecret) -> Result<Client, ClientError> {
-        let inner = &*self.0;
-        let trust = &inner.verifier.trust;
-        let next = learn_session(&inner.exchange, trust, secret.public(), inner.session_patience).await?;
-        Ok(Client(Arc::new(Inner {
-            chain: inner.chain,
-            secret,
-            unsigned: inner.unsigned,
-            body_bytes: inner.body_bytes,
-            session_patience: inner.session_patience,
-            most_in_flight: inner.most_in_flight,
-            verifier: inner.verifier.clone(),
-            exchange: inner.exchange.clone(),
-            sequences: Sequences::new(next, inner.most_in_flight as u64),
-            in_flight: Semaphore::new(inner.most_in_flight),
-            counters: inner.counters.clone(),
-            seen: AtomicU64::new(0),
-        })))
+        Client::of(self.0.network.clone(), secret).await
+    }
+
+    async fn of(network: Arc<Shared>, secret: ClientSecret) -> Result<Client, ClientError> {
+        let Shared { exchange, verifier, session_patience, most_in_flight, .. } = &*network;
+        let next = learn_session(exchange, &verifier.trust, secret.public(), *session_patience).await?;
+        let (sequences, in_flight) =
+            (Sequences::new(next, *most_in_flight as u64), Semaphore::new(*most_in_flight));
+        Ok(Client(Arc::new(Inner { secret, network, sequences, in_flight, seen: AtomicU64::new(0) })))
     }
 
     /// The key that signs.
@@ -326,8 +328,8 @@ impl Client {
         learn_session(&inner.exchange, &inner.verifier.trust, client, inner.session_patience).await
     }
 
-    /// Ends all connections, giving the replicas a moment to notice, for all clones and clients of other keys on them. Requests under way end: a transaction that
-    /// was sent, as [`SubmitError::Unknown`].
+    /// Ends all connections, giving the replicas a moment to notice, for all clones and for clients of other keys on them. Requests under
+    /// way end: a transaction that was sent, as [`SubmitError::Unknown`].
     pub async fn close(self) {
         self.0.exchange.board.close();
         self.0.in_flight.close();

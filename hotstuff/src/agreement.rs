@@ -22,7 +22,7 @@ const MOST_OPEN: u64 = 2;
 impl HotStuff {
     /// Certified blocks that are not committed, the highest first.
     fn uncommitted(&self) -> Vec<Digest> {
-        self.tree.branch(self.high_name, self.committed).map(|known| known.node.block).collect()
+        self.tree.branch(self.high_digest, self.committed).map(|known| known.node.block).collect()
     }
 
     /// Whether something waits for the certified branch to be committed. A part of it that is not here may; and so does whatever comes
@@ -33,7 +33,7 @@ impl HotStuff {
             return true;
         }
         let mut lowest = high + 1;
-        for known in self.tree.branch(self.high_name, self.committed) {
+        for known in self.tree.branch(self.high_digest, self.committed) {
             if !known.idle {
                 return true;
             }
@@ -122,8 +122,8 @@ impl HotStuff {
     fn promise_vote(&mut self, node: Node, justify: Qc, tc: Option<Tc>, out: &mut Out) {
         self.safety.voted = self.safety.voted.max(node.view);
         let ballot = Ballot { node, justify, tc, locked: self.safety.locked };
-        (self.ballot, self.ballot_name) = (Some(ballot.clone()), node.digest());
-        let known = self.tree.get_mut(&self.ballot_name).expect("a node to vote for is known");
+        (self.ballot, self.ballot_digest) = (Some(ballot.clone()), node.digest());
+        let known = self.tree.get_mut(&self.ballot_digest).expect("a node to vote for is known");
         known.voted = Some(ballot.clone());
         let block = known.body.clone().filter(|_| !std::mem::replace(&mut known.stored, true));
         out.push(Output::Persist { record: Some(Record::Vote(Box::new(ballot))), block });
@@ -255,7 +255,7 @@ impl HotStuff {
             return;
         }
         self.show_proposal(&node, out);
-        (self.high, self.high_name) = (qc, node.digest());
+        (self.high, self.high_digest) = (qc, node.digest());
         let open = node.height > self.stable;
         if open {
             self.tree.learn(now, node);

@@ -35,13 +35,13 @@ pub struct HotStuff {
     /// The highest certificate (the paper's genericQC, b_leaf's). Invariant: of a view before `view`.
     pub(crate) high: Qc,
     /// Invariant: the digest of `high`'s node. It is looked up in every step.
-    pub(crate) high_name: Digest,
+    pub(crate) high_digest: Digest,
     /// The highest timeout certificate.
     pub(crate) tc: Option<Tc>,
     /// Its last vote.
     pub(crate) ballot: Option<Ballot>,
     /// Invariant: the digest of `ballot`'s node, where there is one.
-    pub(crate) ballot_name: Digest,
+    pub(crate) ballot_digest: Digest,
     /// Its last timeout. Said again as it was said, whatever happens afterwards.
     pub(crate) left: Option<Left>,
     /// Highest height committed, with all below it.
@@ -138,7 +138,7 @@ impl Engine for HotStuff {
     }
 
     fn records(&self) -> Vec<Record> {
-        let last = self.ballot.iter().filter(|_| self.tree.get(&self.ballot_name).is_none());
+        let last = self.ballot.iter().filter(|_| self.tree.get(&self.ballot_digest).is_none());
         let mut ballots: Vec<&Ballot> =
             self.tree.iter().filter_map(|(_, known)| known.voted.as_ref()).chain(last).collect();
         ballots.sort_unstable_by_key(|ballot| ballot.node.view);

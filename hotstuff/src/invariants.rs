@@ -19,9 +19,9 @@ impl HotStuff {
         if let Some(ballot) = &self.ballot {
             assert!(ballot.node.view <= self.safety.voted && ballot.node.view <= self.view);
             assert!(ballot.locked <= self.safety.locked, "a lock only rises");
-            assert_eq!(self.ballot_name, ballot.node.digest());
+            assert_eq!(self.ballot_digest, ballot.node.digest());
         }
-        assert_eq!(self.high_name, self.high.node.digest());
+        assert_eq!(self.high_digest, self.high.node.digest());
         assert!(self.left.as_ref().is_none_or(|left| left.timeout.view <= self.safety.voted));
         for (digest, known) in self.tree.iter() {
             assert_eq!(*digest, known.node.digest());
@@ -34,7 +34,7 @@ impl HotStuff {
             assert!(known.voted.is_none() || known.stored, "a vote implies a durable block");
         }
         let lowest = self.lowest_known().height.max(self.committed + 1);
-        let certified = self.tree.branch(self.high_name, self.committed).count();
+        let certified = self.tree.branch(self.high_digest, self.committed).count();
         let voted = self.ballot.iter().flat_map(|own| self.tree.branch(own.node.digest(), self.committed));
         let open = self.tree.iter().filter(|(_, known)| known.node.height >= lowest).count();
         let most = certified + voted.count() + self.decided.len() + 3;

@@ -31,8 +31,8 @@ impl HotStuff {
     /// Forgets the branches that were given up, but for that of its own last vote: should that be certified after all, the others have to get
     /// it from those who voted for it. Below a gap of the certified branch nobody knows yet what was given up.
     pub(crate) fn prune_branches(&mut self) {
-        let tips = self.ballot.iter().map(|_| self.ballot_name).chain([self.high_name]);
-        let branches = tips.flat_map(|tip| self.tree.names(tip, self.committed));
+        let tips = self.ballot.iter().map(|_| self.ballot_digest).chain([self.high_digest]);
+        let branches = tips.flat_map(|tip| self.tree.digests(tip, self.committed));
         let keep: BTreeSet<_> = branches.chain(self.decided.values().copied()).collect();
         self.tree.retain(self.lowest_known().height.max(self.committed + 1), &keep);
     }

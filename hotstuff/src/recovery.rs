@@ -19,10 +19,10 @@ impl HotStuff {
             view: 1,
             safety: Safety { voted: 0, locked: 0 },
             high: Qc::genesis(&config.genesis_entry),
-            high_name: Node::genesis(&config.genesis_entry).digest(),
+            high_digest: Node::genesis(&config.genesis_entry).digest(),
             tc: None,
             ballot: None,
-            ballot_name: Digest::ZERO,
+            ballot_digest: Digest::ZERO,
             left: None,
             committed: tip.height,
             executed: tip.height,
@@ -70,7 +70,7 @@ impl HotStuff {
                     (known.voted, known.stored) = (Some((*ballot).clone()), true);
                 }
                 if self.ballot.as_ref().is_none_or(|last| last.node.view < node.view) {
-                    (self.ballot, self.ballot_name) = (Some(*ballot), node.digest());
+                    (self.ballot, self.ballot_digest) = (Some(*ballot), node.digest());
                 }
             }
             Record::Timeout(left) => {
@@ -93,7 +93,7 @@ impl HotStuff {
         }
         self.view = self.view.max(qc.node.view + 1);
         if qc.node.view > self.high.node.view {
-            self.high_name = qc.node.digest();
+            self.high_digest = qc.node.digest();
             self.high = qc;
         }
     }
@@ -112,7 +112,7 @@ impl HotStuff {
         if let Some(ballot) = &self.ballot
             && ballot.node.height > self.committed
         {
-            let known = self.tree.get(&self.ballot_name);
+            let known = self.tree.get(&self.ballot_digest);
             let durable = known.is_none_or(|known| known.body.is_some());
             assert!(durable, "a vote implies a durable block, at height {}", ballot.node.height);
         }

@@ -66,7 +66,7 @@ impl HotStuff {
     /// As leader: its proposal in this view, as it was.
     pub(crate) fn own_proposal(&self) -> Option<Proposal> {
         let ballot = self.pending_vote().filter(|_| self.leads())?;
-        let block = self.tree.get(&self.ballot_name)?.body.clone()?;
+        let block = self.tree.get(&self.ballot_digest)?.body.clone()?;
         Some(Proposal { view: self.view, block, justify: ballot.justify.clone(), tc: ballot.tc.clone() })
     }
 
@@ -122,6 +122,6 @@ impl HotStuff {
 
     /// The lowest node of the certified branch that is known without a gap.
     pub(crate) fn lowest_known(&self) -> Node {
-        self.tree.branch(self.high_name, self.committed).last().map_or(self.high.node, |known| known.node)
+        self.tree.branch(self.high_digest, self.committed).last().map_or(self.high.node, |known| known.node)
     }
 }

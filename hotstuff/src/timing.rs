@@ -93,8 +93,8 @@ impl Timing {
 impl HotStuff {
     /// Since when the oldest thing waits: a transaction in the pool, or a certified or proposed node.
     pub(crate) fn waiting_since(&self) -> Option<Time> {
-        let certified = self.tree.branch(self.high_name, self.committed);
-        let proposed = self.ballot.iter().filter_map(|_| self.tree.get(&self.ballot_name));
+        let certified = self.tree.branch(self.high_digest, self.committed);
+        let proposed = self.ballot.iter().filter_map(|_| self.tree.get(&self.ballot_digest));
         let open = certified.chain(proposed.filter(|known| known.node.height > self.committed));
         open.filter(|known| !known.idle).map(|known| known.since).chain(self.timing.work).min()
     }

@@ -79,7 +79,7 @@ impl Tree {
     }
 
     /// The digests of the same.
-    pub fn names(&self, tip: Digest, low: Height) -> impl Iterator<Item = Digest> {
+    pub fn digests(&self, tip: Digest, low: Height) -> impl Iterator<Item = Digest> {
         let first = self.0.get(&tip).map(|known| (tip, known));
         std::iter::successors(first, |(_, known)| Some((known.node.parent, self.0.get(&known.node.parent)?)))
             .take_while(move |(_, known)| known.node.height > low)

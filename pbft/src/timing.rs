@@ -29,8 +29,6 @@ impl Timing {
     pub fn enter(&mut self, now: Time) {
         self.entered = now;
         self.new_view = None;
-        // What is said now need not be said again at once: the timer, a part of the timeout, would be due with it.
-        self.resend = None;
     }
 
     /// The timeout of the current view: doubles with every failed one.
@@ -57,8 +55,11 @@ impl Pbft {
         let progress = waiting.filter(|_| self.active).map(|since| since.max(self.timing.entered) + timeout);
         let quorum = !self.active && self.have_left() >= self.quorum();
         let new_view = quorum.then(|| self.timing.new_view.unwrap_or(now + timeout));
-        let resend =
-            waiting.map(|_| self.timing.resend.unwrap_or(now + self.config.limits.view_timeout() / 4));
+        // What is said on entering a view, or leaving one, need not be said again at once: a setting from before would be due with the
+        // view's timeout, of which it is a part.
+        let pause = self.config.limits.view_timeout() / 4;
+        let set = self.timing.resend.filter(|at| *at >= self.timing.entered + pause);
+        let resend = waiting.map(|_| set.unwrap_or(now + pause));
         out.set_timer(Timer::Progress, &mut self.timing.progress, progress);
         out.set_timer(Timer::NewView, &mut self.timing.new_view, new_view);
         out.set_timer(Timer::Resend, &mut self.timing.resend, resend);

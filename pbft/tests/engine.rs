@@ -170,14 +170,24 @@ impl Replica {
         Replica::recover(me, start()).0
     }
 
+    /// Where the leader collects votes.
+    fn collected(me: u16) -> Replica {
+        let collector = Limits { vote_routing: VoteRouting::Collector, ..limits() };
+        Replica::recover_within(collector, me, start()).0
+    }
+
     fn recover(me: u16, start: Start<Pbft>) -> (Replica, Vec<Said>) {
+        Replica::recover_within(limits(), me, start)
+    }
+
+    fn recover_within(limits: Limits, me: u16, start: Start<Pbft>) -> (Replica, Vec<Said>) {
         let config = EngineConfig {
             votes: true,
             seed: 0,
             me: ReplicaId(me),
             committee: COMMITTEE,
             domain: DOMAIN,
-            limits: limits(),
+            limits,
             genesis_entry: entry(0, Digest::ZERO),
         };
         let mut out = Outbox::default();
@@ -966,6 +976,128 @@ fn a_checkpoint_prunes_records_and_slots() {
     assert_eq!(replica.hear(2, Message::Prepare(vote(0, &a))), []);
     assert_eq!(replica.hear(2, Message::Commit(vote(0, &a))), []);
     let _ = COMMIT;
+}
+
+// --- Votes that the leader collects.
+
+fn committed(block: &Block) -> Committed {
+    let vote = vote(0, block);
+    Committed { vote, certificate: certificate(&vote.statement(COMMIT, &DOMAIN)) }
+}
+
+#[test]
+fn votes_go_to_the_collector_and_its_certificates_count_as_quorums() {
+    let (mut replica, a) = (Replica::collected(1), block(1, "a"));
+    let word = vote(0, &a);
+    assert_eq!(
+        replica.propose(0, 0, &a),
+        [persist_with(Record::Prepare(word), &a), to_one(0, Message::Prepare(word))]
+    );
+    assert_eq!(
+        replica.hear(0, Message::Prepared(prepared(0, &a))),
+        [persist(Record::Prepared(prepared(0, &a))), to_one(0, Message::Commit(word))]
+    );
+    assert_eq!(replica.hear(0, Message::Prepared(prepared(0, &a))), [], "once");
+    assert_eq!(replica.hear(0, Message::Committed(committed(&a))), [commits(&a)]);
+    assert_eq!(replica.hear(0, Message::Committed(committed(&a))), []);
+}
+
+#[test]
+fn a_collector_leaves_bad_shares_of_commits_out_and_tells_everybody() {
+    let (mut leader, a) = (Replica::collected(0), block(1, "a"));
+    let word = vote(0, &a);
+    leader.propose(0, 0, &a);
+    for from in [1, 2] {
+        leader.hear(from, Message::Prepare(word));
+    }
+    assert_eq!(
+        leader.combined(word.statement(PREPARE, &DOMAIN)),
+        [
+            to_all(Message::Prepared(prepared(0, &a))),
+            persist(Record::Prepared(prepared(0, &a))),
+            to_one(0, Message::Commit(word))
+        ]
+    );
+    leader.hear(0, Message::Commit(word));
+    leader.hear(1, Message::Commit(word));
+    // It decides by the channels' word, and combines for the others.
+    let shares = combines(COMMIT, word, &[0, 1, 2]);
+    assert_eq!(leader.hear(2, Message::Commit(word)), [commits(&a), shares]);
+    let statement = word.statement(COMMIT, &DOMAIN);
+    assert_eq!(leader.step(Input::Combined { statement, result: Err(vec![ReplicaId(1)]) }), []);
+    assert_eq!(leader.hear(3, Message::Commit(word)), [combines(COMMIT, word, &[0, 2, 3])]);
+    assert_eq!(leader.combined(statement), [to_all(Message::Committed(committed(&a)))]);
+}
+
+// threat 2
+#[test]
+fn threat_2_a_block_that_its_collector_keeps_back_is_fetched_from_all_and_waited_for() {
+    let (mut replica, a) = (Replica::collected(1), block(1, "a"));
+    // Nothing waited before: the certificate alone makes it ask.
+    let said = {
+        let message = Message::Prepared(prepared(0, &a));
+        let sealed = Verified::for_tests(Sealed { message, seal: Seal::None });
+        let input = Input::Message { from: ReplicaId(0), message: sealed };
+        replica.engine.step(replica.now, input, &mut replica.out);
+        replica.out.take()
+    };
+    let waits = |output: &Output<Pbft>| matches!(output, Output::SetTimer { timer: Timer::Resend, .. });
+    assert!(said.iter().any(waits), "{said:?}");
+    assert!(plain(said).contains(&fetches_patiently(&[0, 2, 3], &a)));
+    let word = vote(0, &a);
+    assert_eq!(
+        replica.step(Input::Blocks { blocks: Verified::for_tests(vec![a.clone()]) }),
+        [
+            persist_with(Record::Prepare(word), &a),
+            to_one(0, Message::Prepare(word)),
+            persist(Record::Prepared(prepared(0, &a))),
+            to_one(0, Message::Commit(word))
+        ]
+    );
+}
+
+#[test]
+fn who_was_told_what_is_decided_passes_it_on_in_whichever_view() {
+    let (mut replica, a) = (Replica::collected(1), block(1, "a"));
+    replica.propose(0, 0, &a);
+    replica.hear(0, Message::Committed(committed(&a)));
+    let behind = |view| Message::Status(Status { view, active: true, committed: 0, proposed: 1 });
+    for view in [0, 7] {
+        assert_eq!(replica.hear(2, behind(view)), [to_one(2, Message::Committed(committed(&a)))]);
+    }
+}
+
+#[test]
+fn a_decided_height_is_waited_for_in_the_next_view_too() {
+    let (mut replica, a) = (Replica::collected(1), block(1, "a"));
+    replica.hear(0, Message::Committed(committed(&a)));
+    // A view begins whose plan has nothing at that height: what is decided there still has to come.
+    let changes = [0, 2, 3].map(|author| signed(author, &change(2, 0, &[])));
+    replica.enter(&changes);
+    replica.now = replica.now + Duration::from_secs(1);
+    let mut out = Outbox::default();
+    replica.engine.step(replica.now, Input::Timeout(Timer::Resend), &mut out);
+    let again = |output: &Output<Pbft>| matches!(output, Output::SetTimer { timer: Timer::Resend, .. });
+    assert!(out.take().iter().any(again), "it goes on asking");
+}
+
+#[test]
+fn a_view_change_is_not_said_again_at_once() {
+    let mut replica = Replica::new(1);
+    replica.step(Input::Work { oldest: Some(Time(0)) });
+    // The resend timer has run three times; its fourth turn would come with the view's own timeout.
+    for turn in 1..=3 {
+        replica.now = Time(0) + turn * limits().view_timeout() / 4;
+        replica.step(Input::Timeout(Timer::Resend));
+    }
+    replica.now = Time(0) + limits().view_timeout();
+    let mut out = Outbox::default();
+    replica.engine.step(replica.now, Input::Timeout(Timer::Progress), &mut out);
+    let set = out.take().into_iter().find_map(|output| match output {
+        Output::SetTimer { timer: Timer::Resend, at } => Some(at),
+        _ => None,
+    });
+    assert_eq!(set, Some(replica.now + limits().view_timeout() / 4));
 }
 
 #[test]

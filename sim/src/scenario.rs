@@ -1,12 +1,12 @@
 //! From a seed to a run.
 
 use crate::adversary::{Behaviour, Liar, LiarConfig};
-use crate::app::Registers;
 use crate::checker::Violation;
-use crate::client::{Client, SESSION_WINDOW};
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::disk_fault;
 use crate::fault::{Fault, MOST_SKEW_US};
+use crate::founding::{genesis, keys, seed};
 use crate::mishap::{self, Faults};
 use crate::network::{Network, Weather};
 use crate::protocol;
@@ -15,11 +15,11 @@ use crate::reader::Reader;
 use crate::replica::Replica;
 use crate::world::World;
 use bft_core::committee::Trust;
-use bft_core::genesis::{Application, Chain, Genesis, Limits, Organisation, ReplicaInfo, VoteRouting};
-use bft_core::host::{HostConfig, LocalLimits, genesis_state};
+use bft_core::genesis::{Limits, VoteRouting};
+use bft_core::host::{HostConfig, LocalLimits};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Digest, ReplicaId, Time};
-use crypto::{ClientSecret, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, Scheme};
+use crypto::{ClientSecret, FaultModel, IdentitySecret, ProtocolTag, Scheme};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -256,36 +256,6 @@ pub(crate) fn tally(world: &World) -> Tally {
     }
 }
 
-/// What verifies certificates, and what each replica signs with.
-fn keys(
-    fault_model: FaultModel,
-    scheme: Option<Scheme>,
-    seed: [u8; 32],
-    identities: &[IdentitySecret],
-    quorum: usize,
-) -> (QuorumVerifier, Vec<QuorumSigner>) {
-    let keys = "distinct keys, and a quorum that is not more than all";
-    if fault_model == FaultModel::Crash {
-        let verifier = QuorumVerifier::named(identities.len(), quorum).expect(keys);
-        return (verifier, vec![QuorumSigner::None; identities.len()]);
-    }
-    match scheme {
-        None => QuorumVerifier::simulated(seed, identities.len(), quorum),
-        Some(Scheme::Threshold) => {
-            let (public, shares) = crypto::trusted_dealer(seed, identities.len(), quorum).expect(keys);
-            let own = identities.iter().cloned();
-            let signers =
-                shares.into_iter().zip(own).map(|(share, own)| QuorumSigner::Threshold(share, own)).collect();
-            (QuorumVerifier::threshold(public).expect(keys), signers)
-        }
-        Some(Scheme::Ed25519 | Scheme::None) => {
-            let public = identities.iter().map(IdentitySecret::public).collect();
-            let signers = identities.iter().cloned().map(QuorumSigner::Ed25519).collect();
-            (QuorumVerifier::ed25519(public, quorum).expect(keys), signers)
-        }
-    }
-}
-
 pub(crate) fn build(scenario: &Scenario, random: &mut Random) -> World {
     build_with(scenario, random, |_| ())
 }
@@ -404,81 +374,6 @@ fn liars(scenario: &Scenario, n: usize, f: usize, random: &mut Random) -> BTreeS
         liars.insert(random.index(n));
     }
     liars
-}
-
-fn seed(random: &mut Random) -> [u8; 32] {
-    let mut seed = [0; 32];
-    for chunk in seed.chunks_mut(8) {
-        chunk.copy_from_slice(&random.bits().to_le_bytes());
-    }
-    seed
-}
-
-fn genesis(
-    protocol: ProtocolTag,
-    identities: &[IdentitySecret],
-    clients: &[ClientSecret],
-    random: &mut Random,
-    change: impl FnOnce(&mut Limits),
-) -> Genesis {
-    let window = random.between(2, 10);
-    let block_bytes = random.between(600, 3000) as u32;
-    let checkpoint_interval = random.between(1, window);
-    let mut limits = Limits {
-        transaction_bytes: 256,
-        block_bytes,
-        window: if protocol == ProtocolTag::HOTSTUFF { window.max(8) } else { window },
-        checkpoint_interval,
-        checkpoint_ms: 50,
-        view_timeout_ms: 500,
-        batch_ms: 5,
-        session_window: SESSION_WINDOW,
-        receipt_heights: 200,
-        clock_skew_ms: 5000,
-        tenure_views: 4 + u64::from(block_bytes / 2) % 9,
-        chain: if block_bytes.is_multiple_of(2) { Chain::Two } else { Chain::Three },
-        vote_routing: if block_bytes.is_multiple_of(3) {
-            VoteRouting::Collector
-        } else {
-            VoteRouting::AllToAll
-        },
-        // Machines that sleep stop clocks, which no lease survives.
-        lease_drift_ppm: None,
-        unsigned: false,
-    };
-    change(&mut limits);
-    let organisation = |index: usize| format!("organisation-{index}");
-    let replicas = identities.iter().enumerate().map(|(index, identity)| ReplicaInfo {
-        organisation: organisation(index),
-        identity: identity.public(),
-        address: format!("replica-{index}:1"),
-    });
-    let organisations = (0..identities.len()).map(|index| Organisation {
-        name: organisation(index),
-        operator: ClientSecret::from_seed([index as u8 + 1; 32]).public(),
-        clients: clients.iter().skip(index).step_by(identities.len()).map(ClientSecret::public).collect(),
-    });
-    let crash = protocol == ProtocolTag::RAFT;
-    let mut genesis = Genesis {
-        version: bft_core::codec::VERSION,
-        network: "simulated".into(),
-        time: 1,
-        protocol,
-        fault_model: if crash { FaultModel::Crash } else { FaultModel::Byzantine },
-        // Keys of the test scheme take the place of these: `trust_with` says so to the hosts.
-        scheme: if crash { Scheme::None } else { Scheme::Ed25519 },
-        limits,
-        application: Application { name: "registers".into(), config: String::new() },
-        state_root: Digest::ZERO,
-        replicas: replicas.collect(),
-        organisations: organisations.collect(),
-        threshold: None,
-    };
-    let (_, root) =
-        genesis_state(&Registers::default(), &genesis).expect("the registers accept any configuration");
-    genesis.state_root = root;
-    genesis.validate().expect("the simulation makes valid networks");
-    genesis
 }
 
 /// Crashes, restarts and partitions during the storm.

@@ -16,6 +16,8 @@ pub struct Formula {
     pub text: &'static str,
     /// Its value.
     pub value: f64,
+    /// Whether there may be more.
+    pub at_least: bool,
 }
 
 /// Messages of one kind.
@@ -53,7 +55,7 @@ impl Size {
 }
 
 fn is(text: &'static str, value: f64) -> Formula {
-    Formula { text, value }
+    Formula { text, value, at_least: false }
 }
 
 fn term(kind: &'static str, messages: Formula, authenticators: Formula) -> Term {
@@ -162,9 +164,8 @@ fn catch_up(variant: Variant, Size { n, a, .. }: Size) -> Vec<Term> {
         // Who starts asks everybody for what it has promised, lest its disk be an old one.
         Variant::Pbft | Variant::PbftCollector | Variant::HotstuffThree | Variant::HotstuffTwo => vec![
             term("fetch-promises", is("n−1", m), is("0", 0.0)),
-            Term {
-                kind: "promises", messages: Some(is("n−1", m)), authenticators: is("≥ a(n−1)", a * m)
-            },
+            // With the certificate each shows what it holds of the asker's promises.
+            term("promises", is("n−1", m), Formula { at_least: true, ..is("a(n−1)", a * m) }),
         ],
         Variant::Raft => Vec::new(),
     }

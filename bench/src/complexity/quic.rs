@@ -1,6 +1,6 @@
 //! The same counts over real QUIC: replica processes on this machine, one transaction at a time.
 
-use super::row::{Row, name};
+use super::row::{BY_TIME, Row, name};
 use crate::consortium::{App, Consortium, ConsortiumConfig, fresh_seed, replica_id};
 use crate::generator::{connect, pause, wait_until_up};
 use crate::load::SOON;
@@ -24,9 +24,6 @@ const TRANSACTIONS: usize = 12;
 
 /// Between two looks at whether everybody is at rest.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
-
-/// Kinds that are sent as time passes.
-const BY_TIME: [&str; 2] = ["heartbeat", "alive"];
 
 /// Messages of one transaction over QUIC, beside the simulator's.
 #[derive(Clone, Debug, Serialize)]

@@ -81,7 +81,10 @@ fn totals<'a>(rows: impl Iterator<Item = &'a Row>) -> Table {
 
 /// The kinds of one row, each beside its formula.
 fn terms(row: &Row) -> Table {
-    let formula = |count: &Count| count.formula.unwrap_or("").to_owned();
+    let formula = |count: &Count| {
+        let bound = if count.at_least { "≥ " } else { "" };
+        count.formula.map_or(String::new(), |text| format!("{bound}{text}"))
+    };
     let value = |count: &Count| count.expected.map_or(String::new(), number);
     let line = |kind: &super::row::Kind| {
         vec![

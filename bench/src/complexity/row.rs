@@ -10,7 +10,7 @@ use sim::complexity::{Case, Cost};
 const TOLERANCE: f64 = 0.05;
 
 /// Kinds that are sent as time passes, however little is decided.
-const BY_TIME: [&str; 2] = ["heartbeat", "alive"];
+pub(super) const BY_TIME: [&str; 2] = ["heartbeat", "alive"];
 
 /// A count, and what was expected.
 #[derive(Clone, Debug, Serialize)]
@@ -21,22 +21,25 @@ pub struct Count {
     pub formula: Option<&'static str>,
     /// Its value.
     pub expected: Option<f64>,
+    /// Whether there may be more.
+    pub at_least: bool,
 }
 
 impl Count {
     fn new(seen: f64, formula: Option<Formula>) -> Count {
-        let (text, expected) =
-            formula.map_or((None, None), |formula| (Some(formula.text), Some(formula.value)));
-        Count { seen, formula: text, expected }
+        Count {
+            seen,
+            formula: formula.as_ref().map(|formula| formula.text),
+            expected: formula.as_ref().map(|formula| formula.value),
+            at_least: formula.is_some_and(|formula| formula.at_least),
+        }
     }
 
-    /// Whether it is what was expected, or more where the formula is a lower bound.
+    /// Whether it is what was expected, or more where there may be more.
     pub fn holds(&self) -> bool {
         let Some(expected) = self.expected else { return true };
-        if self.formula.is_some_and(|text| text.starts_with('≥')) {
-            return self.seen >= expected * (1.0 - TOLERANCE);
-        }
-        (self.seen - expected).abs() <= TOLERANCE * expected
+        let (more, most) = (self.seen - expected, TOLERANCE * expected);
+        more >= -most && (self.at_least || more <= most)
     }
 }
 
@@ -257,6 +260,14 @@ mod tests {
         assert_eq!(deviations(&cost), Vec::<String>::new());
         cost.sent.get_mut("commit").expect("there are some").messages = 127;
         assert_eq!(deviations(&cost).len(), 1);
+    }
+
+    #[test]
+    fn more_is_borne_where_there_may_be_more_and_less_is_not() {
+        let formula = |at_least| Some(Formula { text: "n", value: 10.0, at_least });
+        let holds = |seen, at_least| Count::new(seen, formula(at_least)).holds();
+        assert!(holds(15.0, true) && !holds(15.0, false));
+        assert!(!holds(9.0, true) && !holds(9.0, false));
     }
 
     #[test]

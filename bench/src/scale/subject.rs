@@ -1,9 +1,8 @@
 //! What is simulated and, for the validation, run.
 
 use crate::choice::Choice;
-use crate::consortium::App;
 use crate::generator::transfer;
-use crate::load::{LoadArguments, ReadKind, TurnTo, Victim, large_blocks};
+use crate::load::{LoadArguments, large_blocks};
 use crate::variant::Variant;
 use app_examples::ledger::{AssetConfig, Config, Operation};
 use bft_core::genesis::{Chain, Limits, VoteRouting};
@@ -59,32 +58,14 @@ impl Subject {
     /// A real run of it.
     pub fn real(&self, replicas: usize) -> LoadArguments {
         LoadArguments {
-            quick: false,
-            seconds: 0,
-            retain_blocks: None,
-            segment_bytes: None,
             replicas,
             clients: super::REAL_CLIENTS,
             connections: super::REAL_CLIENTS,
-            turn_to: TurnTo::Any,
             in_flight: super::REAL_IN_FLIGHT,
-            app: App::Ledger,
-            reads: 0,
-            read: ReadKind::Linearizable,
             bytes: BODY_BYTES,
             scheme: self.scheme,
             choice: self.choice(),
-            away: 0,
-            victim: Victim::Leader,
-            kill_at: 0,
-            rates: Vec::new(),
-            compare: Vec::new(),
-            schemes: Vec::new(),
-            rounds: 0,
-            genesis: None,
-            key: Vec::new(),
-            only: Vec::new(),
-            json: None,
+            ..LoadArguments::default()
         }
     }
 

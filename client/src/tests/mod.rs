@@ -6,3 +6,4 @@ mod lies;
 mod network;
 mod proofs;
 mod questions;
+mod sharing;

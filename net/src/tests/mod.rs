@@ -1,4 +1,4 @@
-//! Tests over real sockets on 127.0.0.1. Names begin with the row of THREATS.md that they cover.
+//! Tests over real sockets on 127.0.0.1. Names begin with the row of docs/threats.md that they cover.
 
 mod clients;
 mod exchange;

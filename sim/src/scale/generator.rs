@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long it takes until all transactions are in flight.
 const SPREAD: Duration = Duration::from_millis(500);
 
-/// Certificates that a client remembers.
+/// Verified certificates that are remembered.
 const KNOWN: usize = 1024;
 
 /// One client. Its number is also that of its connection, and it stays with one replica.
@@ -23,8 +23,6 @@ struct Client {
     next: u64,
     /// Frames without a receipt, and since when.
     open: BTreeMap<u64, (Time, Bytes)>,
-    /// Heights whose certificates it has verified.
-    known: BTreeSet<Height>,
 }
 
 /// See the module's text.
@@ -34,6 +32,8 @@ pub(super) struct Generator {
     unsigned: bool,
     in_flight: usize,
     clients: Vec<Client>,
+    /// Heights whose certificates were verified.
+    known: BTreeSet<Height>,
     bodies: Vec<Bytes>,
     /// What the first client submits before all else.
     first: Vec<Bytes>,
@@ -56,17 +56,14 @@ impl Generator {
         secrets: &[ClientSecret],
         load: &Load,
     ) -> Generator {
-        let client = |secret: &ClientSecret| Client {
-            secret: secret.clone(),
-            next: 1,
-            open: BTreeMap::new(),
-            known: BTreeSet::new(),
-        };
+        let client =
+            |secret: &ClientSecret| Client { secret: secret.clone(), next: 1, open: BTreeMap::new() };
         Generator {
             chain,
             unsigned,
             in_flight,
             clients: secrets.iter().map(client).collect(),
+            known: BTreeSet::new(),
             bodies: load.bodies.clone(),
             first: load.first.clone(),
             preparing: load.first.len(),
@@ -100,7 +97,7 @@ impl Generator {
     }
 
     fn submit(&mut self, now: Time, client: usize, body: Bytes) -> Bytes {
-        let Client { secret, next, open, .. } = &mut self.clients[client];
+        let Client { secret, next, open } = &mut self.clients[client];
         let sequence = *next;
         *next += 1;
         let transaction = if self.unsigned {
@@ -114,13 +111,13 @@ impl Generator {
         frame
     }
 
-    /// Whether a client sees a certificate for the first time, which it then verifies, as each client does for itself.
-    pub fn is_news(&mut self, client: usize, certified: Height) -> bool {
-        let known = &mut self.clients[client].known;
-        if known.len() > KNOWN {
-            known.pop_first();
+    /// Whether a certificate is seen for the first time and therefore verified: clients of one program share what they have verified
+    /// (`client::Client::connect_also`).
+    pub fn is_news(&mut self, certified: Height) -> bool {
+        if self.known.len() > KNOWN {
+            self.known.pop_first();
         }
-        known.insert(certified)
+        self.known.insert(certified)
     }
 
     /// Takes a reply; gives what follows from it.

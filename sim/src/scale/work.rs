@@ -309,7 +309,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
             self.meter_reply(reply);
             if self.charges_clients {
                 passed += self.prices.client + self.prices.work(Sort::ReadReply, reply.len() as f64);
-                passed += self.new_certificate(client, reply);
+                passed += self.new_certificate(reply);
             }
             let at = self.now + self.takes(passed);
             match self.generator.reply(at, client, reply) {
@@ -328,12 +328,12 @@ impl<A: StateMachine + Clone> World<'_, A> {
 }
 
 impl<A: StateMachine + Clone> World<'_, A> {
-    /// The price of a certificate that a client has not seen before.
-    fn new_certificate(&mut self, client: usize, reply: &Bytes) -> f64 {
+    /// The price of a certificate that was not seen before.
+    fn new_certificate(&mut self, reply: &Bytes) -> f64 {
         match codec::decode::<Reply>(reply, usize::MAX) {
             Ok(Reply { answer: Answer::Receipt(receipt), .. })
                 if self.nodes[0].config.trust.domain.fault_model == FaultModel::Byzantine
-                    && self.generator.is_news(client, receipt.certificate.height()) =>
+                    && self.generator.is_news(receipt.certificate.height()) =>
             {
                 self.prices.certificates(1, self.nodes.len())
             }
