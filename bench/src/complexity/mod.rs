@@ -249,6 +249,6 @@ fn deviations(rows: &[Row], growths: &[Growth], quic: &[Comparison]) -> Vec<Stri
             )
         })
     });
-    let of_quic = quic.iter().flat_map(|comparison| comparison.differences.iter().cloned());
+    let of_quic = quic.iter().filter_map(Comparison::deviation);
     of_counts.chain(of_growth).chain(of_quic).collect()
 }
