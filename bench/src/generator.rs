@@ -151,6 +151,7 @@ impl Loaded {
                     TurnTo::Any => replica_id(index % replicas),
                     TurnTo::Leader => leader,
                 });
+                config.mtu_upper_bound = arguments.mtu.unwrap_or(config.mtu_upper_bound);
                 // Receipts of one block share their certificate: whoever runs many clients verifies it once.
                 let client = match connections.first() {
                     Some(first) => first.connect_also(config).await?,

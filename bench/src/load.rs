@@ -42,6 +42,9 @@ pub struct LoadArguments {
     /// Bytes of a log segment, if not the replicas' default.
     #[arg(long, value_name = "BYTES")]
     pub segment_bytes: Option<u64>,
+    /// The largest UDP payload that replicas and clients try, if not their default. Loopback takes 6400 and more.
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<u16>,
     /// Replicas.
     #[arg(long, default_value_t = 4)]
     pub replicas: usize,
@@ -334,9 +337,11 @@ pub(crate) fn create(
         limits: arguments.choice.limits(limits)?,
         seed: fresh_seed()?,
     })?;
-    for (name, value) in
-        [("retain_blocks", arguments.retain_blocks), ("segment_bytes", arguments.segment_bytes)]
-    {
+    for (name, value) in [
+        ("retain_blocks", arguments.retain_blocks),
+        ("segment_bytes", arguments.segment_bytes),
+        ("mtu_upper_bound", arguments.mtu.map(u64::from)),
+    ] {
         value.map_or(Ok(()), |value| consortium.choose(name, &value.to_string()))?;
     }
     Ok(consortium)

@@ -30,11 +30,13 @@ impl Reading {
     /// If one does not answer.
     pub async fn take(watch: &Client, processes: &[ReplicaProcess]) -> anyhow::Result<Reading> {
         let cpu = processes.iter().map(ReplicaProcess::cpu_time).sum();
-        let stages = processes.iter().map(Stages::of).collect();
+        let mut stages: Vec<Stages> = processes.iter().map(Stages::of).collect();
         let at = Instant::now();
         let mut reports = Vec::new();
-        for process in processes {
-            reports.push(watch.status(process.replica()).await?);
+        for (process, stages) in processes.iter().zip(&mut stages) {
+            let report = watch.status(process.replica()).await?;
+            stages.split(|part| Duration::from_nanos(counter(&report, &format!("cpu_nanos/{part}")) as u64));
+            reports.push(report);
         }
         Ok(Reading { at, cpu, stages, reports })
     }

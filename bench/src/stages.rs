@@ -9,11 +9,14 @@ use std::time::Duration;
 /// Threads of a replica by the beginning of their names (ARCHITECTURE.md, "Threads of the product"), and what they do.
 const STAGES: [(&str, &str); 5] = [
     ("crypto", "verify and sign"),
-    ("replica", "host and network"),
+    ("replica", WITH_HOST),
     ("quorate-log", "log"),
     ("quorate-sta", "state"),
     ("log-reader", "catch-up of others"),
 ];
+
+/// Threads that the host shares with the transport: the stage until [`Stages::split`].
+const WITH_HOST: &str = "network";
 
 /// Processor time by what it was spent on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,6 +36,16 @@ impl Stages {
             *stages.0.entry(stage).or_default() += crate::process::spent(&read("stat")).unwrap_or_default();
         }
         stages
+    }
+
+    /// Takes out of the transport's stage what the replica says that its host has spent: `host` in all, `engine` and `execution` of that.
+    pub fn split(&mut self, spent: impl Fn(&str) -> Duration) {
+        let (host, engine, execution) = (spent("host"), spent("engine"), spent("execution"));
+        let network = self.0.entry(WITH_HOST).or_default();
+        *network = network.saturating_sub(host);
+        self.0.insert("engine", engine);
+        self.0.insert("execute", execution);
+        self.0.insert("host", host.saturating_sub(engine + execution));
     }
 
     /// What was added since an earlier look.
@@ -72,5 +85,16 @@ mod tests {
         assert_eq!(sum, stages(15, 50));
         assert_eq!(sum.since(&stages(5, 20)), stages(10, 30));
         assert_eq!(sum.per(1000.0), [("log", 15.0), ("verify and sign", 50.0)].into());
+    }
+
+    #[test]
+    fn what_the_host_has_spent_is_not_the_network_s() {
+        let ms = Duration::from_millis;
+        let mut stages = Stages([("network", ms(100)), ("log", ms(5))].into());
+        let spent = [("host", ms(60)), ("engine", ms(10)), ("execution", ms(30))];
+        stages.split(|part| spent.iter().find(|(name, _)| *name == part).unwrap().1);
+        let expected =
+            [("network", ms(40)), ("host", ms(20)), ("engine", ms(10)), ("execute", ms(30)), ("log", ms(5))];
+        assert_eq!(stages, Stages(expected.into()));
     }
 }

@@ -73,6 +73,58 @@ pub struct ProvenReceipt {
     pub certificate: CheckpointCertificate,
 }
 
+/// Receipts of one block that answer several questions of one connection: what is the same for all stands here once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptBatch {
+    /// Each with the question that it answers and its place in the block; in ascending order of places.
+    pub receipts: Vec<Answered>,
+    /// How many receipts the block has.
+    pub count: u64,
+    /// What proves these together ([`merkle::Tree::siblings`]).
+    pub siblings: Vec<Digest>,
+    /// As in [`ProvenReceipt::entries`].
+    pub entries: Vec<LedgerEntry>,
+    /// The certificate over the last entry.
+    pub certificate: CheckpointCertificate,
+}
+
+/// One receipt of a [`ReceiptBatch`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The question's id.
+    pub id: u64,
+    /// The receipt's place in the block.
+    pub index: u64,
+    /// What became of the transaction.
+    pub receipt: Receipt,
+}
+
+impl ReceiptBatch {
+    /// Receipts in one batch, at most.
+    pub const RECEIPTS: usize = 256;
+    /// Entries in one batch, at most: each receipt gets a copy of them.
+    pub const ENTRIES: usize = 64;
+    /// Bytes of the application's answers in one batch, beyond the first one, at most.
+    pub const ANSWER_BYTES: usize = 64 << 10;
+
+    /// One by one, by the questions' ids. That they hold is for [`ProvenReceipt::verify`] to find out. None if it is larger than a batch may be,
+    /// or does not prove just these places.
+    pub fn split(self) -> Option<Vec<(u64, ProvenReceipt)>> {
+        let ReceiptBatch { receipts, count, siblings, entries, certificate } = self;
+        if receipts.len() > ReceiptBatch::RECEIPTS || entries.len() > ReceiptBatch::ENTRIES {
+            return None;
+        }
+        let leaves: Vec<(u64, Digest)> =
+            receipts.iter().map(|answered| (answered.index, answered.receipt.leaf())).collect();
+        let paths = merkle::paths(count, &leaves, &siblings)?;
+        let split = receipts.into_iter().zip(paths).map(|(Answered { id, index, receipt }, path)| {
+            let (entries, certificate) = (entries.clone(), certificate.clone());
+            (id, ProvenReceipt { receipt, index, count, path, entries, certificate })
+        });
+        Some(split.collect())
+    }
+}
+
 /// Why a proof does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {

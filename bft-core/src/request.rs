@@ -1,11 +1,11 @@
 //! What a client asks a replica, and what it is told.
 
-use crate::codec::byte_string;
+use crate::codec::{self, DecodeError, byte_string};
 use crate::committee::Trust;
 use crate::evidence::Evidence;
 use crate::ledger::CheckpointCertificate;
 use crate::machine::{Refusal, StateMachine};
-use crate::receipt::{ProofError, ProvenReceipt};
+use crate::receipt::{ProofError, ProvenReceipt, ReceiptBatch};
 use crate::state::{Proof, View};
 use crate::transaction::Payload;
 use crate::types::{Epoch, Height};
@@ -92,6 +92,24 @@ pub enum Answer {
     },
     /// Every lie that the replica can prove. Whoever asks verifies it.
     Evidence(Vec<Evidence>),
+    /// The fates of several transactions, each asked for by a question of its own; the reply's id is 0. [`Reply::read`] takes it apart.
+    Receipts(Box<ReceiptBatch>),
+}
+
+impl Reply {
+    /// The replies in a frame of at most `limit` bytes: one, or those that a batch of receipts stands for.
+    ///
+    /// # Errors
+    /// If the frame is not what [`codec::encode`] makes of a reply.
+    pub fn read(frame: &[u8], limit: usize) -> Result<Vec<Reply>, DecodeError> {
+        let reply: Reply = codec::decode(frame, limit)?;
+        let Answer::Receipts(batch) = reply.answer else { return Ok(vec![reply]) };
+        let malformed =
+            || DecodeError::Malformed("a batch of receipts that does not prove its places".into());
+        let receipts = batch.split().filter(|_| reply.id == 0).ok_or_else(malformed)?;
+        let single = |(id, receipt)| Reply { id, answer: Answer::Receipt(Box::new(receipt)) };
+        Ok(receipts.into_iter().map(single).collect())
+    }
 }
 
 /// What a client should do after a refusal.

@@ -1,7 +1,7 @@
 //! The host with the smallest possible engine under it: one replica that decides alone.
 
 use bft_core::block::{Block, Header};
-use bft_core::codec;
+use bft_core::codec::{self, DecodeError};
 use bft_core::committee::StatementDomain;
 use bft_core::edge::Edge;
 use bft_core::engine::{
@@ -10,11 +10,13 @@ use bft_core::engine::{
 };
 use bft_core::envelope::{Body, Envelope, Obligations, Promised, Rejection, Seal, SealWith, Sealed};
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
-use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, RecoverError, Recovered, genesis_state};
+use bft_core::host::{
+    Effect, Event, Host, HostConfig, LocalLimits, RecoverError, Recovered, genesis_state, no_clock,
+};
 use bft_core::ledger::CheckpointCertificate;
 use bft_core::log::{LoadedState, LogItem, LogKind};
 use bft_core::machine::{Context, Refusal, StateMachine};
-use bft_core::receipt::{ProvenReceipt, code};
+use bft_core::receipt::{Answered, ProvenReceipt, ReceiptBatch, code};
 use bft_core::request::{Advice, Answer, Call, ReadingOf, Reply, Request};
 use bft_core::state::{State, View};
 use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
@@ -22,9 +24,10 @@ use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
 use crypto::{
     Aggregate, ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, Scheme, Share,
-    Statement, StatementKind, TransactionVerifier,
+    Statement, StatementKind, TransactionVerifier, merkle,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -240,7 +243,7 @@ impl Rig {
     fn within(limits: Limits, may_vote: bool, local: LocalLimits) -> Rig {
         let genesis = Arc::new(genesis(limits));
         let trust = genesis.trust().unwrap();
-        let config = HostConfig { me: ReplicaId(0), genesis, trust, may_vote, local };
+        let config = HostConfig { me: ReplicaId(0), genesis, trust, may_vote, local, spent: no_clock };
         Rig::start(config, Counter::default(), Vec::new(), None).unwrap()
     }
 
@@ -363,6 +366,24 @@ impl Rig {
         Some(reply.answer)
     }
 
+    /// Submits transactions of one client at once, by their ids, over one connection.
+    fn submit_at_once(&mut self, client: u8, sequences: &[(u64, u64)]) -> Vec<Reply> {
+        let chain = self.config.genesis.chain();
+        let mut effects = Vec::new();
+        for (id, sequence) in sequences {
+            let body = Bytes::from_static(b"go");
+            let transaction = Transaction::sign(&secret(client), &chain, Kind::Application, *sequence, body);
+            let call = Call::Submit(Payload::of(vec![Item::new(&chain, transaction)]));
+            let frame: Bytes = codec::encode(&Request { id: *id, call }).into();
+            let request = self.edge.client_frames(&[frame]).pop().unwrap().unwrap();
+            self.host.step(self.now, Event::Request { client: 1, request }, &mut effects);
+        }
+        self.now.time.0 += 1_000_000_000;
+        self.host.flush(self.now, &mut effects);
+        self.carry_out(effects);
+        std::mem::take(&mut self.replies)
+    }
+
     fn submit(&mut self, client: u8, kind: Kind, sequence: u64, body: &[u8]) -> Answer {
         let chain = self.config.genesis.chain();
         let body = Bytes::copy_from_slice(body);
@@ -461,6 +482,70 @@ fn what_cannot_execute_is_refused_before_it_is_pooled() {
     let (advice, _) = refusal(rig.ask(Call::Receipt { client: secret(11).public(), sequence: 1 }).unwrap());
     assert_eq!(advice, Advice::Retry);
     assert_eq!(rig.host.report().pooled, 0);
+}
+
+#[test]
+fn receipts_of_one_block_come_together_and_each_is_proven() {
+    let mut rig = Rig::new();
+    // Under 15 the client asks for one of them twice.
+    let mut frames = rig.submit_at_once(11, &[(11, 1), (13, 3), (12, 2), (15, 3), (14, 4)]);
+    let single = frames.pop().unwrap();
+    assert_eq!(frames.len(), 1, "one batch, and what it has already");
+    let batch = frames.pop().unwrap();
+    assert!(matches!((batch.id, &batch.answer), (0, Answer::Receipts(_))));
+    let mut receipts = BTreeMap::new();
+    for reply in [batch, single] {
+        for Reply { id, answer } in Reply::read(&codec::encode(&reply), 1 << 20).unwrap() {
+            let Answer::Receipt(receipt) = answer else { panic!("{answer:?}") };
+            receipt.verify(&rig.config.trust).unwrap();
+            receipts.insert(id, *receipt);
+        }
+    }
+    assert_eq!(receipts.keys().copied().collect::<Vec<_>>(), [11, 12, 13, 14, 15]);
+    // They are those that are given one by one.
+    for (id, sequence) in [(11, 1), (12, 2), (13, 3), (14, 4), (15, 3)] {
+        let asked = rig.ask(Call::Receipt { client: secret(11).public(), sequence });
+        assert_eq!(asked, Some(Answer::Receipt(Box::new(receipts[&id].clone()))));
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_prove_its_places_is_no_reply() {
+    let mut rig = Rig::new();
+    let frames = rig.submit_at_once(11, &[(11, 1), (12, 2), (13, 3)]);
+    let Answer::Receipts(batch) = &frames[0].answer else { panic!("{frames:?}") };
+    let read = |id: u64, change: &dyn Fn(&mut ReceiptBatch)| {
+        let mut batch = batch.clone();
+        change(&mut batch);
+        Reply::read(&codec::encode(&Reply { id, answer: Answer::Receipts(batch) }), 1 << 20)
+    };
+    assert_eq!(read(0, &|_| {}).unwrap().len(), 3);
+    let too_many = |batch: &mut ReceiptBatch| {
+        batch.count = 1000;
+        let one = batch.receipts[0].clone();
+        batch.receipts =
+            (0..=ReceiptBatch::RECEIPTS as u64).map(|index| Answered { index, ..one.clone() }).collect();
+        let leaves: Vec<_> = (0..1000).map(|_| one.receipt.leaf()).collect();
+        batch.siblings =
+            merkle::Tree::new(leaves).siblings(&(0..=ReceiptBatch::RECEIPTS).collect::<Vec<_>>());
+    };
+    type Change<'a> = &'a dyn Fn(&mut ReceiptBatch);
+    let refused: [(u64, Change<'_>); 6] = [
+        (7, &|_| {}),
+        (0, &|batch| batch.siblings.push(Digest::ZERO)),
+        (0, &|batch| batch.count = 2),
+        (0, &|batch| batch.receipts.swap(0, 1)),
+        (0, &|batch| batch.entries = vec![batch.entries[0]; ReceiptBatch::ENTRIES + 1]),
+        (0, &too_many),
+    ];
+    for (number, (id, change)) in refused.into_iter().enumerate() {
+        assert!(matches!(read(id, change), Err(DecodeError::Malformed(_))), "{number}");
+    }
+    // Whatever it says under other places or of other transactions, single proofs do not hold.
+    for Reply { answer, .. } in read(0, &|batch| batch.receipts[1].receipt.code = 9).unwrap() {
+        let Answer::Receipt(receipt) = answer else { panic!("{answer:?}") };
+        assert!(receipt.verify(&rig.config.trust).is_err());
+    }
 }
 
 #[test]

@@ -286,6 +286,7 @@ impl Client {
             | Answer::Signed(_)
             | Answer::Session(_)
             | Answer::Status(_)
+            | Answer::Receipts(_)
             | Answer::Evidence(_) => other_question(),
         };
         match inner.exchange.ask(Call::Receipt { client, sequence }, judge).await {

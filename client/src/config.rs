@@ -2,7 +2,7 @@
 
 use bft_core::genesis::Genesis;
 use crypto::{ClientSecret, ReplicaId};
-use net::ClientOptions;
+use net::{ClientOptions, TransportOptions};
 use std::time::Duration;
 
 /// The configuration of a [`crate::Client`].
@@ -24,6 +24,8 @@ pub struct ClientConfig {
     pub retry_cap: Duration,
     /// How long further answers are waited for once one replica has told the client's next sequence.
     pub session_patience: Duration,
+    /// The largest UDP payload that is tried on the way to a replica, in bytes.
+    pub mtu_upper_bound: u16,
 }
 
 impl ClientConfig {
@@ -38,6 +40,7 @@ impl ClientConfig {
             retry_first: Duration::from_millis(20),
             retry_cap: Duration::from_secs(1),
             session_patience: Duration::from_millis(500),
+            mtu_upper_bound: TransportOptions::default().mtu_upper_bound,
         }
     }
 

@@ -20,6 +20,7 @@ pub(crate) struct Links {
     slots: Vec<Slot>,
     connect_timeout: Duration,
     answer_bytes: usize,
+    mtu_upper_bound: u16,
     board: Arc<Switchboard>,
     route: Arc<Route>,
 }
@@ -67,6 +68,7 @@ impl Links {
             slots: slots.collect(),
             connect_timeout: config.answer_timeout,
             answer_bytes: config.answer_bytes(),
+            mtu_upper_bound: config.mtu_upper_bound,
             board,
             route,
         }
@@ -109,6 +111,7 @@ impl Links {
     /// Made anew for every connection: each has a TLS key of its own.
     fn transport(&self) -> ClientOptions {
         let mut options = ClientOptions { connect_timeout: self.connect_timeout, ..ClientOptions::default() };
+        options.transport.mtu_upper_bound = self.mtu_upper_bound;
         options.limits.frame_bytes = self.answer_bytes;
         options.limits.queue_bytes = options.limits.queue_bytes.max(2 * self.answer_bytes);
         options

@@ -1,7 +1,6 @@
 //! Which reply belongs to which request.
 
 use crate::stats::{Counters, count};
-use bft_core::codec;
 use bft_core::request::{Answer, Reply};
 use crypto::ReplicaId;
 use std::collections::{BTreeMap, VecDeque};
@@ -97,13 +96,16 @@ impl Switchboard {
     /// # Errors
     /// Why it is no reply.
     pub fn frame(&self, from: ReplicaId, frame: &[u8]) -> Result<(), String> {
-        let Reply { id, answer } = codec::decode(frame, self.answer_bytes).map_err(|error| {
+        let replies = Reply::read(frame, self.answer_bytes).map_err(|error| {
             count(&self.counters.lies);
             format!("it sent something that is no reply: {error}")
         })?;
-        // No request: it was answered by another replica meanwhile, or given up.
-        if let Some(request) = self.waiting().requests.get(&id) {
-            request.add(Event::Reply(from, answer));
+        let waiting = self.waiting();
+        for Reply { id, answer } in replies {
+            // No request: it was answered by another replica meanwhile, or given up.
+            if let Some(request) = waiting.requests.get(&id) {
+                request.add(Event::Reply(from, answer));
+            }
         }
         Ok(())
     }

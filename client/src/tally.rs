@@ -69,6 +69,7 @@ impl<'a> Tally<'a> {
             | Answer::Signed(_)
             | Answer::Session(_)
             | Answer::Status(_)
+            | Answer::Receipts(_)
             | Answer::Evidence(_) => Verdict::Lie("it answered another question".into()),
         }
     }

@@ -113,6 +113,75 @@ impl Tree {
         });
         siblings.collect()
     }
+
+    /// What proves the leaves at `indexes` together: the siblings, level by level and from left to right, that do not follow from these
+    /// leaves. [`paths`] makes single proofs of it.
+    ///
+    /// # Panics
+    /// If the indexes do not ascend, or there is no leaf at one of them.
+    pub fn siblings(&self, indexes: &[usize]) -> Vec<Digest> {
+        assert!(indexes.is_sorted_by(|a, b| a < b), "the indexes ascend");
+        assert!(indexes.last().is_none_or(|last| *last < self.count()), "there are such leaves");
+        let mut nodes = indexes.to_vec();
+        let mut siblings = Vec::new();
+        for level in &self.levels {
+            for pair in nodes.chunk_by(|a, b| a / 2 == b / 2) {
+                // The last node of an odd level has no sibling.
+                siblings.extend(if let [node] = pair { level.get(node ^ 1).copied() } else { None });
+            }
+            nodes.iter_mut().for_each(|node| *node /= 2);
+            nodes.dedup();
+        }
+        siblings
+    }
+}
+
+/// The paths of `leaves`, given as their indexes and hashes in ascending order, out of what [`Tree::siblings`] says of a tree of `count`
+/// leaves. That they lead to its root is for [`verify`] to find out. None if there are not just as many siblings as such leaves need, or the
+/// indexes are none of ascending leaves.
+pub fn paths(count: u64, leaves: &[(u64, Digest)], siblings: &[Digest]) -> Option<Vec<Vec<Digest>>> {
+    let ascend = leaves.is_sorted_by(|a, b| a.0 < b.0);
+    if !ascend || leaves.last().is_some_and(|(last, _)| *last >= count) {
+        return None;
+    }
+    let mut paths = vec![Vec::new(); leaves.len()];
+    let mut siblings = siblings.iter().copied();
+    // What is known of a level, and which of it each leaf is under.
+    let mut nodes = leaves.to_vec();
+    let mut under: Vec<usize> = (0..leaves.len()).collect();
+    let mut width = count;
+    while width > 1 && !nodes.is_empty() {
+        // For each node its sibling, if there is one, and where its parent goes.
+        let mut steps = Vec::with_capacity(nodes.len());
+        let mut above: Vec<(u64, Digest)> = Vec::with_capacity(nodes.len().div_ceil(2));
+        for pair in nodes.chunk_by(|a, b| a.0 / 2 == b.0 / 2) {
+            let (place, parent) = (above.len(), pair[0].0 / 2);
+            let hash = match *pair {
+                [(_, left), (_, right)] => {
+                    steps.extend([(Some(right), place), (Some(left), place)]);
+                    node_hash(&left, &right)
+                }
+                [(index, hash)] if index ^ 1 < width => {
+                    let sibling = siblings.next()?;
+                    steps.push((Some(sibling), place));
+                    if index % 2 == 0 { node_hash(&hash, &sibling) } else { node_hash(&sibling, &hash) }
+                }
+                _ => {
+                    steps.push((None, place));
+                    pair[0].1
+                }
+            };
+            above.push((parent, hash));
+        }
+        for (path, node) in paths.iter_mut().zip(&mut under) {
+            let (sibling, parent) = steps[*node];
+            path.extend(sibling);
+            *node = parent;
+        }
+        nodes = above;
+        width = width.div_ceil(2);
+    }
+    siblings.next().is_none().then_some(paths)
 }
 
 /// The level above: pairs hashed, an odd last node carried over.
@@ -253,6 +322,31 @@ mod tests {
         assert!(!verify(tree.root(), leaf_hash(&node), 0, 2, &path));
         // Given the node's hash as if it were a leaf's, it passes: callers hash the leaf themselves.
         assert!(verify(tree.root(), tree.levels[1][0], 0, 2, &path));
+    }
+
+    #[test]
+    fn what_proves_leaves_together_gives_the_path_of_each() {
+        for count in 1..12_usize {
+            let leaves = leaves(count);
+            let tree = Tree::new(leaves.clone());
+            for chosen in 0..1_u32 << count {
+                let indexes: Vec<usize> = (0..count).filter(|index| chosen >> index & 1 == 1).collect();
+                let siblings = tree.siblings(&indexes);
+                let known: Vec<(u64, Digest)> = indexes.iter().map(|i| (*i as u64, leaves[*i])).collect();
+                let expected: Vec<Vec<Digest>> = indexes.iter().map(|index| tree.proof(*index)).collect();
+                assert_eq!(paths(count as u64, &known, &siblings), Some(expected), "{indexes:?} of {count}");
+                let more = [&siblings[..], &[tree.root()]].concat();
+                assert_eq!(paths(count as u64, &known, &more), None, "one too many");
+                if let Some((_, fewer)) = siblings.split_last() {
+                    assert_eq!(paths(count as u64, &known, fewer), None, "one too few");
+                }
+            }
+        }
+        let leaf = leaf_hash(b"");
+        assert_eq!(paths(2, &[(1, leaf), (0, leaf)], &[]), None, "descending");
+        assert_eq!(paths(2, &[(1, leaf), (1, leaf)], &[leaf]), None, "twice");
+        assert_eq!(paths(2, &[(2, leaf)], &[leaf]), None, "outside");
+        assert_eq!(paths(u64::MAX, &[(u64::MAX - 1, leaf)], &[leaf; 3]), None, "a count that nobody has");
     }
 
     proptest! {

@@ -11,6 +11,7 @@
 
 use bft_core::genesis::{Genesis, GenesisError};
 use bft_core::host::LocalLimits;
+use net::TransportOptions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -116,6 +117,10 @@ pub struct ReplicaConfig {
     /// that keeps the history.
     #[serde(default)]
     pub fetch_all_blocks: bool,
+    /// The largest UDP payload that is tried on a path, in bytes ([`net::TransportOptions::mtu_upper_bound`]): where packets of
+    /// 9000 bytes pass, 8952.
+    #[serde(default = "default_mtu_upper_bound")]
+    pub mtu_upper_bound: u16,
     /// Where this replica reaches others, by their number, instead of at their addresses in the genesis. Who they are
     /// does not change: their keys are those of the genesis. A table, so it comes last in the file.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -138,6 +143,10 @@ fn default_retain_blocks() -> u64 {
     LocalLimits::default().retain_blocks
 }
 
+fn default_mtu_upper_bound() -> u16 {
+    TransportOptions::default().mtu_upper_bound
+}
+
 impl ReplicaConfig {
     /// Defaults for a replica.
     pub fn new(replica: u16) -> ReplicaConfig {
@@ -149,6 +158,7 @@ impl ReplicaConfig {
             flush_heights: default_flush_heights(),
             retain_blocks: default_retain_blocks(),
             fetch_all_blocks: false,
+            mtu_upper_bound: default_mtu_upper_bound(),
             peers: BTreeMap::new(),
         }
     }

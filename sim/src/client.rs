@@ -139,8 +139,8 @@ impl Client {
     }
 
     /// Takes a reply; gives the sequence and receipt if there is one.
-    pub fn reply(&mut self, now: Time, frame: &[u8]) -> Option<(u64, bft_core::receipt::ProvenReceipt)> {
-        let Reply { id, answer } = codec::decode(frame, usize::MAX).ok()?;
+    pub fn reply(&mut self, now: Time, reply: Reply) -> Option<(u64, bft_core::receipt::ProvenReceipt)> {
+        let Reply { id, answer } = reply;
         let open = self.open.get_mut(&id)?;
         match answer {
             Answer::Receipt(receipt) => {
@@ -164,6 +164,7 @@ impl Client {
             | Answer::Signed(_)
             | Answer::Session(_)
             | Answer::Status(_)
+            | Answer::Receipts(_)
             | Answer::Evidence(_) => None,
         }
     }

@@ -5,6 +5,7 @@ use crate::checker::Violation;
 use crate::client::{Outgoing, Submission};
 use crate::world::{Action, World};
 use bft_core::host::Event;
+use bft_core::request::Reply;
 use bft_core::types::ReplicaId;
 use bytes::Bytes;
 
@@ -26,15 +27,22 @@ impl World {
 
     pub(crate) fn reply(&mut self, client: usize, frame: &[u8]) -> Result<(), Violation> {
         self.note("reply", client as u64, frame);
+        for reply in Reply::read(frame, usize::MAX).unwrap_or_default() {
+            self.single_reply(client, reply)?;
+        }
+        Ok(())
+    }
+
+    fn single_reply(&mut self, client: usize, reply: Reply) -> Result<(), Violation> {
         let now = self.now;
         if let Some(reader) = self.readers.get_mut(client) {
-            let (outcome, outgoing) = reader.reply(frame);
+            let (outcome, outgoing) = reader.reply(&reply);
             if let Some((id, answer)) = outcome {
                 self.history.returned(now, self.clients[client].secret.public(), id, app::content(&answer));
             }
             self.send_requests(client, outgoing);
         }
-        if let Some((sequence, receipt)) = self.clients[client].reply(now, frame) {
+        if let Some((sequence, receipt)) = self.clients[client].reply(now, reply) {
             let key = self.clients[client].secret.public();
             let trust = self.replicas[0].config.trust.clone();
             self.checker.acknowledged(key, sequence, &receipt, &trust)?;

@@ -16,7 +16,7 @@ use crate::replica::Replica;
 use crate::world::World;
 use bft_core::committee::Trust;
 use bft_core::genesis::{Limits, VoteRouting};
-use bft_core::host::{HostConfig, LocalLimits};
+use bft_core::host::{HostConfig, LocalLimits, no_clock};
 use bft_core::mutants::Mutant;
 use bft_core::types::{Digest, ReplicaId, Time};
 use crypto::{ClientSecret, FaultModel, IdentitySecret, ProtocolTag, Scheme};
@@ -302,6 +302,7 @@ pub(crate) fn build_with(
             trust: trust.clone(),
             may_vote: true,
             local: LocalLimits { fetch_all_blocks: index % 4 == 3, ..local },
+            spent: no_clock,
         };
         let skew_us = random.below(2_000_000) as i64 - MOST_SKEW_US;
         replicas.push(Replica::new(config, signer, identity, Clock::with_skew(skew_us)));

@@ -7,7 +7,7 @@ use bft_core::committee::{Committee, Trust};
 use bft_core::edge::Edge;
 use bft_core::envelope::{Seal, SealWith};
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
-use bft_core::host::{HostConfig, LocalLimits, genesis_state};
+use bft_core::host::{HostConfig, LocalLimits, genesis_state, no_clock};
 use bft_core::types::ReplicaId;
 use crypto::{
     ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier, Scheme,
@@ -130,6 +130,7 @@ impl Members {
             trust: self.trust.clone(),
             may_vote: true,
             local: LocalLimits::default(),
+            spent: no_clock,
         }
     }
 }

@@ -104,10 +104,15 @@ fn answer_height<A: StateMachine>(
     ledger: &Ledger<A>,
     effects: &mut Vec<Effect>,
 ) {
-    let indexes: Vec<u32> = waiters.iter().map(|(_, index)| *index).collect();
-    let receipts = ledger.prove(height, &indexes, certificate);
-    for ((waiter, _), receipt) in waiters.iter().zip(receipts) {
-        effects.push(reply(*waiter, Answer::Receipt(Box::new(receipt))));
+    let mut by_client: BTreeMap<ClientId, Vec<(u64, u32)>> = BTreeMap::new();
+    for (Waiter { client, id }, index) in waiters {
+        by_client.entry(*client).or_default().push((*id, *index));
+    }
+    for (client, mut questions) in by_client {
+        questions.sort_by_key(|(_, index)| *index);
+        for reply in ledger.prove(height, &questions, certificate) {
+            effects.push(Effect::Reply { client, frame: codec::encode(&reply).into() });
+        }
     }
 }
 

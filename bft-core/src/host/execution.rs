@@ -9,8 +9,8 @@ use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::log::{LoadedState, StateBatch};
 use crate::machine::StateMachine;
 use crate::mutants::Mutant;
-use crate::receipt::{ProvenReceipt, Receipt, code};
-use crate::request::{AnswerBytes, ProvenAnswer, ProvenRead, encode_result};
+use crate::receipt::{Answered, ProvenReceipt, Receipt, ReceiptBatch, code};
+use crate::request::{Answer, AnswerBytes, ProvenAnswer, ProvenRead, Reply, encode_result};
 use crate::state::{State, Tree, View};
 use crate::transaction::ItemKey;
 use crate::types::{Height, Timestamp};
@@ -40,6 +40,8 @@ pub struct Ledger<A> {
     tip: LedgerEntry,
     tip_header: Option<Header>,
     receipts: BTreeMap<Height, BlockReceipts>,
+    /// Trees over the receipts of heights above the last certified one: clients wait for proofs under them.
+    receipt_trees: BTreeMap<Height, merkle::Tree>,
     /// Where each settled sequence executed.
     by_key: BTreeMap<ItemKey, (Height, u32)>,
     /// Trees at checkpoint heights above the last certified one.
@@ -110,6 +112,38 @@ pub fn genesis_state<A: StateMachine>(app: &A, genesis: &Genesis) -> Result<(Sta
     Ok((state, root))
 }
 
+impl BlockReceipts {
+    fn tree(&self) -> merkle::Tree {
+        merkle::Tree::new(self.receipts.iter().map(|(_, receipt)| receipt.leaf()).collect())
+    }
+}
+
+/// Puts receipts into as few batches as their bounds allow, each place once in a batch.
+fn batches(receipts: impl Iterator<Item = Answered>, entries: usize) -> Vec<Vec<Answered>> {
+    let mut batches: Vec<Vec<Answered>> = Vec::new();
+    let mut bytes = 0;
+    for answered in receipts {
+        let more = answered.receipt.answer.len();
+        let fits = |batch: &&mut Vec<Answered>| {
+            entries <= ReceiptBatch::ENTRIES
+                && batch.len() < ReceiptBatch::RECEIPTS
+                && bytes + more <= ReceiptBatch::ANSWER_BYTES
+                && batch.last().is_some_and(|last| last.index < answered.index)
+        };
+        match batches.last_mut().filter(fits) {
+            Some(batch) => {
+                bytes += more;
+                batch.push(answered);
+            }
+            None => {
+                bytes = 0;
+                batches.push(vec![answered]);
+            }
+        }
+    }
+    batches
+}
+
 impl<A: StateMachine> Ledger<A> {
     /// The state of height 0.
     ///
@@ -142,6 +176,7 @@ impl<A: StateMachine> Ledger<A> {
             directory,
             tip_header: None,
             receipts: BTreeMap::new(),
+            receipt_trees: BTreeMap::new(),
             by_key: BTreeMap::new(),
             trees: BTreeMap::new(),
             certified: Some((stable, None, tree)),
@@ -247,14 +282,14 @@ impl<A: StateMachine> Ledger<A> {
         let receipts: Vec<(ItemKey, Receipt)> =
             items.iter().map(|item| (item.key(), self.execute_item(item, height, Timestamp(time)))).collect();
         self.directory.write_sessions(&mut self.state);
-        let leaves: Vec<Digest> = receipts.iter().map(|(_, receipt)| receipt.leaf()).collect();
+        let tree = merkle::Tree::new(receipts.iter().map(|(_, receipt)| receipt.leaf()).collect());
         let state_root = self.is_checkpoint(&block.header).then(|| self.state.root());
         let entry = LedgerEntry {
             epoch: FIRST_EPOCH,
             height,
             block: block.digest(),
             time,
-            receipts_root: merkle::root(&leaves),
+            receipts_root: tree.root(),
             state_root,
             next_epoch: None,
             previous: self.tip.digest(),
@@ -268,6 +303,7 @@ impl<A: StateMachine> Ledger<A> {
         if state_root.is_some() || !receipts.is_empty() {
             self.owes = height;
         }
+        self.receipt_trees.insert(height, tree);
         self.keep_receipts(height, BlockReceipts { entry, receipts });
         self.tip = entry;
         self.tip_header = Some(block.header);
@@ -325,29 +361,51 @@ impl<A: StateMachine> Ledger<A> {
         self.receipts.range(height..).next().map(|(_, block)| &block.entry)
     }
 
-    /// Proofs of several receipts of one height under a certificate at or above it.
+    /// Proofs of receipts of one height under a certificate at or above it, asked for by so many questions: of each the id and the place in the
+    /// block, in ascending order of places. Questions without an answer had places that the block does not have.
     pub fn prove(
         &self,
         height: Height,
-        indexes: &[u32],
+        questions: &[(u64, u32)],
         certificate: &CheckpointCertificate,
-    ) -> Vec<ProvenReceipt> {
+    ) -> Vec<Reply> {
         let Some(block) = self.receipts.get(&height) else { return Vec::new() };
-        let tree = merkle::Tree::new(block.receipts.iter().map(|(_, receipt)| receipt.leaf()).collect());
+        let made;
+        let tree = match self.receipt_trees.get(&height) {
+            Some(tree) => tree,
+            None => {
+                made = block.tree();
+                &made
+            }
+        };
         let entries: Vec<LedgerEntry> =
             self.receipts.range(height..=certificate.height()).map(|(_, block)| block.entry).collect();
-        let prove = |index: &u32| {
+        let count = block.receipts.len() as u64;
+        let answered = |(id, index): &(u64, u32)| {
             let (_, receipt) = block.receipts.get(*index as usize)?;
-            Some(ProvenReceipt {
-                receipt: receipt.clone(),
-                index: u64::from(*index),
-                count: block.receipts.len() as u64,
-                path: tree.proof(if Mutant::ReceiptPath.is_on() { 0 } else { *index as usize }),
-                entries: entries.clone(),
-                certificate: certificate.clone(),
-            })
+            Some(Answered { id: *id, index: u64::from(*index), receipt: receipt.clone() })
         };
-        indexes.iter().filter_map(prove).collect()
+        let place = |answered: &Answered| usize::try_from(answered.index).expect("it is in the block");
+        let single = |answered: Answered| {
+            let path = tree.proof(if Mutant::ReceiptPath.is_on() { 0 } else { place(&answered) });
+            let Answered { id, index, receipt } = answered;
+            let (entries, certificate) = (entries.clone(), certificate.clone());
+            let proven = ProvenReceipt { receipt, index, count, path, entries, certificate };
+            Reply { id, answer: Answer::Receipt(Box::new(proven)) }
+        };
+        let mut replies = Vec::new();
+        for mut receipts in batches(questions.iter().filter_map(answered), entries.len()) {
+            if receipts.len() == 1 {
+                replies.extend(receipts.pop().map(single));
+                continue;
+            }
+            let places: Vec<usize> = receipts.iter().map(place).collect();
+            let siblings = tree.siblings(if Mutant::ReceiptPath.is_on() { &[0] } else { &places });
+            let (entries, certificate) = (entries.clone(), certificate.clone());
+            let batch = ReceiptBatch { receipts, count, siblings, entries, certificate };
+            replies.push(Reply { id: 0, answer: Answer::Receipts(Box::new(batch)) });
+        }
+        replies
     }
 
     /// A receipt by the word of `by`, for the crash fault model.
@@ -363,13 +421,14 @@ impl<A: StateMachine> Ledger<A> {
         ))
     }
 
-    /// From here on queries read the state of this certificate, if it is still at hand.
+    /// From here on queries read the state of this certificate, if it is still at hand. Proofs of receipts at or below it take longer from now on.
     pub fn certified(&mut self, certificate: &CheckpointCertificate) {
         let later = self.trees.split_off(&(certificate.height() + 1));
         if let Some((header, tree)) = self.trees.remove(&certificate.height()) {
             self.certified = Some((certificate.clone(), header, tree));
         }
         self.trees = later;
+        self.receipt_trees = self.receipt_trees.split_off(&(certificate.height() + 1));
     }
 
     /// The last certified state, if it is still at hand, with the header of its block.
@@ -412,6 +471,7 @@ impl<A: StateMachine> Ledger<A> {
         self.receipts.split_off(&(answered + 1));
         self.keep_receipts(entry.height, BlockReceipts { entry, receipts: Vec::new() });
         self.trees.clear();
+        self.receipt_trees.clear();
         self.certified = Some((certificate.clone(), header, self.state.tree().clone()));
         (self.tip, self.tip_header) = (entry, header);
         (self.owes, self.checkpoint) = (entry.height, entry.height);

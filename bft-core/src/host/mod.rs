@@ -66,6 +66,7 @@ use recall::Recall;
 use serving::Serving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use sync::{BlockFetch, ChainSync};
 use transfer::{Snapshots, StateSync};
 
@@ -267,6 +268,14 @@ pub struct HostConfig {
     pub may_vote: bool,
     /// This replica's own choices.
     pub local: LocalLimits,
+    /// Processor time that the calling thread has spent so far, to account for ([`Totals::spent`]) and for nothing else. Where nobody asks,
+    /// [`no_clock`].
+    pub spent: fn() -> Duration,
+}
+
+/// For [`HostConfig::spent`]: no time passes.
+pub fn no_clock() -> Duration {
+    Duration::ZERO
 }
 
 /// Choices that replicas make each for themselves.
@@ -367,6 +376,17 @@ pub struct Totals {
     pub transactions: u64,
     /// Bytes of their payloads.
     pub payload_bytes: u64,
+    /// Processor time.
+    pub spent: Spent,
+}
+
+/// Processor time of the host's thread by what it was spent on; what is in neither is the host's own: the pool, frames, receipts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Steps of the engine.
+    pub engine: Duration,
+    /// Execution of blocks: the application, the state, and the trees over both.
+    pub execution: Duration,
 }
 
 impl<E: Engine, A: StateMachine> Host<E, A> {
@@ -458,7 +478,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     /// Gives the engine an input and does what it says.
     fn feed(&mut self, now: Time, input: Input<E>, effects: &mut Vec<Effect>) {
         let mut out = Outbox::default();
+        let before = (self.config.spent)();
         self.engine.step(now, input, &mut out);
+        self.totals.spent.engine += (self.config.spent)().saturating_sub(before);
         self.absorb(now, out, effects);
     }
 

@@ -28,7 +28,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
     }
 
     fn execute(&mut self, now: Time, block: &Block, effects: &mut Vec<Effect>) -> LedgerEntry {
+        let before = (self.config.spent)();
         let entry = self.ledger.execute(block);
+        self.totals.spent.execution += (self.config.spent)().saturating_sub(before);
         let height = entry.height;
         self.executed_at = now;
         let below = self.log.covering();
@@ -122,9 +124,9 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         self.certificates = self.certificates.split_off(&self.ledger.receipts_from());
         self.checkpoints.stable(height);
         self.promises.forget(height, self.engine.led_by().view);
+        self.clients.certified(certificate, &self.ledger, effects);
         self.ledger.certified(certificate);
         self.keep_snapshot(now);
-        self.clients.certified(certificate, &self.ledger, effects);
         self.began_at.take_if(|tip| *tip < height);
         self.answer_certified_reads(effects);
         self.release_log(effects);

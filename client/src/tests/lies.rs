@@ -2,8 +2,9 @@
 
 use super::network::*;
 use crate::SubmitError;
-use bft_core::receipt::{ProvenReceipt, Receipt};
-use bft_core::request::{Advice, Answer, Request};
+use bft_core::codec;
+use bft_core::receipt::{Answered, ProvenReceipt, Receipt, ReceiptBatch};
+use bft_core::request::{Advice, Answer, Reply, Request};
 use bft_core::transaction::Kind;
 use bytes::Bytes;
 use crypto::Digest;
@@ -17,6 +18,33 @@ fn proven(chain: &Chain, request: &Request, change: impl FnOnce(&mut ProvenRecei
     let Answer::Receipt(mut proven) = chain.receipt_for(request, 0) else { unreachable!() };
     change(&mut proven);
     Act::Answer(Answer::Receipt(proven))
+}
+
+/// The receipt asked for, in a batch of its own.
+fn batched(chain: &Chain, request: &Request) -> Box<ReceiptBatch> {
+    let Answer::Receipt(proven) = chain.receipt_for(request, 0) else { unreachable!() };
+    let ProvenReceipt { receipt, index, count, path, entries, certificate } = *proven;
+    let receipts = vec![Answered { id: request.id, index, receipt }];
+    Box::new(ReceiptBatch { receipts, count, siblings: path, entries, certificate })
+}
+
+fn batch(chain: &Chain, request: &Request, change: impl FnOnce(&mut ReceiptBatch)) -> Bytes {
+    let mut batch = batched(chain, request);
+    change(&mut batch);
+    codec::encode(&Reply { id: 0, answer: Answer::Receipts(batch) }).into()
+}
+
+#[tokio::test]
+async fn a_receipt_out_of_a_batch_is_as_good_as_another() {
+    let replicas =
+        Replicas::start(Setup::default(), |chain, _, _, request| Act::Raw(batch(chain, request, |_| {})));
+    let client = replicas.client().await;
+    let receipt = within("a receipt", client.submit(Kind::Application, body())).await.unwrap();
+    receipt.verify(&replicas.chain.trust).unwrap();
+    assert_eq!(
+        (&receipt.receipt.answer[..], replicas.asked(), client.stats().lies),
+        (&b"done"[..], vec![0], 0)
+    );
 }
 
 fn another(chain: &Chain) -> Answer {
@@ -37,11 +65,18 @@ fn lie(chain: &Chain, request: &Request, which: usize) -> Act {
         7 => Act::Raw(Bytes::from_static(b"garbage")),
         8 => Act::Raw(Bytes::new()),
         9 => Act::Answer(Answer::Session(9)),
+        10 => Act::Raw(batch(chain, request, |batch| batch.receipts[0].receipt.code = 100)),
+        11 => Act::Raw(batch(chain, request, |batch| batch.siblings.clear())),
+        // Without a question's id of its own, nobody asked for a batch.
+        12 => Act::Raw(
+            codec::encode(&Reply { id: request.id, answer: Answer::Receipts(batched(chain, request)) })
+                .into(),
+        ),
         _ => unreachable!("there are {LIES} lies"),
     }
 }
 
-const LIES: usize = 10;
+const LIES: usize = 13;
 
 #[tokio::test]
 async fn threat_89_f_lying_replies_are_never_accepted() {

@@ -10,8 +10,8 @@ use bft_core::envelope::{Body, Envelope, Sealed};
 use bft_core::genesis::Genesis;
 use bft_core::ledger::{CheckpointCertificate, LedgerEntry};
 use bft_core::log::LogKind;
-use bft_core::receipt::{ProvenReceipt, Receipt};
-use bft_core::request::{ProvenAnswer, ProvenRead, Reply, Request};
+use bft_core::receipt::{Answered, ProvenReceipt, Receipt, ReceiptBatch};
+use bft_core::request::{Answer, ProvenAnswer, ProvenRead, Reply, Request};
 use bft_core::transaction::{Kind, Payload, SystemAction};
 use bytes::Bytes;
 use crypto::{Certificate, ClientKey, Digest, Share, Statement, ThresholdPublic};
@@ -30,14 +30,36 @@ pub fn run(bytes: &[u8]) {
     check(&mut input);
 }
 
-fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(input: &mut Input<'_>, samples: &[T]) {
+/// Gives the encoding that was checked.
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    input: &mut Input<'_>,
+    samples: &[T],
+) -> Vec<u8> {
     let (_, bytes) = forge(input, samples);
-    let Ok(value) = codec::decode::<T>(&bytes, LIMIT) else { return };
+    let Ok(value) = codec::decode::<T>(&bytes, LIMIT) else { return bytes };
     assert_eq!(codec::encode(&value), bytes, "one encoding a value");
     let longer = [bytes.as_slice(), &[0]].concat();
     assert!(codec::decode::<T>(&longer, LIMIT + 1).is_err(), "nothing follows a value");
     assert!(codec::decode::<T>(&bytes[..bytes.len() - 1], LIMIT).is_err(), "no value begins another");
     assert!(codec::decode::<T>(&bytes, bytes.len() - 1).is_err(), "the limit holds");
+    bytes
+}
+
+/// A batch of receipts stands for several replies.
+fn reply(input: &mut Input<'_>) {
+    let samples = [&REAL.replies[..], &[batch()]].concat();
+    let bytes = check(input, &samples);
+    let Ok(replies) = Reply::read(&bytes, LIMIT) else { return };
+    assert!(replies.len() <= ReceiptBatch::RECEIPTS);
+    assert!(!replies.iter().any(|reply| matches!(reply.answer, Answer::Receipts(_))), "one by one");
+}
+
+/// The first receipt, in a batch of its own.
+fn batch() -> Reply {
+    let ProvenReceipt { receipt, index, count, path, entries, certificate } = SAMPLES.receipts[0].clone();
+    let receipts = vec![Answered { id: 7, index, receipt }];
+    let batch = ReceiptBatch { receipts, count, siblings: path, entries, certificate };
+    Reply { id: 0, answer: Answer::Receipts(Box::new(batch)) }
 }
 
 /// Payloads have a format of their own.
@@ -95,26 +117,28 @@ fn read<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> T {
 }
 
 static TYPES: [fn(&mut Input<'_>); 17] = [
-    |input| check::<Envelope<AnyMessage>>(input, &SAMPLES.envelopes),
-    |input| check::<Request>(input, &REAL.requests),
-    |input| check::<Reply>(input, &REAL.replies),
-    |input| check::<AnyRecord>(input, &SAMPLES.records),
-    |input| check::<Block>(input, &SAMPLES.blocks),
-    |input| check::<LedgerEntry>(input, &SAMPLES.entries),
-    |input| check::<CheckpointCertificate>(input, &SAMPLES.checkpoints),
-    |input| check::<ProvenReceipt>(input, &SAMPLES.receipts),
-    |input| check::<ProvenAnswer>(input, &SAMPLES.answers),
-    |input| check::<Genesis>(input, &[REAL.genesis.as_ref().clone(), crate::files::threshold_genesis()]),
-    |input| check::<Receipt>(input, &[SAMPLES.receipts[0].receipt.clone()]),
-    |input| check::<ProvenRead>(input, &[SAMPLES.answers[0].reads[0].clone()]),
-    |input| check::<SystemAction>(input, &[SystemAction::Enroll { client: ClientKey([3; 32]) }]),
+    |input| drop(check::<Envelope<AnyMessage>>(input, &SAMPLES.envelopes)),
+    |input| drop(check::<Request>(input, &REAL.requests)),
+    reply,
+    |input| drop(check::<AnyRecord>(input, &SAMPLES.records)),
+    |input| drop(check::<Block>(input, &SAMPLES.blocks)),
+    |input| drop(check::<LedgerEntry>(input, &SAMPLES.entries)),
+    |input| drop(check::<CheckpointCertificate>(input, &SAMPLES.checkpoints)),
+    |input| drop(check::<ProvenReceipt>(input, &SAMPLES.receipts)),
+    |input| drop(check::<ProvenAnswer>(input, &SAMPLES.answers)),
+    |input| {
+        drop(check::<Genesis>(input, &[REAL.genesis.as_ref().clone(), crate::files::threshold_genesis()]))
+    },
+    |input| drop(check::<Receipt>(input, &[SAMPLES.receipts[0].receipt.clone()])),
+    |input| drop(check::<ProvenRead>(input, &[SAMPLES.answers[0].reads[0].clone()])),
+    |input| drop(check::<SystemAction>(input, &[SystemAction::Enroll { client: ClientKey([3; 32]) }])),
     |input| {
         let certificate = |checkpoint: &CheckpointCertificate| checkpoint.proof.clone();
         let lists: Vec<Certificate> = SAMPLES.checkpoints.iter().filter_map(certificate).collect();
         check::<Certificate>(input, &[&lists[..1], &[Certificate::Threshold([7; 48])]].concat());
     },
-    |input| check::<Share>(input, &SAMPLES.shares),
-    |input| check::<ThresholdPublic>(input, std::slice::from_ref(&THRESHOLD.keys)),
+    |input| drop(check::<Share>(input, &SAMPLES.shares)),
+    |input| drop(check::<ThresholdPublic>(input, std::slice::from_ref(&THRESHOLD.keys))),
     payload,
 ];
 
@@ -134,6 +158,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds.extend((0..SAMPLES.envelopes.len()).step_by(2).map(|index| raw(0, message(index))));
     seeds.push(raw(1, codec::encode(&REAL.requests[0])));
     seeds.push(raw(2, codec::encode(&REAL.replies[0])));
+    seeds.push(raw(2, codec::encode(&batch())));
     seeds.push(raw(3, codec::encode(&SAMPLES.records[0])));
     seeds.push(raw(4, codec::encode(&SAMPLES.blocks[0])));
     seeds.push(raw(7, codec::encode(&SAMPLES.receipts[0])));

@@ -17,7 +17,9 @@ use bft_core::edge::Edge;
 use bft_core::envelope::{Envelope, Seal, SealWith};
 use bft_core::evidence::Evidence;
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
-use bft_core::host::{Effect, Event, Host, HostConfig, LocalLimits, Recovered, SealJob, genesis_state};
+use bft_core::host::{
+    Effect, Event, Host, HostConfig, LocalLimits, Recovered, SealJob, genesis_state, no_clock,
+};
 use bft_core::ledger::LedgerEntry;
 use bft_core::receipt::ProvenReceipt;
 use bft_core::request::{Answer, Call, ProvenAnswer, ReadingOf, Reply, Request};
@@ -159,6 +161,7 @@ impl Consortium {
                 sync_bytes: 1 << 12,
                 sync_rate: 64 << 20,
             },
+            spent: no_clock,
         };
         let consortium = Consortium {
             genesis,

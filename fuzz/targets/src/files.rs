@@ -157,6 +157,7 @@ fn begin(mut genesis: Genesis) {
         genesis: genesis.into(),
         may_vote: true,
         local: REAL.config.local,
+        spent: bft_core::host::no_clock,
     };
     let now = crate::consortium::clock(std::time::Duration::from_secs(1));
     let app = sim::app::Registers::default();

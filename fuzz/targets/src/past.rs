@@ -6,7 +6,7 @@ use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Body, ChainQuestion, Envelope, Seal, Sealed};
 use bft_core::host::{Effect, Event, HostConfig, Recovered};
-use bft_core::request::{Call, ReadingOf, Request};
+use bft_core::request::{Call, ReadingOf, Reply, Request};
 use bft_core::transaction::{Item, Kind, Payload, SystemAction};
 use bft_core::types::{ReplicaId, Time};
 use bytes::Bytes;
@@ -207,8 +207,8 @@ impl Past {
                     }
                 }
                 Err(Effect::Reply { client: _, frame }) => {
-                    let reply = codec::decode(&frame, 1 << 20).expect("a replica's own reply");
-                    self.consortium.replies.push(reply);
+                    let replies = Reply::read(&frame, 1 << 20).expect("a replica's own reply");
+                    self.consortium.replies.extend(replies);
                 }
                 Err(Effect::Stable { height }) => self.nodes[me.index()].edge.set_stable(height),
                 Err(Effect::Halt { reason }) => panic!("{me} halts: {reason}"),

@@ -16,7 +16,7 @@ Example:
 Runs in the foreground until SIGTERM or SIGINT. Its own choices are in HOME/replica.toml:
   replica = 0                  # its number in the genesis
   listen = \"0.0.0.0:7000\"      # if not the address in the genesis
-  pool_bytes, segment_bytes, flush_heights, retain_blocks, fetch_all_blocks
+  pool_bytes, segment_bytes, flush_heights, retain_blocks, fetch_all_blocks, mtu_upper_bound
   [peers]                      # where to reach others, if not at their addresses in the genesis; last in the file
   2 = \"10.8.0.3:7000\"
 

@@ -4,6 +4,11 @@ use super::driver::Driver;
 use bft_core::host::accounting::Direction;
 use bft_core::machine::StateMachine;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// Everything countable, in order of name.
 pub(super) fn gather<A: StateMachine>(driver: &Driver<A>) -> Vec<(String, u64)> {
@@ -13,6 +18,9 @@ pub(super) fn gather<A: StateMachine>(driver: &Driver<A>) -> Vec<(String, u64)> 
     put("executed_blocks", totals.blocks);
     put("executed_transactions", totals.transactions);
     put("executed_payload_bytes", totals.payload_bytes);
+    put("cpu_nanos/host", nanos(driver.spent));
+    put("cpu_nanos/engine", nanos(totals.spent.engine));
+    put("cpu_nanos/execution", nanos(totals.spent.execution));
     put("evidence", driver.host.evidence().count() as u64);
     let log = driver.log_writer.counters();
     put("log_appended_bytes", log.appended_bytes.load(Relaxed));

@@ -15,6 +15,7 @@ use bft_core::types::{Now, Time, Timestamp};
 use bytes::Bytes;
 use engines::AnyEngine;
 use net::{ConnectionId, Network};
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use storage::{DataDir, LogReader, LogWriter, QueueError, StateWriter};
@@ -81,6 +82,14 @@ pub(crate) struct Driver<A> {
     pub clock: Clock,
     /// Held so that no other process takes the directory.
     pub directory: DataDir,
+    /// Processor time of the host, with what it has others do.
+    pub spent: Duration,
+}
+
+/// Processor time of the calling thread so far.
+pub(crate) fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 impl<A: StateMachine> Driver<A> {
@@ -93,10 +102,12 @@ impl<A: StateMachine> Driver<A> {
         let mut effects = first;
         // Asked to stop, it hands over first, if it leads and its protocol can.
         let mut leaving: Option<Time> = None;
+        let mut before = thread_time();
         let ended = loop {
             if let Some(reason) = self.carry_out(&mut effects) {
                 break Some(reason);
             }
+            self.spent += thread_time().saturating_sub(before);
             let now = self.clock.now();
             if leaving.is_some_and(|until| until <= now.time || !self.host.has_to_hand_over()) {
                 break None;
@@ -117,6 +128,8 @@ impl<A: StateMachine> Driver<A> {
             if self.clock.waited(now.time, wait) {
                 self.host.step(self.clock.now(), Event::Stalled, &mut effects);
             }
+            // From here to the next wait the task stays on one thread.
+            before = thread_time();
             match message {
                 Ok(message) => match self.burst(message, &mut messages, &mut effects) {
                     None => {}

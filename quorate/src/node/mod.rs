@@ -21,12 +21,13 @@ use bft_core::machine::StateMachine;
 use bft_core::types::ReplicaId;
 use crypto::{IdentitySecret, QuorumSigner, Scheme, TransactionVerifier, keystore};
 use crypto_pool::CryptoPool;
-use driver::{Clock, Driver, SimpleHost};
+use driver::{Clock, Driver, SimpleHost, thread_time};
 use engines::{AnyEngine, AnyMessage};
 use net::{Hello, Member, NetConfig, Network, Roster};
 use ports::Inbound;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::time::Duration;
 use storage::{DataDir, LogConfig, LogEvent, LogWriter, Origin, StateEvent, StateStore, StateWriter};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -122,6 +123,7 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
         trust: trust.clone(),
         may_vote,
         local: local_limits(&config),
+        spent: thread_time,
     };
     let clock = Clock::start();
     let mut effects: Vec<Effect> = Vec::new();
@@ -143,7 +145,11 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
             .with_context(|| format!("the address {:?} of this replica resolves to nothing", info.address))?,
     };
     let roster = roster(home, &genesis, &config)?;
-    let bound = Network::bind(net_config(&genesis, identity, listen, roster, hello(&trust, me)))?;
+    let bound = {
+        let mut net = net_config(&genesis, identity, listen, roster, hello(&trust, me));
+        net.transport.mtu_upper_bound = config.mtu_upper_bound;
+        Network::bind(net)?
+    };
     let address = bound.local_address();
     let runtime = Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, MOST_WORKERS))
@@ -154,8 +160,19 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
     let network = bound.start(Arc::new(Inbound::new(pool.clone(), inbox.clone())), runtime.handle())?;
     let log_writer = LogWriter::spawn(log, notify_log(inbox.clone()))?;
     let state_writer = StateWriter::spawn(store, notify_state(inbox.clone()))?;
-    let driver =
-        Driver { host, pool, network, reader, log_writer, state_writer, edge, evidence, clock, directory };
+    let driver = Driver {
+        host,
+        pool,
+        network,
+        reader,
+        log_writer,
+        state_writer,
+        edge,
+        evidence,
+        clock,
+        directory,
+        spent: Duration::ZERO,
+    };
     let driver = runtime.spawn(driver.run(messages, effects));
     tracing::info!(replica = %me, %address, chain = %trust.domain.chain, votes = may_vote, "started");
     Ok(Node { inbox, driver, address, runtime, threads })
@@ -205,7 +222,7 @@ impl Node {
         let Node { driver, runtime, threads, .. } = self;
         let ended = runtime.block_on(driver);
         for runtime in [runtime].into_iter().chain(threads) {
-            runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+            runtime.shutdown_timeout(Duration::from_secs(2));
         }
         match ended {
             Ok(None) => Ok(()),

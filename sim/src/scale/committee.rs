@@ -3,7 +3,7 @@
 use super::Plan;
 use bft_core::committee::Trust;
 use bft_core::genesis::{Application, Genesis, Organisation, ReplicaInfo};
-use bft_core::host::{HostConfig, LocalLimits, genesis_state};
+use bft_core::host::{HostConfig, LocalLimits, genesis_state, no_clock};
 use bft_core::machine::StateMachine;
 use bft_core::types::ReplicaId;
 use bytes::Bytes;
@@ -108,6 +108,7 @@ impl Members {
             trust: self.trust.clone(),
             may_vote: true,
             local: LocalLimits { retain_blocks: RETAINED, ..LocalLimits::default() },
+            spent: no_clock,
         }
     }
 }

@@ -121,14 +121,12 @@ impl Generator {
     }
 
     /// Takes a reply; gives what follows from it.
-    pub fn reply(&mut self, now: Time, client: usize, frame: &[u8]) -> Next {
-        let Ok(Reply { id, answer }) = codec::decode::<Reply>(frame, usize::MAX) else {
-            return Next::Nothing;
-        };
+    pub fn reply(&mut self, now: Time, client: usize, reply: &Reply) -> Next {
+        let Reply { id, answer } = reply;
         let open = &mut self.clients[client].open;
         match answer {
             Answer::Receipt(receipt) => {
-                let Some((since, _)) = open.remove(&id) else { return Next::Nothing };
+                let Some((since, _)) = open.remove(id) else { return Next::Nothing };
                 self.refused += u64::from(receipt.receipt.code != 0);
                 if self.preparing > 0 {
                     self.preparing -= 1;
@@ -138,7 +136,7 @@ impl Generator {
                 Next::Submit(self.submit_again(now, client))
             }
             Answer::Refused { advice: Advice::Retry | Advice::AskAnother, .. } => {
-                open.get(&id).map_or(Next::Nothing, |(_, frame)| Next::Again(frame.clone()))
+                open.get(id).map_or(Next::Nothing, |(_, frame)| Next::Again(frame.clone()))
             }
             _ => Next::Nothing,
         }

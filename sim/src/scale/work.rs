@@ -6,7 +6,6 @@ use super::node::{Frame, Peer};
 use super::prices::time;
 use super::world::{Happening, World};
 use crate::checker::Violation;
-use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Body, Rejection, SealWith};
 use bft_core::host::{AggregateJob, CombineJob, Effect, Event, SealJob};
@@ -307,20 +306,24 @@ impl<A: StateMachine + Clone> World<'_, A> {
         let mut passed = 0.0;
         for reply in replies {
             self.meter_reply(reply);
+            let singles = Reply::read(reply, usize::MAX).unwrap_or_default();
             if self.charges_clients {
-                passed += self.prices.client + self.prices.work(Sort::ReadReply, reply.len() as f64);
-                passed += self.new_certificate(reply);
+                passed += self.prices.client * singles.len() as f64;
+                passed += self.prices.work(Sort::ReadReply, reply.len() as f64);
+                passed += self.new_certificate(&singles);
             }
             let at = self.now + self.takes(passed);
-            match self.generator.reply(at, client, reply) {
-                Next::Nothing => {}
-                Next::Load => {
-                    for (wait, client) in self.generator.beginnings() {
-                        self.after(wait, Happening::Begin(client));
+            for reply in &singles {
+                match self.generator.reply(at, client, reply) {
+                    Next::Nothing => {}
+                    Next::Load => {
+                        for (wait, client) in self.generator.beginnings() {
+                            self.after(wait, Happening::Begin(client));
+                        }
                     }
+                    Next::Submit(frame) => self.emit(passed, Happening::Submit(client, frame, false)),
+                    Next::Again(frame) => self.emit(passed, Happening::Submit(client, frame, true)),
                 }
-                Next::Submit(frame) => self.emit(passed, Happening::Submit(client, frame, false)),
-                Next::Again(frame) => self.emit(passed, Happening::Submit(client, frame, true)),
             }
         }
         passed
@@ -329,9 +332,10 @@ impl<A: StateMachine + Clone> World<'_, A> {
 
 impl<A: StateMachine + Clone> World<'_, A> {
     /// The price of a certificate that was not seen before.
-    fn new_certificate(&mut self, reply: &Bytes) -> f64 {
-        match codec::decode::<Reply>(reply, usize::MAX) {
-            Ok(Reply { answer: Answer::Receipt(receipt), .. })
+    fn new_certificate(&mut self, replies: &[Reply]) -> f64 {
+        match replies.first() {
+            // Receipts that come together share it.
+            Some(Reply { answer: Answer::Receipt(receipt), .. })
                 if self.nodes[0].config.trust.domain.fault_model == FaultModel::Byzantine
                     && self.generator.is_news(receipt.certificate.height()) =>
             {
@@ -346,8 +350,8 @@ impl<A: StateMachine + Clone> World<'_, A> {
         let Some(meter) = self.meter.as_mut() else { return };
         let trust = &self.nodes[0].config.trust;
         let begun = meter.read();
-        if let Ok(Reply { answer: Answer::Receipt(receipt), .. }) = codec::decode::<Reply>(reply, usize::MAX)
-        {
+        for Reply { answer, .. } in Reply::read(reply, usize::MAX).unwrap_or_default() {
+            let Answer::Receipt(receipt) = answer else { continue };
             // In the crash fault model a replica's word is enough, and this says no more than that.
             let _ = std::hint::black_box(receipt.verify(trust));
         }
