@@ -107,8 +107,8 @@ impl ReceiptBatch {
     /// Bytes of the application's answers in one batch, beyond the first one, at most.
     pub const ANSWER_BYTES: usize = 64 << 10;
 
-    /// One by one, by the questions' ids. That they hold is for [`ProvenReceipt::verify`] to find out. None if it is larger than a batch may be,
-    /// or does not prove just these places.
+    /// One by one, by the questions' ids. None if it is larger than a batch may be, or these receipts do not stand at their places under the
+    /// receipts root of the first entry. Of what [`ProvenReceipt::verify`] checks, the rest is left: the entries and the certificate.
     pub fn split(self) -> Option<Vec<(u64, ProvenReceipt)>> {
         let ReceiptBatch { receipts, count, siblings, entries, certificate } = self;
         if receipts.len() > ReceiptBatch::RECEIPTS || entries.len() > ReceiptBatch::ENTRIES {
@@ -116,7 +116,10 @@ impl ReceiptBatch {
         }
         let leaves: Vec<(u64, Digest)> =
             receipts.iter().map(|answered| (answered.index, answered.receipt.leaf())).collect();
-        let paths = merkle::paths(count, &leaves, &siblings)?;
+        let (root, paths) = merkle::paths(count, &leaves, &siblings)?;
+        if root != entries.first()?.receipts_root {
+            return None;
+        }
         let split = receipts.into_iter().zip(paths).map(|(Answered { id, index, receipt }, path)| {
             let (entries, certificate) = (entries.clone(), certificate.clone());
             (id, ProvenReceipt { receipt, index, count, path, entries, certificate })
@@ -162,6 +165,12 @@ pub enum ProofError {
 }
 
 impl ProvenReceipt {
+    /// Whether the receipt stands at its place under the receipts root of the first entry.
+    pub fn is_placed(&self) -> bool {
+        let root = self.entries.first().map(|entry| entry.receipts_root);
+        root.is_some_and(|root| merkle::verify(root, self.receipt.leaf(), self.index, self.count, &self.path))
+    }
+
     /// A receipt of the crash fault model: `by` says that its transaction is executed in the block of `entry`.
     pub fn trusted(
         receipt: Receipt,
@@ -199,9 +208,6 @@ impl ProvenReceipt {
         }
         check_chain(&self.entries, &self.certificate.entry)?;
         trust.verify_checkpoint(&self.certificate)?;
-        let entry = &self.entries[0];
-        let holds =
-            merkle::verify(entry.receipts_root, self.receipt.leaf(), self.index, self.count, &self.path);
-        if holds { Ok(()) } else { Err(ProofError::Receipt(entry.height)) }
+        if self.is_placed() { Ok(()) } else { Err(ProofError::Receipt(self.height())) }
     }
 }

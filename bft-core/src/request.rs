@@ -97,7 +97,8 @@ pub enum Answer {
 }
 
 impl Reply {
-    /// The replies in a frame of at most `limit` bytes: one, or those that a batch of receipts stands for.
+    /// The replies in a frame of at most `limit` bytes: one, or those that a batch of receipts stands for, which are known to stand at their
+    /// places ([`ReceiptBatch::split`]).
     ///
     /// # Errors
     /// If the frame is not what [`codec::encode`] makes of a reply.

@@ -11,6 +11,7 @@ use crate::exchange::{Exchange, Failed, Verdict};
 use crate::proof::Verifier;
 use crate::sequences::Sequences;
 use crate::stats::{ClientStats, Counters, count};
+use crate::switchboard::Said;
 use crate::tally::{Fate, Tally};
 use bft_core::codec;
 use bft_core::committee::Trust;
@@ -214,7 +215,7 @@ impl Client {
         let (digest, transaction) = (item.digest, || Box::new(item.transaction.clone()));
         let call = Call::Submit(Payload::of(vec![item.clone()]));
         let mut tally = Tally::new(&inner.verifier, digest);
-        match inner.exchange.ask(call, |from, answer| tally.judge(from, answer)).await {
+        match inner.exchange.ask(call, |from, said| tally.judge(from, said)).await {
             Ok(Fate::Proven(proven)) => {
                 inner.seen.fetch_max(proven.certificate.height(), SeqCst);
                 Ok(*proven)
@@ -248,9 +249,9 @@ impl Client {
         let committee = inner.verifier.trust.committee;
         let mut shown: Vec<(Receipt, BTreeSet<ReplicaId>)> = Vec::new();
         let mut refusals: BTreeMap<ReplicaId, Advice> = BTreeMap::new();
-        let judge = |from: ReplicaId, answer: Answer| match answer {
+        let judge = |from: ReplicaId, Said { answer, placed }: Said| match answer {
             Answer::Receipt(proven) => {
-                if let Err(error) = inner.verifier.receipt(&proven) {
+                if let Err(error) = inner.verifier.receipt(&proven, placed) {
                     return Verdict::Lie(error.to_string());
                 }
                 refusals.remove(&from);

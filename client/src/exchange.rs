@@ -5,7 +5,7 @@ use crate::error::Attempts;
 use crate::links::Links;
 use crate::route::Route;
 use crate::stats::{Counters, count};
-use crate::switchboard::{Event, Switchboard};
+use crate::switchboard::{Event, Said, Switchboard};
 use bft_core::codec;
 use bft_core::request::{Answer, Call, Request};
 use bytes::Bytes;
@@ -91,7 +91,7 @@ impl Exchange {
     pub async fn ask<T>(
         &self,
         call: Call,
-        mut judge: impl FnMut(ReplicaId, Answer) -> Verdict<T>,
+        mut judge: impl FnMut(ReplicaId, Said) -> Verdict<T>,
     ) -> Result<T, Failed> {
         let started = Instant::now();
         let deadline = started + self.give_up;
@@ -111,8 +111,8 @@ impl Exchange {
             let moved = loop {
                 tokio::select! {
                     event = ticket.next() => match event {
-                        Event::Reply(from, answer) => {
-                            let (why, moved) = match judge(from, answer) {
+                        Event::Reply(from, said) => {
+                            let (why, moved) = match judge(from, said) {
                                 Verdict::Done(value) => return Ok(value),
                                 Verdict::Lie(why) => {
                                     count(&self.counters.lies);
@@ -225,7 +225,7 @@ impl Exchange {
         loop {
             tokio::select! {
                 event = ticket.next() => match event {
-                    Event::Reply(from, answer) if from == replica => return Ok(answer),
+                    Event::Reply(from, said) if from == replica => return Ok(said.answer),
                     Event::Lost(from, why) if from == replica => return Err(failed(why, false)),
                     Event::Reply(..) | Event::Lost(..) => {}
                     Event::Closed => return Err(failed("closed".into(), true)),

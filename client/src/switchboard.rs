@@ -11,11 +11,19 @@ use tokio::sync::Notify;
 /// on the way.
 const EVENTS: usize = 16;
 
+/// What a replica said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub answer: Answer,
+    /// If it is a receipt: whether it is known to stand at its place, having come in a batch.
+    pub placed: bool,
+}
+
 /// What happens to a request.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A replica answered.
-    Reply(ReplicaId, Answer),
+    Reply(ReplicaId, Said),
     /// The connection to a replica ended, with the reason.
     Lost(ReplicaId, String),
     /// The client was closed.
@@ -100,11 +108,13 @@ impl Switchboard {
             count(&self.counters.lies);
             format!("it sent something that is no reply: {error}")
         })?;
+        // More than one are out of a batch.
+        let placed = replies.len() > 1;
         let waiting = self.waiting();
         for Reply { id, answer } in replies {
             // No request: it was answered by another replica meanwhile, or given up.
             if let Some(request) = waiting.requests.get(&id) {
-                request.add(Event::Reply(from, answer));
+                request.add(Event::Reply(from, Said { answer, placed }));
             }
         }
         Ok(())

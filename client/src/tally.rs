@@ -2,6 +2,7 @@
 
 use crate::exchange::Verdict;
 use crate::proof::Verifier;
+use crate::switchboard::Said;
 use bft_core::receipt::{ProvenReceipt, code};
 use bft_core::request::{Advice, Answer};
 use crypto::{Digest, ReplicaId};
@@ -46,9 +47,9 @@ impl<'a> Tally<'a> {
     }
 
     /// Takes one answer.
-    pub fn judge(&mut self, from: ReplicaId, answer: Answer) -> Verdict<Fate> {
+    pub fn judge(&mut self, from: ReplicaId, Said { answer, placed }: Said) -> Verdict<Fate> {
         match answer {
-            Answer::Receipt(proven) => self.receipt(from, proven),
+            Answer::Receipt(proven) => self.receipt(from, proven, placed),
             Answer::Refused { advice: Advice::Retry, sentence } => Verdict::Later(sentence),
             Answer::Refused { advice: Advice::Abandon, sentence } => {
                 let believed = self.claim(from, Claim::Abandon, self.believable());
@@ -74,8 +75,8 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn receipt(&mut self, from: ReplicaId, proven: Box<ProvenReceipt>) -> Verdict<Fate> {
-        if let Err(error) = self.verifier.receipt(&proven) {
+    fn receipt(&mut self, from: ReplicaId, proven: Box<ProvenReceipt>, placed: bool) -> Verdict<Fate> {
+        if let Err(error) = self.verifier.receipt(&proven, placed) {
             return Verdict::Lie(error.to_string());
         }
         let settled = code::settles(proven.receipt.code);

@@ -136,12 +136,16 @@ impl Tree {
     }
 }
 
-/// The paths of `leaves`, given as their indexes and hashes in ascending order, out of what [`Tree::siblings`] says of a tree of `count`
-/// leaves. That they lead to its root is for [`verify`] to find out. None if there are not just as many siblings as such leaves need, or the
-/// indexes are none of ascending leaves.
-pub fn paths(count: u64, leaves: &[(u64, Digest)], siblings: &[Digest]) -> Option<Vec<Vec<Digest>>> {
+/// The root and the paths of `leaves`, given as their indexes and hashes in ascending order, out of what [`Tree::siblings`] says of a tree of
+/// `count` leaves. If it is the root that the reader knows, [`verify`] holds for each of them. None without leaves, if the indexes are none of
+/// ascending leaves, or if there are not just as many siblings as such leaves need.
+pub fn paths(
+    count: u64,
+    leaves: &[(u64, Digest)],
+    siblings: &[Digest],
+) -> Option<(Digest, Vec<Vec<Digest>>)> {
     let ascend = leaves.is_sorted_by(|a, b| a.0 < b.0);
-    if !ascend || leaves.last().is_some_and(|(last, _)| *last >= count) {
+    if !ascend || leaves.last().is_none_or(|(last, _)| *last >= count) {
         return None;
     }
     let mut paths = vec![Vec::new(); leaves.len()];
@@ -150,7 +154,7 @@ pub fn paths(count: u64, leaves: &[(u64, Digest)], siblings: &[Digest]) -> Optio
     let mut nodes = leaves.to_vec();
     let mut under: Vec<usize> = (0..leaves.len()).collect();
     let mut width = count;
-    while width > 1 && !nodes.is_empty() {
+    while width > 1 {
         // For each node its sibling, if there is one, and where its parent goes.
         let mut steps = Vec::with_capacity(nodes.len());
         let mut above: Vec<(u64, Digest)> = Vec::with_capacity(nodes.len().div_ceil(2));
@@ -181,7 +185,7 @@ pub fn paths(count: u64, leaves: &[(u64, Digest)], siblings: &[Digest]) -> Optio
         nodes = above;
         width = width.div_ceil(2);
     }
-    siblings.next().is_none().then_some(paths)
+    siblings.next().is_none().then_some((nodes[0].1, paths))
 }
 
 /// The level above: pairs hashed, an odd last node carried over.
@@ -329,11 +333,12 @@ mod tests {
         for count in 1..12_usize {
             let leaves = leaves(count);
             let tree = Tree::new(leaves.clone());
-            for chosen in 0..1_u32 << count {
+            for chosen in 1..1_u32 << count {
                 let indexes: Vec<usize> = (0..count).filter(|index| chosen >> index & 1 == 1).collect();
                 let siblings = tree.siblings(&indexes);
                 let known: Vec<(u64, Digest)> = indexes.iter().map(|i| (*i as u64, leaves[*i])).collect();
                 let expected: Vec<Vec<Digest>> = indexes.iter().map(|index| tree.proof(*index)).collect();
+                let expected = (tree.root(), expected);
                 assert_eq!(paths(count as u64, &known, &siblings), Some(expected), "{indexes:?} of {count}");
                 let more = [&siblings[..], &[tree.root()]].concat();
                 assert_eq!(paths(count as u64, &known, &more), None, "one too many");
@@ -343,6 +348,7 @@ mod tests {
             }
         }
         let leaf = leaf_hash(b"");
+        assert_eq!(paths(2, &[], &[]), None, "nothing");
         assert_eq!(paths(2, &[(1, leaf), (0, leaf)], &[]), None, "descending");
         assert_eq!(paths(2, &[(1, leaf), (1, leaf)], &[leaf]), None, "twice");
         assert_eq!(paths(2, &[(2, leaf)], &[leaf]), None, "outside");

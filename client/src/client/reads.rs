@@ -3,6 +3,7 @@
 use super::{Client, no_answer, other_question};
 use crate::error::ClientError;
 use crate::exchange::Verdict;
+use crate::switchboard::Said;
 use bft_core::machine::StateMachine;
 use bft_core::request::{Advice, Answer, AnswerBytes, Call, ProvenAnswer, Reading, ReadingOf};
 use bft_core::types::Height;
@@ -147,7 +148,7 @@ impl Client {
         let at_least = height.max(inner.seen.load(SeqCst));
         let trust = &inner.verifier.trust;
         let mut abandoned = BTreeSet::new();
-        let judge = |from: ReplicaId, answer: Answer| match answer {
+        let judge = |from: ReplicaId, said: Said| match said.answer {
             Answer::Query(answer) => match answer.verify(app, request, trust) {
                 Err(error) => Verdict::Lie(error.to_string()),
                 Ok(()) if answer.certificate.height() < at_least => Verdict::Later(format!(
@@ -168,7 +169,7 @@ impl Client {
     /// An answer by the word of one replica.
     async fn ask_word(&self, of: ReadingOf, request: &[u8]) -> Result<Told, ClientError> {
         let mut abandoned = BTreeSet::new();
-        let judge = |from: ReplicaId, answer: Answer| match answer {
+        let judge = |from: ReplicaId, said: Said| match said.answer {
             Answer::Reading(reading) => Verdict::Done(Ok(reading)),
             Answer::Refused { advice, sentence } => self.refused(from, advice, sentence, &mut abandoned),
             _ => other_question(),

@@ -75,12 +75,12 @@ async fn threat_89_the_cached_check_refuses_whatever_the_full_check_refuses() {
             change(&mut changed);
             let full = changed.verify(&chain.trust);
             assert!(full.is_err(), "change {index} is not one");
-            assert_eq!(verifier.receipt(&changed), full, "change {index} in round {round}");
+            assert_eq!(verifier.receipt(&changed, false), full, "change {index} in round {round}");
             // A refusal must not be remembered as good either.
-            assert_eq!(verifier.receipt(&changed), full, "change {index} in round {round}, again");
+            assert_eq!(verifier.receipt(&changed, false), full, "change {index} in round {round}, again");
         }
         assert_eq!(good.verify(&chain.trust), Ok(()));
-        assert_eq!(verifier.receipt(&good), Ok(()));
+        assert_eq!(verifier.receipt(&good, false), Ok(()));
     }
 }
 
@@ -92,9 +92,9 @@ async fn receipts_under_one_certificate_cost_one_verification() {
     let receipt = |n| Receipt { transaction: Digest([n; 32]), code: 0, answer: Bytes::new() };
     let receipts: Vec<Receipt> = (0..50).map(receipt).collect();
     for proven in replicas.chain.prove_all(3, &receipts) {
-        verifier.receipt(&proven).unwrap();
+        verifier.receipt(&proven, false).unwrap();
     }
     assert_eq!(counters.certificates.load(SeqCst), 1);
-    verifier.receipt(&replicas.chain.prove_all(4, &receipts)[0]).unwrap();
+    verifier.receipt(&replicas.chain.prove_all(4, &receipts)[0], false).unwrap();
     assert_eq!(counters.certificates.load(SeqCst), 2);
 }
