@@ -3,7 +3,7 @@
 //! The order is that of the keys' paths in the tree (SHA-256 of the key), so that any state divides into even parts. The proof
 //! is the tree itself in pre-order, with all that lies outside of the stretch cut down to hashes.
 
-use super::tree::{Child, DEPTH, Node, Tree, branch_hash, leaf_hash, path_of, value_hash};
+use super::tree::{Child, DEPTH, Node, Tree, branch_hash, leaf_hash, node_of, path_of, value_hash};
 use crate::codec::byte_string;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crypto::Digest;
@@ -134,7 +134,7 @@ fn fill(
     if place.high < bounds.0 || place.low > bounds.1 {
         return Filled::All;
     }
-    match at.as_deref() {
+    match node_of(at) {
         None => Filled::All,
         Some(Node::Leaf(leaf)) => {
             if leaf.path < bounds.0 || leaf.path > bounds.1 {
@@ -148,7 +148,7 @@ fn fill(
             *last = Some(leaf.path);
             Filled::All
         }
-        Some(Node::Branch { children, .. }) => {
+        Some(Node::Branch(children)) => {
             for (side, child) in children.iter().enumerate() {
                 if let Filled::Full = fill(child, place.child(side), bounds, room, last) {
                     return Filled::Full;
@@ -161,18 +161,18 @@ fn fill(
 
 fn cut(at: &Child, place: Place, bounds: (Digest, Digest), nodes: &mut BytesMut) {
     let outside = place.high < bounds.0 || place.low > bounds.1;
-    match at.as_deref() {
-        None => nodes.put_u8(tag::EMPTY),
-        Some(node) if outside => {
+    let Some(link) = at else { return nodes.put_u8(tag::EMPTY) };
+    match &*link.node {
+        _ if outside => {
             nodes.put_u8(tag::HIDDEN);
-            nodes.put_slice(&node.hash().0);
+            nodes.put_slice(&link.hash.0);
         }
-        Some(Node::Leaf(leaf)) if leaf.path < bounds.0 || leaf.path > bounds.1 => {
+        Node::Leaf(leaf) if leaf.path < bounds.0 || leaf.path > bounds.1 => {
             nodes.put_u8(tag::OTHER);
             nodes.put_slice(&leaf.path.0);
             nodes.put_slice(&value_hash(&leaf.value).0);
         }
-        Some(Node::Leaf(leaf)) => {
+        Node::Leaf(leaf) => {
             nodes.put_u8(tag::PAIR);
             for part in [&leaf.key, &leaf.value] {
                 nodes.put_u32_le(u32::try_from(part.len()).expect("keys and values are smaller than 4 GiB"));
@@ -180,7 +180,7 @@ fn cut(at: &Child, place: Place, bounds: (Digest, Digest), nodes: &mut BytesMut)
             nodes.put_slice(&leaf.key);
             nodes.put_slice(&leaf.value);
         }
-        Some(Node::Branch { children, .. }) => {
+        Node::Branch(children) => {
             nodes.put_u8(tag::BRANCH);
             for (side, child) in children.iter().enumerate() {
                 cut(child, place.child(side), bounds, nodes);

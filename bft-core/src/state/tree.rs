@@ -4,7 +4,7 @@
 //! children of which one may be empty, and no branch has a single leaf below it. The shape depends on the contents only, never
 //! on the order of writes. (The compact sparse Merkle tree of the Diem state, section 3 of the Jellyfish Merkle tree
 //! paper, with radix 2 throughout.) Nodes are shared between versions: an old root stays readable while new
-//! ones are made.
+//! ones are made. A node's hash stands with its parent: who hashes a path does not touch what lies beside it.
 
 use bytes::Bytes;
 use crypto::{Digest, Domain};
@@ -17,24 +17,30 @@ pub(super) const DEPTH: usize = 256;
 #[derive(Debug)]
 pub(super) enum Node {
     Leaf(Leaf),
-    Branch { hash: Digest, children: [Child; 2] },
+    Branch([Child; 2]),
 }
 
-pub(super) type Child = Option<Arc<Node>>;
-
+/// A node with its hash.
 #[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub hash: Digest,
+    pub node: Arc<Node>,
+}
+
+pub(super) type Child = Option<Link>;
+
+#[derive(Debug)]
 pub(super) struct Leaf {
     pub path: Digest,
-    hash: Digest,
     pub key: Bytes,
     pub value: Bytes,
 }
 
-impl Node {
-    pub(super) fn hash(&self) -> Digest {
-        match self {
-            Node::Leaf(leaf) => leaf.hash,
-            Node::Branch { hash, .. } => *hash,
+impl Link {
+    fn leaf(&self) -> Option<&Leaf> {
+        match &*self.node {
+            Node::Leaf(leaf) => Some(leaf),
+            Node::Branch(_) => None,
         }
     }
 }
@@ -75,11 +81,16 @@ fn bit(path: &Digest, depth: usize) -> usize {
 }
 
 fn hash_of(child: &Child) -> Digest {
-    child.as_deref().map_or(Digest::ZERO, Node::hash)
+    child.as_ref().map_or(Digest::ZERO, |link| link.hash)
 }
 
-/// One write, with its path.
-type Write = (Digest, Option<Leaf>);
+/// What a child is.
+pub(super) fn node_of(child: &Child) -> Option<&Node> {
+    child.as_ref().map(|link| &*link.node)
+}
+
+/// One write, as its path and the leaf that it leaves.
+type Write = (Digest, Child);
 
 impl Tree {
     /// The root; zero for the empty state.
@@ -98,7 +109,7 @@ impl Tree {
                 let path = path_of(&key);
                 let leaf = value.map(|value| {
                     let hash = leaf_hash(&path, &value_hash(&value));
-                    Leaf { path, hash, key, value }
+                    Link { hash, node: Arc::new(Node::Leaf(Leaf { path, key, value })) }
                 });
                 (path, leaf)
             })
@@ -111,10 +122,10 @@ impl Tree {
         let mut siblings = Vec::new();
         let mut at = &self.top;
         loop {
-            match at.as_deref() {
+            match node_of(at) {
                 None => return (siblings, None),
                 Some(Node::Leaf(leaf)) => return (siblings, Some(leaf)),
-                Some(Node::Branch { children, .. }) => {
+                Some(Node::Branch(children)) => {
                     let side = bit(path, siblings.len());
                     siblings.push(hash_of(&children[1 - side]));
                     at = &children[side];
@@ -149,13 +160,14 @@ fn apply(at: &Child, writes: &mut [Write], depth: usize) -> Child {
     if writes.is_empty() {
         return at.clone();
     }
-    match at.as_deref() {
+    match node_of(at) {
         None => build(writes, None, depth),
         Some(Node::Leaf(leaf)) => {
             let replaced = writes.iter().any(|(path, _)| *path == leaf.path);
-            build(writes, (!replaced).then_some(leaf), depth)
+            let kept = at.as_ref().filter(|_| !replaced).map(|link| (&leaf.path, link));
+            build(writes, kept, depth)
         }
-        Some(Node::Branch { children, .. }) => {
+        Some(Node::Branch(children)) => {
             let middle = writes.partition_point(|(path, _)| bit(path, depth) == 0);
             let (left, right) = writes.split_at_mut(middle);
             join(apply(&children[0], left, depth + 1), apply(&children[1], right, depth + 1))
@@ -164,21 +176,18 @@ fn apply(at: &Child, writes: &mut [Write], depth: usize) -> Child {
 }
 
 /// Builds a subtrie from nothing but writes and at most one leaf that was there.
-fn build(writes: &mut [Write], old: Option<&Leaf>, depth: usize) -> Child {
+fn build(writes: &mut [Write], old: Option<(&Digest, &Link)>, depth: usize) -> Child {
     let kept = writes.iter().filter(|(_, leaf)| leaf.is_some()).count();
     match (kept, old) {
         (0, None) => None,
-        (0, Some(leaf)) => Some(Arc::new(Node::Leaf(leaf.clone()))),
-        (1, None) => {
-            let leaf = writes.iter_mut().find_map(|(_, leaf)| leaf.take()).expect("one write keeps a leaf");
-            Some(Arc::new(Node::Leaf(leaf)))
-        }
+        (0, Some((_, link))) => Some(link.clone()),
+        (1, None) => writes.iter_mut().find_map(|(_, leaf)| leaf.take()),
         _ => {
             assert!(depth < DEPTH, "two keys with the same SHA-256 digest");
             let middle = writes.partition_point(|(path, _)| bit(path, depth) == 0);
             let (left, right) = writes.split_at_mut(middle);
             let (old_left, old_right) = match old {
-                Some(leaf) if bit(&leaf.path, depth) == 0 => (Some(leaf), None),
+                Some((path, link)) if bit(path, depth) == 0 => (Some((path, link)), None),
                 other => (None, other),
             };
             join(build(left, old_left, depth + 1), build(right, old_right, depth + 1))
@@ -188,15 +197,16 @@ fn build(writes: &mut [Write], old: Option<&Leaf>, depth: usize) -> Child {
 
 /// A branch over two children, or less where a branch would have at most one leaf below it.
 fn join(left: Child, right: Child) -> Child {
-    match (left.as_deref(), right.as_deref()) {
-        (None, None) => None,
-        (Some(Node::Leaf(_)), None) => left,
-        (None, Some(Node::Leaf(_))) => right,
-        _ => {
-            let hash = branch_hash(&hash_of(&left), &hash_of(&right));
-            Some(Arc::new(Node::Branch { hash, children: [left, right] }))
-        }
+    let lone = match (&left, &right) {
+        (None, None) => return None,
+        (Some(link), None) | (None, Some(link)) => link.leaf().is_some(),
+        (Some(_), Some(_)) => false,
+    };
+    if lone {
+        return left.or(right);
     }
+    let hash = branch_hash(&hash_of(&left), &hash_of(&right));
+    Some(Link { hash, node: Arc::new(Node::Branch([left, right])) })
 }
 
 impl Proof {
