@@ -42,7 +42,7 @@ pub struct LoadArguments {
     /// Bytes of a log segment, if not the replicas' default.
     #[arg(long, value_name = "BYTES")]
     pub segment_bytes: Option<u64>,
-    /// The largest UDP payload that replicas and clients try, if not their default. Loopback takes 6400 and more.
+    /// The largest UDP payload that replicas and clients try, if not their default. Loopback takes 6400.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u16>,
     /// Replicas.

@@ -49,7 +49,7 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::serialize_with_flavor(value, Append(head)).expect("plain data encodes")
 }
 
-/// Appends to a vector. Digests come byte by byte: [`postcard::to_extend`] takes three times as long for them.
+/// Appends to a vector. Digests come byte by byte, and [`postcard::to_extend`] extends by each of them, which profiles showed.
 struct Append(Vec<u8>);
 
 impl Flavor for Append {

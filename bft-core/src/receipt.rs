@@ -104,7 +104,7 @@ impl ReceiptBatch {
     pub const RECEIPTS: usize = 256;
     /// Entries in one batch, at most: each receipt gets a copy of them.
     pub const ENTRIES: usize = 64;
-    /// Bytes of the application's answers in one batch, beyond the first one, at most.
+    /// Bytes of the application's answers in one batch, at most: it fits a frame, whatever else is in it. A longer answer travels alone.
     pub const ANSWER_BYTES: usize = 64 << 10;
 
     /// One by one, by the questions' ids. None if it is larger than a batch may be, or these receipts do not stand at their places under the

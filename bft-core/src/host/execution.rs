@@ -1,5 +1,6 @@
 //! Execution: from a committed block to a ledger entry and receipts.
 
+use super::block_receipts::{self, BlockReceipts};
 use super::directory::Directory;
 use super::session::Verdict;
 use crate::block::{Block, Header};
@@ -9,8 +10,8 @@ use crate::ledger::{CheckpointCertificate, LedgerEntry};
 use crate::log::{LoadedState, StateBatch};
 use crate::machine::StateMachine;
 use crate::mutants::Mutant;
-use crate::receipt::{Answered, ProvenReceipt, Receipt, ReceiptBatch, code};
-use crate::request::{Answer, AnswerBytes, ProvenAnswer, ProvenRead, Reply, encode_result};
+use crate::receipt::{ProvenReceipt, Receipt, code};
+use crate::request::{AnswerBytes, ProvenAnswer, ProvenRead, Reply, encode_result};
 use crate::state::{State, Tree, View};
 use crate::transaction::ItemKey;
 use crate::types::{Height, Timestamp};
@@ -58,13 +59,6 @@ pub struct Ledger<A> {
     checkpoint: Height,
 }
 
-/// What a block left, as it is kept and stored.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct BlockReceipts {
-    entry: LedgerEntry,
-    receipts: Vec<(ItemKey, Receipt)>,
-}
-
 /// What the state store keeps of a height: the certificate over it as well, so that its receipts can be proven after a
 /// restart by few entries.
 type Stored = (BlockReceipts, Option<CheckpointCertificate>);
@@ -110,38 +104,6 @@ pub fn genesis_state<A: StateMachine>(app: &A, genesis: &Genesis) -> Result<(Sta
     })?;
     let root = state.root();
     Ok((state, root))
-}
-
-impl BlockReceipts {
-    fn tree(&self) -> merkle::Tree {
-        merkle::Tree::new(self.receipts.iter().map(|(_, receipt)| receipt.leaf()).collect())
-    }
-}
-
-/// Puts receipts into as few batches as their bounds allow, each place once in a batch.
-fn batches(receipts: impl Iterator<Item = Answered>, entries: usize) -> Vec<Vec<Answered>> {
-    let mut batches: Vec<Vec<Answered>> = Vec::new();
-    let mut bytes = 0;
-    for answered in receipts {
-        let more = answered.receipt.answer.len();
-        let fits = |batch: &&mut Vec<Answered>| {
-            entries <= ReceiptBatch::ENTRIES
-                && batch.len() < ReceiptBatch::RECEIPTS
-                && bytes + more <= ReceiptBatch::ANSWER_BYTES
-                && batch.last().is_some_and(|last| last.index < answered.index)
-        };
-        match batches.last_mut().filter(fits) {
-            Some(batch) => {
-                bytes += more;
-                batch.push(answered);
-            }
-            None => {
-                bytes = 0;
-                batches.push(vec![answered]);
-            }
-        }
-    }
-    batches
 }
 
 impl<A: StateMachine> Ledger<A> {
@@ -282,7 +244,7 @@ impl<A: StateMachine> Ledger<A> {
         let receipts: Vec<(ItemKey, Receipt)> =
             items.iter().map(|item| (item.key(), self.execute_item(item, height, Timestamp(time)))).collect();
         self.directory.write_sessions(&mut self.state);
-        let tree = merkle::Tree::new(receipts.iter().map(|(_, receipt)| receipt.leaf()).collect());
+        let tree = block_receipts::tree(&receipts);
         let state_root = self.is_checkpoint(&block.header).then(|| self.state.root());
         let entry = LedgerEntry {
             epoch: FIRST_EPOCH,
@@ -370,42 +332,12 @@ impl<A: StateMachine> Ledger<A> {
         certificate: &CheckpointCertificate,
     ) -> Vec<Reply> {
         let Some(block) = self.receipts.get(&height) else { return Vec::new() };
-        let made;
-        let tree = match self.receipt_trees.get(&height) {
-            Some(tree) => tree,
-            None => {
-                made = block.tree();
-                &made
-            }
-        };
-        let entries: Vec<LedgerEntry> =
-            self.receipts.range(height..=certificate.height()).map(|(_, block)| block.entry).collect();
-        let count = block.receipts.len() as u64;
-        let answered = |(id, index): &(u64, u32)| {
-            let (_, receipt) = block.receipts.get(*index as usize)?;
-            Some(Answered { id: *id, index: u64::from(*index), receipt: receipt.clone() })
-        };
-        let place = |answered: &Answered| usize::try_from(answered.index).expect("it is in the block");
-        let single = |answered: Answered| {
-            let path = tree.proof(if Mutant::ReceiptPath.is_on() { 0 } else { place(&answered) });
-            let Answered { id, index, receipt } = answered;
-            let (entries, certificate) = (entries.clone(), certificate.clone());
-            let proven = ProvenReceipt { receipt, index, count, path, entries, certificate };
-            Reply { id, answer: Answer::Receipt(Box::new(proven)) }
-        };
-        let mut replies = Vec::new();
-        for mut receipts in batches(questions.iter().filter_map(answered), entries.len()) {
-            if receipts.len() == 1 {
-                replies.extend(receipts.pop().map(single));
-                continue;
-            }
-            let places: Vec<usize> = receipts.iter().map(place).collect();
-            let siblings = tree.siblings(if Mutant::ReceiptPath.is_on() { &[0] } else { &places });
-            let (entries, certificate) = (entries.clone(), certificate.clone());
-            let batch = ReceiptBatch { receipts, count, siblings, entries, certificate };
-            replies.push(Reply { id: 0, answer: Answer::Receipts(Box::new(batch)) });
+        let entries = self.receipts.range(height..=certificate.height()).map(|(_, block)| block.entry);
+        let proof = (entries.collect(), certificate);
+        match self.receipt_trees.get(&height) {
+            Some(tree) => block.answer(questions, tree, proof),
+            None => block.answer(questions, &block.tree(), proof),
         }
-        replies
     }
 
     /// A receipt by the word of `by`, for the crash fault model.

@@ -10,8 +10,10 @@
 
 pub mod accounting;
 mod accusations;
+mod block_receipts;
 mod checkpoint;
 mod clients;
+mod config;
 mod directory;
 mod execution;
 mod frames;
@@ -32,17 +34,16 @@ mod sync;
 mod transact;
 mod transfer;
 
+pub use config::{HostConfig, LocalLimits, no_clock};
 pub use execution::{BadState, genesis_state};
 pub use jobs::{AggregateJob, CombineJob};
 pub use promises::SealJob;
 pub use recovery::{RecoverError, Recovered};
 
 use crate::block::Block;
-use crate::committee::Trust;
 use crate::engine::{Class, Engine, Input, Lead, Outbox};
 use crate::envelope::{Envelope, Promised, Seal, Sealed};
 use crate::evidence::Evidence;
-use crate::genesis::Genesis;
 use crate::ledger::CheckpointCertificate;
 use crate::log::{FetchedPart, LogBatch, StateBatch};
 use crate::machine::StateMachine;
@@ -65,7 +66,6 @@ use reads::Reads;
 use recall::Recall;
 use serving::Serving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 use sync::{BlockFetch, ChainSync};
 use transfer::{Snapshots, StateSync};
@@ -253,62 +253,6 @@ pub enum Effect {
         /// For the operator.
         reason: String,
     },
-}
-
-/// What a host is made of.
-#[derive(Clone, Debug)]
-pub struct HostConfig {
-    /// This replica.
-    pub me: ReplicaId,
-    /// What the members agreed on.
-    pub genesis: Arc<Genesis>,
-    /// The keys that follow from it.
-    pub trust: Trust,
-    /// Whether it may vote: not when its data directory was found empty instead of initialised as new.
-    pub may_vote: bool,
-    /// This replica's own choices.
-    pub local: LocalLimits,
-    /// Processor time that the calling thread has spent so far, to account for ([`Totals::spent`]) and for nothing else. Where nobody asks,
-    /// [`no_clock`].
-    pub spent: fn() -> Duration,
-}
-
-/// For [`HostConfig::spent`]: no time passes.
-pub fn no_clock() -> Duration {
-    Duration::ZERO
-}
-
-/// Choices that replicas make each for themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LocalLimits {
-    /// Bytes of pooled transactions.
-    pub pool_bytes: usize,
-    /// A new log segment begins after this many bytes.
-    pub segment_bytes: usize,
-    /// The state goes to disk at the first checkpoint this many heights after the last time.
-    pub flush_heights: u64,
-    /// Blocks this far below the stable height are kept for others.
-    pub retain_blocks: u64,
-    /// Whether it fetches all blocks that others still have, even where the state would be less to fetch.
-    pub fetch_all_blocks: bool,
-    /// Bytes of blocks in one answer to a replica that catches up.
-    pub sync_bytes: usize,
-    /// Bytes a second for each replica that catches up.
-    pub sync_rate: u64,
-}
-
-impl Default for LocalLimits {
-    fn default() -> LocalLimits {
-        LocalLimits {
-            pool_bytes: 32 << 20,
-            segment_bytes: 48 << 20,
-            flush_heights: 64,
-            retain_blocks: 1000,
-            fetch_all_blocks: false,
-            sync_bytes: 2 << 20,
-            sync_rate: 64 << 20,
-        }
-    }
 }
 
 /// What leaves as a promise.
