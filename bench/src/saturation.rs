@@ -36,6 +36,8 @@ pub struct Saturation {
     pub client_cpu_us_per_transaction: f64,
     /// Pairings that all replicas together evaluated for a block.
     pub pairings_per_block: f64,
+    /// CPU time of shares and certificates, made and verified, of all replicas together for a block, in milliseconds.
+    pub certificate_ms_per_block: f64,
     /// Throughput, processors and memory as time passed.
     pub timeline: Vec<Sample>,
     /// Bytes appended to a replica's log per byte of payload.
@@ -60,7 +62,7 @@ impl Saturation {
     /// In words and figures.
     pub fn print(&self) {
         println!("as many transactions as they can, for {:.0} s", self.seconds);
-        let rows: [(&str, f64, &str); 15] = [
+        let rows: [(&str, f64, &str); 16] = [
             ("committed transactions per second", self.transactions_per_second, ""),
             ("transactions per block", self.transactions_per_block, ""),
             ("latency with proven receipt, p50, ms", self.latency.p50_ms, ""),
@@ -68,6 +70,7 @@ impl Saturation {
             ("CPU-µs per transaction, all replicas", self.cpu_us_per_transaction, "≤ 180"),
             ("CPU-µs per transaction, the clients", self.client_cpu_us_per_transaction, ""),
             ("pairings per block, all replicas", self.pairings_per_block, ""),
+            ("certificates, CPU-ms per block, all replicas", self.certificate_ms_per_block, "≤ 6, 8"),
             ("log bytes appended per payload byte", self.log_bytes_per_payload, "≤ 1.05"),
             ("log syncs per block and replica", self.fsyncs_per_block, "≤ 2"),
             ("proposal bytes per (n-1) payload", self.proposal_bytes_per_payload, "≤ 1.05"),
@@ -167,6 +170,7 @@ pub async fn measure(
         cpu_us_by_stage: spent.into_iter().sum::<Stages>().per(transactions),
         client_cpu_us_per_transaction: own.as_secs_f64() * 1e6 / transactions,
         pairings_per_block: delta("pairings") / blocks,
+        certificate_ms_per_block: delta("cpu_nanos/certificates") / 1e6 / blocks,
         timeline,
         log_bytes_per_payload: delta("log_appended_bytes") / n / payload,
         fsyncs_per_block: delta("log_fsyncs") / n / blocks,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Threads of a replica by the beginning of their names (ARCHITECTURE.md, "Threads of the product"), and what they do.
 const STAGES: [(&str, &str); 5] = [
-    ("crypto", "verify and sign"),
+    ("crypto", WITH_CERTIFICATES),
     ("replica", WITH_HOST),
     ("quorate-log", "log"),
     ("quorate-sta", "state"),
@@ -17,6 +17,9 @@ const STAGES: [(&str, &str); 5] = [
 
 /// Threads that the host shares with the transport: the stage until [`Stages::split`].
 const WITH_HOST: &str = "network";
+
+/// Threads that check whatever is signed: the stage of clients' signatures, once [`Stages::split`] has taken certificates out.
+const WITH_CERTIFICATES: &str = "verify";
 
 /// Processor time by what it was spent on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,8 +41,13 @@ impl Stages {
         stages
     }
 
-    /// Takes out of the transport's stage what the replica says that its host has spent: `host` in all, `engine` and `execution` of that.
+    /// Takes out of the transport's stage what the replica says that its host has spent, `host` in all, `engine` and `execution` of
+    /// that; and out of verification what it has spent on `certificates`, its own shares included.
     pub fn split(&mut self, spent: impl Fn(&str) -> Duration) {
+        let certificates = spent("certificates");
+        let verification = self.0.entry(WITH_CERTIFICATES).or_default();
+        *verification = verification.saturating_sub(certificates);
+        self.0.insert("certificates", certificates);
         let (host, engine, execution) = (spent("host"), spent("engine"), spent("execution"));
         let network = self.0.entry(WITH_HOST).or_default();
         *network = network.saturating_sub(host);
@@ -76,7 +84,7 @@ mod tests {
 
     fn stages(log: u64, crypto: u64) -> Stages {
         let ms = Duration::from_millis;
-        Stages([("log", ms(log)), ("verify and sign", ms(crypto))].into())
+        Stages([("log", ms(log)), ("verify", ms(crypto))].into())
     }
 
     #[test]
@@ -84,17 +92,24 @@ mod tests {
         let sum: Stages = [stages(10, 30), stages(5, 20)].into_iter().sum();
         assert_eq!(sum, stages(15, 50));
         assert_eq!(sum.since(&stages(5, 20)), stages(10, 30));
-        assert_eq!(sum.per(1000.0), [("log", 15.0), ("verify and sign", 50.0)].into());
+        assert_eq!(sum.per(1000.0), [("log", 15.0), ("verify", 50.0)].into());
     }
 
     #[test]
-    fn what_the_host_has_spent_is_not_the_network_s() {
+    fn what_the_host_has_spent_is_not_the_network_s_nor_certificates_clients_signatures() {
         let ms = Duration::from_millis;
-        let mut stages = Stages([("network", ms(100)), ("log", ms(5))].into());
-        let spent = [("host", ms(60)), ("engine", ms(10)), ("execution", ms(30))];
+        let mut stages = Stages([("network", ms(100)), ("verify", ms(50)), ("log", ms(5))].into());
+        let spent = [("host", ms(60)), ("engine", ms(10)), ("execution", ms(30)), ("certificates", ms(15))];
         stages.split(|part| spent.iter().find(|(name, _)| *name == part).unwrap().1);
-        let expected =
-            [("network", ms(40)), ("host", ms(20)), ("engine", ms(10)), ("execute", ms(30)), ("log", ms(5))];
+        let expected = [
+            ("network", ms(40)),
+            ("host", ms(20)),
+            ("engine", ms(10)),
+            ("execute", ms(30)),
+            ("verify", ms(35)),
+            ("certificates", ms(15)),
+            ("log", ms(5)),
+        ];
         assert_eq!(stages, Stages(expected.into()));
     }
 }

@@ -10,10 +10,12 @@ use crate::engine::{CheckContext, Message};
 use crate::envelope::{Body, ChainPart, Envelope, Obligations, Promised, Rejection, StatePart};
 use crate::evidence::{self, Evidence, EvidenceError};
 use crate::genesis::Limits;
+use crate::host::no_clock;
 use crate::ledger::CheckpointCertificate;
 use crate::request::{Call, Request};
 use crate::transaction::{Item, Payload};
 use crate::types::Height;
+use crate::unordered::Unordered;
 use crate::verified::Verified;
 use bytes::Bytes;
 use crypto::{
@@ -23,6 +25,7 @@ use crypto::{
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Digests and certificates remembered as verified.
 const REMEMBERED: usize = 1 << 16;
@@ -39,6 +42,7 @@ pub struct Edge {
     known: Mutex<Known>,
     stable: AtomicU64,
     counts: EdgeCounts,
+    spent: fn() -> Duration,
 }
 
 /// What the edge verified, for accounting.
@@ -52,6 +56,8 @@ pub struct EdgeCounts {
     pub certificates: AtomicU64,
     /// Aggregates of a quorum's words verified.
     pub aggregates: AtomicU64,
+    /// Processor time that certificates took, in nanoseconds, by the edge's clock.
+    pub certificate_nanos: AtomicU64,
     /// Frames refused.
     pub rejected: AtomicU64,
 }
@@ -59,13 +65,13 @@ pub struct EdgeCounts {
 /// What was verified before. Full: the oldest is forgotten, and verified again should it come again.
 #[derive(Debug, Default)]
 struct Known {
-    set: BTreeSet<Digest>,
+    set: Unordered<Digest, ()>,
     order: VecDeque<Digest>,
 }
 
 impl Known {
     fn insert(&mut self, digest: Digest) {
-        if self.set.insert(digest) {
+        if self.set.insert(digest, ()).is_none() {
             self.order.push_back(digest);
             if self.order.len() > REMEMBERED
                 && let Some(oldest) = self.order.pop_front()
@@ -101,7 +107,13 @@ impl Edge {
             known: Mutex::default(),
             stable: AtomicU64::new(0),
             counts: EdgeCounts::default(),
+            spent: no_clock,
         }
+    }
+
+    /// With the processor time that the calling thread has spent so far, to account for ([`EdgeCounts::certificate_nanos`]).
+    pub fn with_clock(self, spent: fn() -> Duration) -> Edge {
+        Edge { spent, ..self }
     }
 
     /// What it verified so far.
@@ -403,7 +415,10 @@ impl Edge {
         certificates: Vec<(Digest, (Statement, Certificate))>,
     ) -> Vec<((Statement, Certificate), String)> {
         let (names, pairs): (Vec<_>, Vec<_>) = certificates.into_iter().unzip();
+        let begun = (self.spent)();
         let verdicts = self.trust.quorum.verify_batch(&pairs);
+        let took = (self.spent)().saturating_sub(begun);
+        self.counts.certificate_nanos.fetch_add(took.as_nanos() as u64, Relaxed);
         self.counts.certificates.fetch_add(pairs.len() as u64, Relaxed);
         let mut known = self.known.lock().expect("no thread panics while it holds the cache");
         let mut bad = Vec::new();

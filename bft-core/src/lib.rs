@@ -30,4 +30,5 @@ pub mod request;
 pub mod state;
 pub mod transaction;
 pub mod types;
+mod unordered;
 pub mod verified;

@@ -169,9 +169,10 @@ pub enum PayloadError {
 struct Inner {
     bytes: Bytes,
     items: OnceLock<Result<Arc<[Item]>, PayloadError>>,
+    root: OnceLock<Digest>,
 }
 
-/// Transactions in their encoded form, parsed at most once. Cheap to clone.
+/// Transactions in their encoded form, parsed and hashed at most once. Cheap to clone.
 #[derive(Clone)]
 pub struct Payload(Arc<Inner>);
 
@@ -183,7 +184,7 @@ impl Payload {
 
     /// Bytes not yet looked at.
     pub fn from_bytes(bytes: Bytes) -> Payload {
-        Payload(Arc::new(Inner { bytes, items: OnceLock::new() }))
+        Payload(Arc::new(Inner { bytes, items: OnceLock::new(), root: OnceLock::new() }))
     }
 
     /// Encodes transactions.
@@ -194,7 +195,8 @@ impl Payload {
         for item in &items {
             item.transaction.put(&mut out);
         }
-        Payload(Arc::new(Inner { bytes: out.freeze(), items: OnceLock::from(Ok(items.into())) }))
+        let items = OnceLock::from(Ok(items.into()));
+        Payload(Arc::new(Inner { bytes: out.freeze(), items, root: OnceLock::new() }))
     }
 
     /// The encoding.
@@ -215,14 +217,15 @@ impl Payload {
         self.0.items.get_or_init(|| parse(&self.0.bytes, chain)).as_ref().map_err(Clone::clone)
     }
 
-    /// RFC 6962 root over the transactions' digests: what a block header binds.
+    /// RFC 6962 root over the transactions' digests, computed on the first call: what a block header binds.
     ///
     /// # Errors
     /// What makes the bytes no payload.
     pub fn root(&self, chain: &Digest) -> Result<Digest, PayloadError> {
-        let leaves: Vec<Digest> =
-            self.items(chain)?.iter().map(|item| crypto::merkle::leaf_hash(&item.digest.0)).collect();
-        Ok(crypto::merkle::root(&leaves))
+        let items = self.items(chain)?;
+        let leaf = |item: &Item| crypto::merkle::leaf_hash(&item.digest.0);
+        let root = || crypto::merkle::root(&items.iter().map(leaf).collect::<Vec<Digest>>());
+        Ok(*self.0.root.get_or_init(root))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::wire::fixed_bytes;
 use crate::{EntropyError, Identity, Signature, SignatureError};
 
 /// Signatures checked in one equation. Beyond this the gain is small and a bad signature costs more.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 /// At and below this many, single verification is no dearer than halving further.
 const SINGLY: usize = 4;
 
@@ -117,7 +117,7 @@ impl TransactionVerifier {
         }
     }
 
-    /// The verdict on each item, equal to [`TransactionVerifier::verify`] on it alone. Batches of up to 256
+    /// The verdict on each item, equal to [`TransactionVerifier::verify`] on it alone. Batches of up to 1024
     /// are checked in one equation; a batch that fails is halved until the bad signatures are found.
     pub fn verify_batch(&self, items: &[Signed<'_>]) -> Vec<bool> {
         match self {

@@ -10,6 +10,7 @@ use crate::machine::StateMachine;
 use crate::request::{Advice, Answer, Call, Reply, Request};
 use crate::transaction::{Item, ItemKey, Kind};
 use crate::types::{Height, Time};
+use crate::unordered::Unordered;
 use crate::verified::Verified;
 use crypto::ReplicaId;
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ pub struct Waiter {
 #[derive(Debug, Default)]
 pub struct Clients {
     /// For transactions in the pool.
-    waiting: BTreeMap<ItemKey, Vec<Waiter>>,
+    waiting: Unordered<ItemKey, Vec<Waiter>>,
     /// For the certificate over an executed height.
     proving: BTreeMap<Height, Vec<(Waiter, u32)>>,
 }
@@ -191,7 +192,7 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
         }
         match self.pool_item(now, item, true) {
             None | Some(Refused::Held) => {
-                let waiters = self.clients.waiting.entry(item.key()).or_default();
+                let waiters = self.clients.waiting.or_default(item.key());
                 if waiters.len() >= WAITERS {
                     return Some(refused(
                         Advice::Retry,

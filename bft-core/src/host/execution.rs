@@ -15,6 +15,7 @@ use crate::request::{AnswerBytes, ProvenAnswer, ProvenRead, Reply, encode_result
 use crate::state::{State, Tree, View};
 use crate::transaction::ItemKey;
 use crate::types::{Height, Timestamp};
+use crate::unordered::Unordered;
 use bytes::Bytes;
 use crypto::{Digest, ReplicaId, merkle};
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,7 @@ pub struct Ledger<A> {
     /// Trees over the receipts of heights above the last certified one: clients wait for proofs under them.
     receipt_trees: BTreeMap<Height, merkle::Tree>,
     /// Where each settled sequence executed.
-    by_key: BTreeMap<ItemKey, (Height, u32)>,
+    by_key: Unordered<ItemKey, (Height, u32)>,
     /// Trees at checkpoint heights above the last certified one.
     trees: BTreeMap<Height, (Option<Header>, Tree)>,
     /// The certified state that queries and other replicas read.
@@ -139,7 +140,7 @@ impl<A: StateMachine> Ledger<A> {
             tip_header: None,
             receipts: BTreeMap::new(),
             receipt_trees: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            by_key: Unordered::default(),
             trees: BTreeMap::new(),
             certified: Some((stable, None, tree)),
             unflushed_from: 1,

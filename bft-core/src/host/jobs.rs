@@ -21,6 +21,15 @@ impl CombineJob {
     pub fn result(&self, quorum: &QuorumVerifier) -> Result<Certificate, Vec<ReplicaId>> {
         quorum.combine(&self.statement, &self.shares).map_err(culprits)
     }
+
+    /// The results of all `jobs`, which are checked together.
+    ///
+    /// # Panics
+    /// As [`CombineJob::result`] does.
+    pub fn results(jobs: &[CombineJob], quorum: &QuorumVerifier) -> Vec<Result<Certificate, Vec<ReplicaId>>> {
+        let votes: Vec<_> = jobs.iter().map(|job| (job.statement, job.shares.as_slice())).collect();
+        quorum.combine_batch(&votes).into_iter().map(|outcome| outcome.map_err(culprits)).collect()
+    }
 }
 
 /// Words to be aggregated.

@@ -5,6 +5,7 @@
 
 use crate::transaction::{Item, ItemKey};
 use crate::types::{Height, Time};
+use crate::unordered::Unordered;
 use crypto::{Digest, ReplicaId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -63,7 +64,7 @@ struct Parked {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Pool {
-    entries: BTreeMap<ItemKey, Entry>,
+    entries: Unordered<ItemKey, Entry>,
     queues: BTreeMap<Organisation, Queue>,
     /// Proposals seen and not executed, by height.
     parked: BTreeMap<Height, Vec<Parked>>,
@@ -81,7 +82,7 @@ impl Pool {
     /// wait before it adds another.
     pub fn new(bytes: usize, organisations: usize, late: Duration) -> Pool {
         Pool {
-            entries: BTreeMap::new(),
+            entries: Unordered::default(),
             queues: BTreeMap::new(),
             parked: BTreeMap::new(),
             turn: 0,
@@ -208,7 +209,7 @@ impl Pool {
         if parked.iter().any(|other| other.block == block) {
             return;
         }
-        let keys: Vec<ItemKey> = keys.filter(|key| self.entries.contains_key(key)).collect();
+        let keys: Vec<ItemKey> = keys.filter(|key| self.entries.contains(key)).collect();
         parked.push(Parked { block, keys });
     }
 
@@ -265,8 +266,8 @@ impl Pool {
 
     /// Keeps the transactions that `keep` says; gives the keys of the others.
     pub fn retain(&mut self, keep: impl Fn(&Item) -> bool) -> Vec<ItemKey> {
-        let gone = self.entries.values().filter(|entry| !keep(&entry.item)).map(|entry| entry.item.key());
-        let gone: Vec<ItemKey> = gone.collect();
+        let gone = self.entries.chosen(|_, entry| !keep(&entry.item));
+        let gone: Vec<ItemKey> = gone.into_iter().map(|entry| entry.item.key()).collect();
         self.executed(0, gone.iter().copied());
         gone
     }
@@ -277,11 +278,11 @@ impl Pool {
         let parked: BTreeSet<ItemKey> = if in_turn {
             self.parked.values().flatten().flat_map(|parked| parked.keys.iter().copied()).collect()
         } else {
-            self.entries.values_mut().for_each(|entry| entry.told = 0);
+            self.entries.each(|entry| entry.told = 0);
             BTreeSet::new()
         };
-        let local = self.entries.iter().filter(|(key, entry)| entry.local && !parked.contains(key));
-        local.map(|(_, entry)| entry.item.clone()).collect()
+        let local = self.entries.chosen(|key, entry| entry.local && !parked.contains(key));
+        local.into_iter().map(|entry| entry.item.clone()).collect()
     }
 
     /// Those of `items` that `to` was not told of yet; now it is.

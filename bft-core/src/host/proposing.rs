@@ -49,6 +49,8 @@ impl<E: Engine, A: StateMachine> Host<E, A> {
             }
             let keys: Vec<_> = items.iter().map(Item::key).collect();
             let payload = Payload::of(items);
+            // Hashed here: the engine's step, which makes a block of it, finds it done.
+            payload.root(&self.config.trust.domain.chain).expect("a payload of transactions is one");
             let draft = Draft { payload, time: now.wall, checkpoint };
             let before = self.bodies.len();
             self.feed(now.time, Input::Payload { token: wanted.token, draft }, effects);

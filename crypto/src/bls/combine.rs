@@ -3,29 +3,49 @@
 use blst::min_sig::PublicKey;
 
 use super::SIGNATURE_SUITE;
-use super::keys::{GroupPublicKey, SharePublicKey};
-use super::point::{SignaturePoint, UncheckedPoint, concatenated, lagrange_at_zero, weighted_key_sum};
+use super::ffi::Scalar;
+use super::keys::SharePublicKey;
+use super::point::{
+    PreparedKey, SignaturePoint, UncheckedPoint, concatenated, lagrange_at_zero, small_lagrange_at_zero,
+    weighted_key_sum,
+};
 use crate::weights::Weights;
 use crate::{ReplicaId, Statement};
 
 /// Bits of a weight.
 pub(super) const WEIGHT_BITS: usize = 128;
 
-/// Interpolates the shares at zero and checks the sum once under the group's key. The signers are distinct.
-/// `None` where the sum does not verify; then at least one share is bad.
+/// Interpolates the shares at zero. The signers are distinct. The sum is the group's signature if it verifies; if it
+/// does not, or is none of the subgroup (`None`), at least one share is bad.
 ///
 /// The shares need no check of the subgroup of their own: what counts is the sum, and that is checked. Parts
 /// outside the subgroup that cancel in the sum do no harm.
-pub(crate) fn combine(
-    statement: &Statement,
-    shares: &[(ReplicaId, UncheckedPoint)],
-    group: &GroupPublicKey,
-) -> Option<[u8; 48]> {
+pub(crate) fn interpolate(shares: &[(ReplicaId, UncheckedPoint)]) -> Option<SignaturePoint> {
     let (indexes, points): (Vec<u64>, Vec<UncheckedPoint>) =
         shares.iter().map(|(signer, point)| (u64::from(signer.0) + 1, *point)).unzip();
-    let coefficients = concatenated(&lagrange_at_zero(&indexes));
-    let sum = UncheckedPoint::weighted_sum(&points, &coefficients, 255).check()?;
-    sum.verify_statement(statement, group.point()).then(|| sum.encode())
+    let sum = match small_lagrange_at_zero(&indexes) {
+        Some((coefficients, denominator)) => small_sum(&points, &coefficients, denominator),
+        None => UncheckedPoint::weighted_sum(&points, &concatenated(&lagrange_at_zero(&indexes)), 255),
+    };
+    sum.check()
+}
+
+/// Σ coefficient · point / denominator.
+fn small_sum(points: &[UncheckedPoint], coefficients: &[i64], denominator: u64) -> UncheckedPoint {
+    let signed = points.iter().zip(coefficients);
+    let points: Vec<UncheckedPoint> =
+        signed.map(|(point, c)| if *c < 0 { point.negated() } else { *point }).collect();
+    let bits =
+        coefficients.iter().map(|c| u64::BITS - c.unsigned_abs().leading_zeros()).max().unwrap_or(0) as usize;
+    let scalars: Vec<u8> = coefficients
+        .iter()
+        .flat_map(|c| c.unsigned_abs().to_le_bytes().into_iter().take(bits.div_ceil(8)))
+        .collect();
+    let sum = UncheckedPoint::weighted_sum(&points, &scalars, bits);
+    if denominator == 1 {
+        return sum;
+    }
+    UncheckedPoint::weighted_sum(&[sum], &Scalar::from_u64(denominator).inverse().to_little_endian(), 255)
 }
 
 /// The positions in `shares` of those that do not verify under their keys, ascending. `known_bad` says that
@@ -55,16 +75,16 @@ pub(crate) fn culprits(
 ///
 /// Since the key is the same for all, e(Σ rᵢ·sᵢ, g) = e(Σ rᵢ·H(mᵢ), k): two pairings for any number of
 /// signatures.
-pub(crate) fn verify_batch(items: &[(Statement, SignaturePoint)], group: &GroupPublicKey) -> Vec<usize> {
+pub(crate) fn verify_batch(items: &[(Statement, SignaturePoint)], group: &PreparedKey) -> Vec<usize> {
     let hashed: Vec<(SignaturePoint, SignaturePoint)> = items
         .iter()
         .map(|(statement, point)| (SignaturePoint::hash(&statement.encode(), SIGNATURE_SUITE), *point))
         .collect();
-    let single = |(hash, point): &(SignaturePoint, SignaturePoint)| point.signs(hash, group.point());
+    let single = |(hash, point): &(SignaturePoint, SignaturePoint)| point.signs(hash, group);
     let together = |range: &[(SignaturePoint, SignaturePoint)], weights: &[u8]| -> bool {
         let (hashes, points): (Vec<SignaturePoint>, Vec<SignaturePoint>) = range.iter().copied().unzip();
         let sum = SignaturePoint::weighted_sum(&points, weights, WEIGHT_BITS);
-        sum.signs(&SignaturePoint::weighted_sum(&hashes, weights, WEIGHT_BITS), group.point())
+        sum.signs(&SignaturePoint::weighted_sum(&hashes, weights, WEIGHT_BITS), group)
     };
     bad_positions(&hashed, false, &Check { single: &single, together: &together })
 }

@@ -1,17 +1,22 @@
-//! The one module with unsafe code: scalar arithmetic and hash-to-curve, which blst's Rust crate offers only
-//! as raw C functions.
+//! The one module with unsafe code: scalar arithmetic, hash-to-curve and Miller loops over prepared points, which
+//! blst's Rust crate offers only as raw C functions.
 //!
 //! # Safety argument
-//! Every function called here reads and writes through pointers to `blst_fr`, `blst_scalar`, `blst_p1` or
-//! `blst_p1_affine` (plain `repr(C)` integers without padding or invariants that memory safety rests on), or
-//! reads `length` bytes from a pointer. Each pointer comes from a reference or a slice that outlives the
-//! call, each output is initialised before the call and exclusively borrowed, each length is that of the
-//! slice beside it. blst allows an output to alias an input, which no call here makes use of. None of the
-//! functions keeps a pointer, takes a lock or calls back. `blst_fr_inverse` of zero is defined (zero).
-//! Nothing unsafe, and no blst type of the field, leaves the module.
+//! Every function called here reads and writes through pointers to `blst_fr`, `blst_scalar`, `blst_fp`, `blst_fp12`,
+//! `blst_p1`, `blst_p1_affine` or `blst_p2_affine` (plain `repr(C)` integers without padding or invariants that memory
+//! safety rests on) or to 68 `blst_fp6` (the number in blst's C signatures), or reads `length` bytes from a pointer. Each
+//! pointer comes from a reference or a slice that outlives the call, or is that of the generator, a constant of blst's; each
+//! output is initialised before the call and exclusively borrowed, each length is that of the slice beside it. blst allows an
+//! output to alias an input, which no call here makes use of. None of the functions keeps a pointer, takes a lock or
+//! calls back. `blst_fr_inverse` of zero is defined (zero). Nothing unsafe, and no blst type of a field, leaves the
+//! module.
 #![allow(unsafe_code)]
 
-use blst::{blst_fr, blst_p1, blst_p1_affine, blst_scalar, min_sig};
+use std::sync::OnceLock;
+
+use blst::{
+    blst_fp, blst_fp6, blst_fp12, blst_fr, blst_p1, blst_p1_affine, blst_p2_affine, blst_scalar, min_sig,
+};
 use zeroize::Zeroize;
 
 /// An element of the scalar field of BLS12-381, in blst's Montgomery form. Wiped on drop: it may be a share.
@@ -118,6 +123,55 @@ pub(super) fn hash_to_signature_group(message: &[u8], suite: &[u8]) -> min_sig::
         blst::blst_p1_to_affine(&mut affine, &point);
     }
     min_sig::Signature::from(affine)
+}
+
+/// The point's negative.
+pub(super) fn negated(point: &min_sig::Signature) -> min_sig::Signature {
+    let point: &blst_p1_affine = point.into();
+    let mut y = blst_fp::default();
+    // SAFETY: see the module.
+    unsafe { blst::blst_fp_cneg(&mut y, &point.y, true) };
+    min_sig::Signature::from(blst_p1_affine { x: point.x, y })
+}
+
+/// A key whose part of a pairing is computed once: the lines of its Miller loop.
+#[derive(Clone)]
+pub(super) struct Lines(Box<[blst_fp6; 68]>);
+
+impl Lines {
+    pub(super) fn of(key: &min_sig::PublicKey) -> Lines {
+        Lines::through(key.into())
+    }
+
+    /// Of the generator.
+    fn of_generator() -> &'static Lines {
+        static GENERATOR: OnceLock<Lines> = OnceLock::new();
+        // SAFETY: see the module; blst gives the address of a constant.
+        GENERATOR.get_or_init(|| Lines::through(unsafe { &*blst::blst_p2_affine_generator() }))
+    }
+
+    fn through(point: &blst_p2_affine) -> Lines {
+        let mut lines = Box::new([blst_fp6::default(); 68]);
+        // SAFETY: see the module.
+        unsafe { blst::blst_precompute_lines(lines.as_mut_ptr(), point) };
+        Lines(lines)
+    }
+
+    fn miller_loop(&self, point: &min_sig::Signature) -> blst_fp12 {
+        let point: &blst_p1_affine = point.into();
+        let mut out = blst_fp12::default();
+        // SAFETY: see the module.
+        unsafe { blst::blst_miller_loop_lines(&mut out, self.0.as_ptr(), point) };
+        out
+    }
+
+    /// Whether e(signature, generator) = e(hash, key) for the key that these lines are of. The points are of the subgroup, and not the
+    /// identity.
+    pub(super) fn agree(&self, signature: &min_sig::Signature, hash: &min_sig::Signature) -> bool {
+        let (left, right) = (Lines::of_generator().miller_loop(signature), self.miller_loop(hash));
+        // SAFETY: see the module.
+        unsafe { blst::blst_fp12_finalverify(&left, &right) }
+    }
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ pub use threshold::{KeyError, ThresholdPublic};
 pub(crate) use threshold::check_size;
 
 pub(crate) use aggregate::{aggregate, verify_aggregate};
-pub(crate) use combine::{combine, culprits, verify_batch};
-pub(crate) use point::{SignaturePoint, UncheckedPoint};
+pub(crate) use combine::{culprits, interpolate, verify_batch};
+pub(crate) use point::{PreparedKey, SignaturePoint, UncheckedPoint};
 
 /// The domain separation tag of signatures.
 pub const SIGNATURE_SUITE: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";

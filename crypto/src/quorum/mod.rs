@@ -395,6 +395,18 @@ impl QuorumVerifier {
     ) -> Result<Certificate, CombineError> {
         each!(self, verifier => verifier.combine(statement, shares))
     }
+
+    /// The outcome for each statement, equal to [`QuorumVerifier::combine`] on it alone (except with probability
+    /// 2⁻¹²⁸). Threshold signatures are checked as in [`QuorumVerifier::verify_batch`].
+    pub fn combine_batch(
+        &self,
+        votes: &[(Statement, &[(ReplicaId, Share)])],
+    ) -> Vec<Result<Certificate, CombineError>> {
+        match self {
+            QuorumVerifier::Threshold(verifier) => verifier.combine_batch(votes),
+            _ => votes.iter().map(|(statement, shares)| self.combine(statement, shares)).collect(),
+        }
+    }
 }
 
 /// Tells signers that occur once and belong to the committee from the others.

@@ -449,7 +449,8 @@ proptest! {
         };
         let shares = COMMITTEES[0].shares(&signers, &good);
         if !shares.is_empty() {
-            prop_assert_eq!(lower.interpolate(&good, &shares), None);
+            let sum = super::threshold::interpolate(&shares).map(|sum| Certificate::Threshold(sum.encode()));
+            prop_assert!(sum.is_none_or(|sum| lower.verify(&good, &sum).is_err()));
         }
     }
 
@@ -473,6 +474,49 @@ proptest! {
             let single: Vec<_> =
                 items.iter().map(|(statement, item)| committee.verifier.verify(statement, item)).collect();
             prop_assert_eq!(committee.verifier.verify_batch(&items), single);
+        }
+    }
+
+    /// The outcomes of a batch are those on each statement: certificates, and exactly the bad ones named, wherever they stand.
+    #[test]
+    fn threat_53_votes_combined_together_come_to_what_each_does(kinds in prop::collection::vec(0_u8..8, 0..9)) {
+        for committee in COMMITTEES.iter() {
+            let votes: Vec<(Statement, Vec<(ReplicaId, Share)>)> = kinds
+                .iter()
+                .enumerate()
+                .map(|(height, kind)| {
+                    let good = statement(height as u64);
+                    let mut shares = committee.shares(&[1, 2, 3, 4, 5, 6], &good);
+                    match kind {
+                        0 => shares[2] = committee.share(3, &statement(99)),
+                        1 => shares[4].1 = Share::unsigned([0x80; 48]),
+                        2 => shares.truncate(3),
+                        3 => shares[1].0 = ReplicaId(1),
+                        _ => {}
+                    }
+                    (good, shares)
+                })
+                .collect();
+            let single: Vec<_> =
+                votes.iter().map(|(statement, shares)| committee.verifier.combine(statement, shares)).collect();
+            let together: Vec<(Statement, &[(ReplicaId, Share)])> =
+                votes.iter().map(|(statement, shares)| (*statement, shares.as_slice())).collect();
+            let outcomes = committee.verifier.combine_batch(&together);
+            for ((kind, (statement, _)), outcome) in kinds.iter().zip(&votes).zip(&outcomes) {
+                match (kind, outcome) {
+                    (0, outcome) => prop_assert_eq!(outcome, &named(&[3])),
+                    (1, outcome) => prop_assert_eq!(outcome, &named(&[5])),
+                    (2, outcome) => {
+                        prop_assert_eq!(outcome, &Err(CombineError::TooFew { have: 3, need: 5 }));
+                    }
+                    (3, outcome) => prop_assert_eq!(outcome, &named(&[1])),
+                    (_, Ok(certificate)) => {
+                        prop_assert_eq!(committee.verifier.verify(statement, certificate), Ok(()));
+                    }
+                    (_, Err(why)) => prop_assert!(false, "{}", why),
+                }
+            }
+            prop_assert_eq!(outcomes, single);
         }
     }
 

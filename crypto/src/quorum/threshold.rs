@@ -4,24 +4,28 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Aggregate, Certificate, CertificateError, CombineError, Roll, Scheme, Share, culprits};
-use crate::bls::{self, SignaturePoint, UncheckedPoint};
+use crate::bls::{self, PreparedKey, SignaturePoint, UncheckedPoint};
 use crate::{ReplicaId, Statement, ThresholdPublic, work};
 
 /// Verifies and combines threshold signatures.
 #[derive(Clone, Debug)]
-pub struct ThresholdVerifier(Arc<ThresholdPublic>);
+pub struct ThresholdVerifier {
+    keys: Arc<ThresholdPublic>,
+    group: Arc<PreparedKey>,
+}
 
 impl ThresholdVerifier {
     pub(super) fn new(keys: ThresholdPublic) -> ThresholdVerifier {
-        ThresholdVerifier(Arc::new(keys))
+        let group = Arc::new(PreparedKey::new(keys.group().point()));
+        ThresholdVerifier { keys: Arc::new(keys), group }
     }
 
     pub(super) fn quorum(&self) -> usize {
-        self.0.quorum()
+        self.keys.quorum()
     }
 
     pub(super) fn replicas(&self) -> usize {
-        self.0.shares().len()
+        self.keys.shares().len()
     }
 
     pub(super) fn verify(
@@ -31,7 +35,7 @@ impl ThresholdVerifier {
     ) -> Result<(), CertificateError> {
         let point = decode(certificate)?;
         work::verified(1);
-        if point.verify_statement(statement, self.0.group().point()) {
+        if bls::verify_batch(&[(*statement, point)], &self.group).is_empty() {
             Ok(())
         } else {
             Err(CertificateError::Signature(None))
@@ -52,7 +56,7 @@ impl ThresholdVerifier {
             }));
         }
         work::verified(decoded.len());
-        for bad in bls::verify_batch(&decoded, self.0.group()) {
+        for bad in bls::verify_batch(&decoded, &self.group) {
             verdicts[positions[bad]] = Err(CertificateError::Signature(None));
         }
         verdicts
@@ -64,7 +68,7 @@ impl ThresholdVerifier {
         statement: &Statement,
         share: &Share,
     ) -> Result<(), CertificateError> {
-        let key = self.0.shares().get(signer.index()).ok_or(CertificateError::Stranger(signer))?;
+        let key = self.keys.shares().get(signer.index()).ok_or(CertificateError::Stranger(signer))?;
         let Share::Threshold(bytes, _) = share else {
             return Err(CertificateError::Scheme(Scheme::Threshold));
         };
@@ -82,17 +86,35 @@ impl ThresholdVerifier {
         statement: &Statement,
         shares: &[(ReplicaId, Share)],
     ) -> Result<Certificate, CombineError> {
-        let roll = Roll::call(shares, self.replicas());
+        self.combine_batch(&[(*statement, shares)]).pop().expect("an outcome for each statement")
+    }
+
+    pub(super) fn combine_batch(
+        &self,
+        votes: &[(Statement, &[(ReplicaId, Share)])],
+    ) -> Vec<Result<Certificate, CombineError>> {
         let need = self.quorum();
-        if roll.culprits.is_empty() {
-            if roll.distinct.len() < need {
-                return Err(CombineError::TooFew { have: roll.distinct.len(), need });
-            }
-            if let Some(signature) = self.interpolate(statement, &shares[..need]) {
-                return Ok(Certificate::Threshold(signature));
+        let (mut sums, mut outcomes) = (Vec::new(), Vec::with_capacity(votes.len()));
+        for (at, (statement, shares)) in votes.iter().enumerate() {
+            let roll = Roll::call(shares, self.replicas());
+            if roll.culprits.is_empty() && roll.distinct.len() < need {
+                outcomes.push(Err(CombineError::TooFew { have: roll.distinct.len(), need }));
+            } else if let Some(sum) = roll.culprits.is_empty().then(|| interpolate(&shares[..need])).flatten()
+            {
+                sums.push((at, (*statement, sum)));
+                outcomes.push(Ok(Certificate::Threshold(sum.encode())));
+            } else {
+                outcomes.push(Err(self.name_culprits(statement, shares, roll)));
             }
         }
-        Err(self.name_culprits(statement, shares, roll))
+        let (positions, sums): (Vec<usize>, Vec<_>) = sums.into_iter().unzip();
+        work::verified(sums.len());
+        for bad in bls::verify_batch(&sums, &self.group) {
+            let (statement, shares) = &votes[positions[bad]];
+            let roll = Roll::call(shares, self.replicas());
+            outcomes[positions[bad]] = Err(self.name_culprits(statement, shares, roll));
+        }
+        outcomes
     }
 
     /// The aggregate, if it verifies.
@@ -105,7 +127,7 @@ impl ThresholdVerifier {
         let words: Vec<(ReplicaId, Statement)> =
             shares.iter().map(|(signer, statement, _)| (*signer, *statement)).collect();
         work::verified(words.len());
-        bls::aggregate(&words, &points?, &self.0).map(Aggregate::Threshold)
+        bls::aggregate(&words, &points?, &self.keys).map(Aggregate::Threshold)
     }
 
     /// The signers are distinct members.
@@ -119,23 +141,11 @@ impl ThresholdVerifier {
         };
         let point = SignaturePoint::decode(bytes).ok_or(CertificateError::Point)?;
         work::verified(words.len());
-        if bls::verify_aggregate(words, &point, &self.0) {
+        if bls::verify_aggregate(words, &point, &self.keys) {
             Ok(())
         } else {
             Err(CertificateError::Signature(None))
         }
-    }
-
-    /// The signature that the shares make, if it verifies. The signers are distinct.
-    pub(super) fn interpolate(
-        &self,
-        statement: &Statement,
-        shares: &[(ReplicaId, Share)],
-    ) -> Option<[u8; 48]> {
-        let points: Option<Vec<(ReplicaId, UncheckedPoint)>> =
-            shares.iter().map(|(signer, share)| Some((*signer, decompress(share)?))).collect();
-        work::verified(1);
-        bls::combine(statement, &points?, self.0.group())
     }
 
     /// Checks every share that has a signer of its own.
@@ -153,7 +163,7 @@ impl ThresholdVerifier {
             match decompress(share).and_then(UncheckedPoint::check) {
                 Some(point) => {
                     signers.push(*signer);
-                    checked.push((point, self.0.shares()[signer.index()]));
+                    checked.push((point, self.keys.shares()[signer.index()]));
                 }
                 None => {
                     named.insert(*signer);
@@ -175,6 +185,13 @@ fn decode(certificate: &Certificate) -> Result<SignaturePoint, CertificateError>
         Certificate::Threshold(bytes) => SignaturePoint::decode(bytes).ok_or(CertificateError::Point),
         Certificate::Ed25519(_) | Certificate::Named(_) => Err(CertificateError::Scheme(Scheme::Threshold)),
     }
+}
+
+/// What the shares sum up to. The signers are distinct.
+pub(super) fn interpolate(shares: &[(ReplicaId, Share)]) -> Option<SignaturePoint> {
+    let points: Option<Vec<(ReplicaId, UncheckedPoint)>> =
+        shares.iter().map(|(signer, share)| Some((*signer, decompress(share)?))).collect();
+    bls::interpolate(&points?)
 }
 
 fn decompress(share: &Share) -> Option<UncheckedPoint> {

@@ -21,6 +21,9 @@ pub(super) fn gather<A: StateMachine>(driver: &Driver<A>) -> Vec<(String, u64)> 
     put("cpu_nanos/host", nanos(driver.spent));
     put("cpu_nanos/engine", nanos(totals.spent.engine));
     put("cpu_nanos/execution", nanos(totals.spent.execution));
+    let (edge, crypto) = (driver.edge.counts(), driver.pool.counts());
+    let certificates = edge.certificate_nanos.load(Relaxed) + crypto.nanos.load(Relaxed);
+    put("cpu_nanos/certificates", certificates);
     put("evidence", driver.host.evidence().count() as u64);
     let log = driver.log_writer.counters();
     put("log_appended_bytes", log.appended_bytes.load(Relaxed));
@@ -28,13 +31,11 @@ pub(super) fn gather<A: StateMachine>(driver: &Driver<A>) -> Vec<(String, u64)> 
     put("log_fsyncs", log.fsyncs.load(Relaxed));
     put("log_fsync_nanos", log.fsync_nanos.load(Relaxed));
     put("log_segments", log.segments.load(Relaxed));
-    let edge = driver.edge.counts();
     put("verified_client_signatures", edge.client_signatures.load(Relaxed));
     put("verified_signatures", edge.signatures.load(Relaxed));
     put("verified_certificates", edge.certificates.load(Relaxed));
     put("verified_aggregates", edge.aggregates.load(Relaxed));
     put("rejected_frames", edge.rejected.load(Relaxed));
-    let crypto = driver.pool.counts();
     put("seals", crypto.sealed.load(Relaxed));
     put("combinations", crypto.combined.load(Relaxed));
     put("aggregations", crypto.aggregated.load(Relaxed));

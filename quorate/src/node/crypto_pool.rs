@@ -5,6 +5,7 @@
 //! lane, for the same reason.
 
 use super::Message;
+use super::driver::thread_time;
 use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Promised, Rejection, Seal, SealWith};
@@ -54,6 +55,8 @@ struct Inner {
     identity: IdentitySecret,
     inbox: UnboundedSender<Message>,
     lanes: Mutex<BTreeMap<Option<ReplicaId>, Lane>>,
+    /// Shares to be combined: with the first that waits a job is on its way, which takes all that have come by then.
+    uncombined: Mutex<Vec<CombineJob>>,
     counts: CryptoCounts,
 }
 
@@ -64,6 +67,8 @@ pub(crate) struct CryptoCounts {
     pub combined: AtomicU64,
     pub aggregated: AtomicU64,
     pub culprits: AtomicU64,
+    /// Processor time of all that, in nanoseconds.
+    pub nanos: AtomicU64,
     /// What was signed and verified, but for clients' signatures.
     pub work: Mutex<Work>,
 }
@@ -91,9 +96,20 @@ impl CryptoPool {
         identity: IdentitySecret,
         inbox: UnboundedSender<Message>,
     ) -> CryptoPool {
-        let lanes = Mutex::default();
+        let (lanes, uncombined) = (Mutex::default(), Mutex::default());
         let counts = CryptoCounts::default();
-        CryptoPool(Arc::new(Inner { threads, reader, edge, quorum, signer, identity, inbox, lanes, counts }))
+        CryptoPool(Arc::new(Inner {
+            threads,
+            reader,
+            edge,
+            quorum,
+            signer,
+            identity,
+            inbox,
+            lanes,
+            uncombined,
+            counts,
+        }))
     }
 
     pub(crate) fn counts(&self) -> &CryptoCounts {
@@ -164,8 +180,18 @@ impl CryptoPool {
         });
     }
 
-    pub(crate) fn seal(&self, job: SealJob) {
+    /// Work for certificates, on the pool's threads.
+    fn account(&self, job: impl FnOnce(&Inner) + Send + 'static) {
         self.spawn(move |inner| {
+            let begun = thread_time();
+            job(inner);
+            let took = thread_time().saturating_sub(begun);
+            inner.counts.nanos.fetch_add(took.as_nanos() as u64, Relaxed);
+        });
+    }
+
+    pub(crate) fn seal(&self, job: SealJob) {
+        self.account(move |inner| {
             let seal = match job.with {
                 SealWith::Nothing => Seal::None,
                 SealWith::Share(statement) => Seal::Share(inner.signer.sign(&statement)),
@@ -177,16 +203,26 @@ impl CryptoPool {
     }
 
     pub(crate) fn combine(&self, job: CombineJob) {
-        self.spawn(move |inner| {
-            let result = job.result(&inner.quorum);
-            inner.counts.combined.fetch_add(1, Relaxed);
-            inner.counts.blame(&result);
-            inner.send(Event::Combined { statement: job.statement, result }, None);
-        });
+        let first = {
+            let mut uncombined = self.0.uncombined.lock();
+            uncombined.push(job);
+            uncombined.len() == 1
+        };
+        if first {
+            self.account(|inner| {
+                let jobs = std::mem::take(&mut *inner.uncombined.lock());
+                let results = CombineJob::results(&jobs, &inner.quorum);
+                inner.counts.combined.fetch_add(jobs.len() as u64, Relaxed);
+                for (job, result) in jobs.into_iter().zip(results) {
+                    inner.counts.blame(&result);
+                    inner.send(Event::Combined { statement: job.statement, result }, None);
+                }
+            });
+        }
     }
 
     pub(crate) fn aggregate(&self, job: AggregateJob) {
-        self.spawn(move |inner| {
+        self.account(move |inner| {
             let result = job.result(&inner.quorum);
             inner.counts.aggregated.fetch_add(1, Relaxed);
             inner.counts.blame(&result);

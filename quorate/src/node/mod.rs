@@ -98,7 +98,8 @@ pub fn start<A: StateMachine>(app: A, home: &Home) -> anyhow::Result<Node> {
     let recovered = reader.recover(state.as_ref().map_or(0, |state| state.height))?;
 
     let (inbox, messages) = unbounded_channel();
-    let edge = Arc::new(Edge::new(trust.clone(), genesis.limits, TransactionVerifier::Zip215));
+    let edge = Edge::new(trust.clone(), genesis.limits, TransactionVerifier::Zip215).with_clock(thread_time);
+    let edge = Arc::new(edge);
     let evidence = EvidenceDir::open(home.evidence())?;
     let recovered = Recovered {
         state,

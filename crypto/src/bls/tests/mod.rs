@@ -6,7 +6,7 @@ use blst::min_sig::{AggregatePublicKey, AggregateSignature, SecretKey, Signature
 use proptest::prelude::*;
 
 use super::ffi::Scalar;
-use super::point::{concatenated, lagrange_at_zero};
+use super::point::{concatenated, lagrange_at_zero, small_lagrange_at_zero};
 use super::*;
 use crate::ReplicaId;
 use crate::hex;
@@ -160,6 +160,12 @@ fn threat_52_index_zero_has_no_coefficient() {
 
 #[test]
 #[should_panic(expected = "is zero or occurs twice")]
+fn threat_52_index_zero_has_no_small_coefficient() {
+    small_lagrange_at_zero(&[1, 0, 2]);
+}
+
+#[test]
+#[should_panic(expected = "is zero or occurs twice")]
 fn threat_52_a_duplicate_index_has_no_coefficient() {
     lagrange_at_zero(&[1, 2, 1]);
 }
@@ -182,7 +188,29 @@ proptest! {
             sum.add(&coefficient.mul(&threshold::evaluate(&polynomial, &Scalar::from_u64(*x))))
         });
         prop_assert_eq!(sum.to_little_endian(), polynomial[0].to_little_endian());
+        // The same as whole numbers over one denominator, where those fit.
+        if let Some((wholes, denominator)) = small_lagrange_at_zero(&indexes) {
+            for (coefficient, whole) in coefficients.iter().zip(wholes) {
+                let size = Scalar::from_u64(whole.unsigned_abs());
+                let signed = if whole < 0 { Scalar::zero().sub(&size) } else { size };
+                let multiple = coefficient.mul(&Scalar::from_u64(denominator));
+                prop_assert_eq!(multiple.to_little_endian(), signed.to_little_endian());
+            }
+        }
     }
+}
+
+#[test]
+fn coefficients_of_small_committees_are_small() {
+    assert_eq!(small_lagrange_at_zero(&[1, 2, 3]), Some((vec![3, -3, 1], 1)));
+    assert_eq!(small_lagrange_at_zero(&[1, 2, 4]), Some((vec![8, -6, 1], 3)));
+    for (replicas, quorum) in [(7, 5), (16, 11), (31, 21)] {
+        for quorum in [(1..=quorum).collect::<Vec<u64>>(), (replicas - quorum + 1..=replicas).collect()] {
+            assert!(small_lagrange_at_zero(&quorum).is_some(), "{quorum:?}");
+        }
+    }
+    // Those of large ones do not fit, and are computed in the field.
+    assert_eq!(small_lagrange_at_zero(&(1..=67).collect::<Vec<u64>>()), None);
 }
 
 /// Threat 57: in a sum without weights, errors that cancel go unnoticed.
@@ -204,7 +232,7 @@ fn threat_57_batch_without_weights_would_take_two_bad_certificates() {
     .collect();
     let hashes: Vec<SignaturePoint> =
         statements.iter().map(|statement| SignaturePoint::hash(statement, SIGNATURE_SUITE)).collect();
-    let key = keys.group().point();
+    let key = &PreparedKey::new(keys.group().point());
 
     let ones = concatenated(&[Scalar::from_u64(1), Scalar::from_u64(1)]);
     let sum = |points: &[SignaturePoint], weights: &[u8]| SignaturePoint::weighted_sum(points, weights, 256);

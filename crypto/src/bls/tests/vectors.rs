@@ -69,9 +69,9 @@ fn a_signature_of_drand_quicknet_verifies() {
     .unwrap();
     let message = |round: u64| Sha256::digest(round.to_be_bytes());
     assert!(signature.verify(&message(123), SUITE, key.point()));
-    assert!(signature.signs(&SignaturePoint::hash(&message(123), SUITE), key.point()));
+    assert!(signature.signs(&SignaturePoint::hash(&message(123), SUITE), &PreparedKey::new(key.point())));
     assert!(!signature.verify(&message(124), SUITE, key.point()));
-    assert!(!signature.signs(&SignaturePoint::hash(&message(124), SUITE), key.point()));
+    assert!(!signature.signs(&SignaturePoint::hash(&message(124), SUITE), &PreparedKey::new(key.point())));
     assert!(!signature.verify(&message(123), SIGNATURE_SUITE, key.point()));
 }
 
