@@ -78,7 +78,11 @@ impl Flavor for Expected<'_> {
     type Output = bool;
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
+        match self.0.split_first() {
+            Some((expected, rest)) if *expected == byte => self.0 = rest,
+            _ => return Err(postcard::Error::SerializeBufferFull),
+        }
+        Ok(())
     }
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {

@@ -399,6 +399,9 @@ impl Edge {
     }
 
     fn bad_items(&self, items: &[Item]) -> BTreeSet<Digest> {
+        if items.is_empty() {
+            return BTreeSet::new();
+        }
         let signed: Vec<_> = items.iter().map(Item::signed).collect();
         let verdicts = self.transactions.verify_batch(&signed);
         self.counts.client_signatures.fetch_add(items.len() as u64, Relaxed);
@@ -414,6 +417,9 @@ impl Edge {
         &self,
         certificates: Vec<(Digest, (Statement, Certificate))>,
     ) -> Vec<((Statement, Certificate), String)> {
+        if certificates.is_empty() {
+            return Vec::new();
+        }
         let (names, pairs): (Vec<_>, Vec<_>) = certificates.into_iter().unzip();
         let begun = (self.spent)();
         let verdicts = self.trust.quorum.verify_batch(&pairs);

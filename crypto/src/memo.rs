@@ -32,8 +32,11 @@ pub fn remember_digests() {
 /// The digest of `parts`: as remembered, or else from `compute`.
 pub(crate) fn recall(domain: Domain, parts: &[&[u8]], compute: impl Fn() -> Digest) -> Digest {
     PLACED.with_borrow_mut(|placed| {
+        if placed.is_empty() {
+            return compute();
+        }
         let length = 1 + parts.iter().map(|part| part.len()).sum::<usize>();
-        if placed.is_empty() || length > LONGEST {
+        if length > LONGEST {
             return compute();
         }
         let mut input = [0; LONGEST];

@@ -2,6 +2,7 @@
 
 use super::block_receipts::{self, BlockReceipts};
 use super::directory::Directory;
+use super::places::Places;
 use super::session::Verdict;
 use crate::block::{Block, Header};
 use crate::codec;
@@ -15,7 +16,6 @@ use crate::request::{AnswerBytes, ProvenAnswer, ProvenRead, Reply, encode_result
 use crate::state::{State, Tree, View};
 use crate::transaction::ItemKey;
 use crate::types::{Height, Timestamp};
-use crate::unordered::Unordered;
 use bytes::Bytes;
 use crypto::{Digest, ReplicaId, merkle};
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ pub struct Ledger<A> {
     /// Trees over the receipts of heights above the last certified one: clients wait for proofs under them.
     receipt_trees: BTreeMap<Height, merkle::Tree>,
     /// Where each settled sequence executed.
-    by_key: Unordered<ItemKey, (Height, u32)>,
+    by_key: Places,
     /// Trees at checkpoint heights above the last certified one.
     trees: BTreeMap<Height, (Option<Header>, Tree)>,
     /// The certified state that queries and other replicas read.
@@ -140,7 +140,7 @@ impl<A: StateMachine> Ledger<A> {
             tip_header: None,
             receipts: BTreeMap::new(),
             receipt_trees: BTreeMap::new(),
-            by_key: Unordered::default(),
+            by_key: Places::default(),
             trees: BTreeMap::new(),
             certified: Some((stable, None, tree)),
             unflushed_from: 1,
@@ -289,18 +289,14 @@ impl<A: StateMachine> Ledger<A> {
                 break;
             }
             let (old, block) = oldest.remove_entry();
-            for (key, _) in &block.receipts {
-                if self.by_key.get(key).is_some_and(|(at, _)| *at == old) {
-                    self.by_key.remove(key);
-                }
-            }
+            block.receipts.iter().for_each(|(key, _)| self.by_key.forget(key, old));
         }
     }
 
     /// Where a client's transaction stands.
     pub fn fate(&self, key: &ItemKey) -> Fate {
         if let Some((height, index)) = self.by_key.get(key) {
-            return Fate::Executed(*height, *index);
+            return Fate::Executed(height, index);
         }
         let (sequence, client) = key;
         match self.directory.session(client).verdict(*sequence, self.genesis.limits.session_window) {
@@ -400,8 +396,9 @@ impl<A: StateMachine> Ledger<A> {
         }
         self.directory = Directory::load(&self.genesis.organisations, &state).map_err(BadState)?;
         self.state = state;
-        self.by_key.retain(|_, (height, _)| *height <= answered);
-        self.receipts.split_off(&(answered + 1));
+        for (height, block) in self.receipts.split_off(&(answered + 1)) {
+            block.receipts.iter().for_each(|(key, _)| self.by_key.forget(key, height));
+        }
         self.keep_receipts(entry.height, BlockReceipts { entry, receipts: Vec::new() });
         self.trees.clear();
         self.receipt_trees.clear();

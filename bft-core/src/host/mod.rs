@@ -20,6 +20,7 @@ mod frames;
 mod jobs;
 mod log_tail;
 mod outputs;
+mod places;
 mod pool;
 mod progress;
 mod promises;
