@@ -1,12 +1,12 @@
 //! Who may transact: clients, organisations, operators, and each client's session. All of it is replicated state.
 
 use super::pool::Organisation;
-use super::session::Session;
+use super::session::{Session, Verdict};
 use crate::genesis;
 use crate::state::{Space, State};
+use crate::unordered::Unordered;
 use bytes::Bytes;
 use crypto::ClientKey;
-use std::collections::{BTreeMap, BTreeSet};
 
 const CLIENT: u8 = b'c';
 const SESSION: u8 = b's';
@@ -15,12 +15,21 @@ const SESSION: u8 = b's';
 #[derive(Debug)]
 pub struct Directory {
     organisations: Vec<(String, ClientKey)>,
-    clients: BTreeMap<ClientKey, Organisation>,
-    sessions: BTreeMap<ClientKey, Session>,
-    touched: BTreeSet<ClientKey>,
+    clients: Unordered<ClientKey, Client>,
+    /// Whose sessions have changed since they were written.
+    touched: Vec<ClientKey>,
 }
 
-fn key(tag: u8, client: &ClientKey) -> [u8; 33] {
+/// Who may transact.
+#[derive(Debug)]
+struct Client {
+    organisation: Organisation,
+    /// As new until the client's first transaction.
+    session: Session,
+    touched: bool,
+}
+
+fn key_of(tag: u8, client: &ClientKey) -> [u8; 33] {
     let mut key = [tag; 33];
     key[1..].copy_from_slice(&client.0);
     key
@@ -53,13 +62,13 @@ impl Directory {
             let client = client_of(key).ok_or("a client's key in the state is malformed")?;
             let index: [u8; 2] =
                 value.as_ref().try_into().map_err(|_| "a client's organisation is malformed")?;
-            directory.clients.insert(client, Organisation::from_be_bytes(index));
+            directory.enter(client, Organisation::from_be_bytes(index));
         }
         for (key, value) in state.scan_in(Space::System, &[SESSION]) {
             let client = client_of(key).ok_or("a session's key in the state is malformed")?;
-            let session = crate::codec::decode(value, 1 << 16)
+            let client = directory.clients.get_mut(&client).ok_or("a session in the state is nobody's")?;
+            client.session = crate::codec::decode(value, 1 << 16)
                 .map_err(|error| format!("a session in the state: {error}"))?;
-            directory.sessions.insert(client, session);
         }
         Ok(directory)
     }
@@ -67,15 +76,14 @@ impl Directory {
     fn empty(organisations: &[genesis::Organisation]) -> Directory {
         Directory {
             organisations: organisations.iter().map(|o| (o.name.clone(), o.operator)).collect(),
-            clients: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            touched: BTreeSet::new(),
+            clients: Unordered::default(),
+            touched: Vec::new(),
         }
     }
 
     /// The organisation a client is enrolled for.
     pub fn organisation(&self, client: &ClientKey) -> Option<Organisation> {
-        self.clients.get(client).copied()
+        self.clients.get(client).map(|client| client.organisation)
     }
 
     /// An organisation's name.
@@ -91,31 +99,43 @@ impl Directory {
 
     /// Enrols a client.
     pub fn enroll(&mut self, client: ClientKey, organisation: Organisation, state: &mut State) {
-        self.clients.insert(client, organisation);
+        self.enter(client, organisation);
         state.put_in(
             Space::System,
-            &key(CLIENT, &client),
+            &key_of(CLIENT, &client),
             Bytes::copy_from_slice(&organisation.to_be_bytes()),
         );
+    }
+
+    fn enter(&mut self, client: ClientKey, organisation: Organisation) {
+        self.clients.insert(client, Client { organisation, session: Session::new(), touched: false });
     }
 
     /// A client's session; a fresh one if it has none yet.
     pub fn session(&self, client: &ClientKey) -> &Session {
         static NONE_YET: Session = Session::new();
-        self.sessions.get(client).unwrap_or(&NONE_YET)
+        self.clients.get(client).map_or(&NONE_YET, |client| &client.session)
     }
 
-    /// A client's session, to be changed.
-    pub fn session_mut(&mut self, client: &ClientKey) -> &mut Session {
-        self.touched.insert(*client);
-        self.sessions.entry(*client).or_default()
+    /// Marks a client's sequence as executed, if it may execute now, and says whether; and whose client it is. None for one that is not enrolled.
+    pub fn mark(&mut self, key: &ClientKey, sequence: u64, window: u32) -> Option<(Verdict, Organisation)> {
+        let client = self.clients.get_mut(key)?;
+        let verdict = client.session.verdict(sequence, window);
+        if verdict == Verdict::Fresh {
+            client.session.mark(sequence, window);
+            if !std::mem::replace(&mut client.touched, true) {
+                self.touched.push(*key);
+            }
+        }
+        Some((verdict, client.organisation))
     }
 
     /// Writes the sessions that changed into the state: once per block.
     pub fn write_sessions(&mut self, state: &mut State) {
-        for client in std::mem::take(&mut self.touched) {
-            let session = self.sessions.get(&client).map(Session::encode).unwrap_or_default();
-            state.put_in(Space::System, &key(SESSION, &client), session.into());
+        for key in std::mem::take(&mut self.touched) {
+            let Some(client) = self.clients.get_mut(&key) else { continue };
+            client.touched = false;
+            state.put_in(Space::System, &key_of(SESSION, &key), client.session.encode().into());
         }
     }
 }

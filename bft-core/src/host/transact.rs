@@ -15,26 +15,20 @@ use crypto::ClientKey;
 impl<A: StateMachine> Ledger<A> {
     pub(super) fn execute_item(&mut self, item: &Item, height: Height, time: Timestamp) -> Receipt {
         let client = &item.transaction.client;
-        let answer = match self.directory.organisation(client) {
+        let (sequence, window) = (item.transaction.sequence, self.genesis.limits.session_window);
+        let answer = match self.directory.mark(client, sequence, window) {
             None => refuse(
                 code::NOT_ENROLLED,
                 "this client's key is not enrolled; an organisation's operator can enrol it",
             ),
-            Some(organisation) => {
-                let window = self.genesis.limits.session_window;
-                let sequence = item.transaction.sequence;
-                match self.directory.session(client).verdict(sequence, window) {
-                    Verdict::Stale => refuse(code::STALE, "this sequence has executed or was passed over"),
-                    Verdict::TooFarAhead => {
-                        refuse(code::TOO_FAR_AHEAD, "this sequence is too far ahead of the client's last")
-                    }
-                    Verdict::Fresh => {
-                        self.directory.session_mut(client).mark(sequence, window);
-                        let organisation = self.directory.name(organisation).to_owned();
-                        let context = Context { height, time, client: *client, organisation };
-                        self.dispatch(item, &context)
-                    }
-                }
+            Some((Verdict::Stale, _)) => refuse(code::STALE, "this sequence has executed or was passed over"),
+            Some((Verdict::TooFarAhead, _)) => {
+                refuse(code::TOO_FAR_AHEAD, "this sequence is too far ahead of the client's last")
+            }
+            Some((Verdict::Fresh, organisation)) => {
+                let organisation = self.directory.name(organisation).to_owned();
+                let context = Context { height, time, client: *client, organisation };
+                self.dispatch(item, &context)
             }
         };
         let (code, answer) = match answer {
