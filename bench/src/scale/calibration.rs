@@ -7,6 +7,7 @@
 //!   transaction at a time: production code with the real application, each piece on the CPU clock, its prices the line through all pieces of a sort.
 //! - **The transport** is fitted: see the module `fit`.
 
+use super::pace::Pace;
 use super::real::cores;
 use super::subject::{Subject, load};
 use crate::operations::{self, Clock, Operation};
@@ -35,6 +36,8 @@ const FEW_SIZES: [usize; 3] = [4, 16, 64];
 pub(super) struct Measurements {
     by_name: BTreeMap<String, f64>,
     append_cpu: Vec<(f64, f64)>,
+    /// At this pace of the machine, at which all prices are kept.
+    pub pace: f64,
 }
 
 impl Measurements {
@@ -46,6 +49,7 @@ impl Measurements {
         };
         let all = operations::all();
         let mut append_cpu = Vec::new();
+        let pace = Pace::start();
         let by_name = beside_others(|| {
             let measure = |operation: &Operation| {
                 let measured = operations::measure(operation, BUDGET);
@@ -63,7 +67,7 @@ impl Measurements {
             by_name.retain(|_, price| price.is_finite());
             by_name
         });
-        Measurements { by_name, append_cpu }
+        Measurements { by_name, append_cpu, pace: pace.stop() }
     }
 
     /// One of them.
@@ -147,7 +151,7 @@ fn beside_others<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// CPU time of this thread.
-fn cpu_clock() -> Duration {
+pub(super) fn cpu_clock() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
@@ -161,15 +165,18 @@ fn reading_cost() -> f64 {
     (cpu_clock() - begun).as_nanos() as f64 / 10_000.0
 }
 
-/// Measures the host and the edge for a subject and puts their prices among the others.
-pub(super) fn meter(subject: &Subject, prices: &mut Prices) -> anyhow::Result<()> {
+/// Measures the host and the edge for a subject and puts their prices among the others, which are at that pace.
+pub(super) fn meter(subject: &Subject, prices: &mut Prices, pace: f64) -> anyhow::Result<()> {
     for _ in 0..2 {
         let at = prices.clone();
         let subject = *subject;
+        let here = Pace::start();
         // A thread of its own: no digests are remembered there.
         let measured =
             beside_others(|| std::thread::scope(|scope| scope.spawn(move || metered(&subject, &at)).join()));
-        prices.work = measured.map_err(|_| anyhow!("the simulation panicked"))??.prices(reading_cost());
+        let work = measured.map_err(|_| anyhow!("the simulation panicked"))??.prices(reading_cost());
+        let factor = pace / here.stop();
+        prices.work = work.into_iter().map(|(sort, line)| (sort, line.times(factor))).collect();
     }
     Ok(())
 }

@@ -73,9 +73,9 @@ impl Fit {
         let [plain, certified] = SUBJECTS;
         let real = real::measure(&plain, REPLICAS, STRETCH, executable)?;
         fit.sync = real.sync_ms * 1e6;
-        fit.find(&plain, measurements, |fit, prices| fit.transport(&real, prices))?;
+        fit.find(&plain, measurements, |fit, prices| fit.transport(&real, prices, measurements.pace))?;
         let real = real::measure(&certified, REPLICAS, STRETCH, executable)?;
-        fit.find(&certified, measurements, |fit, prices| fit.signatures(&real, prices))?;
+        fit.find(&certified, measurements, |fit, prices| fit.signatures(&real, prices, measurements.pace))?;
         Ok(fit)
     }
 
@@ -96,18 +96,19 @@ impl Fit {
         Ok(())
     }
 
-    fn transport(&mut self, real: &Real, prices: &Prices) -> anyhow::Result<()> {
-        let outcome = real::simulate(&SUBJECTS[0], REPLICAS, real, prices)?;
+    fn transport(&mut self, real: &Real, prices: &Prices, pace: f64) -> anyhow::Result<()> {
+        let outcome = real::simulate(&SUBJECTS[0], REPLICAS, real, prices, pace)?;
+        let to_pace = pace / real.pace;
         let (transactions, bytes) = (outcome.transactions as f64, outcome.bytes as f64);
         let missing = real.replicas_us * 1e3 * transactions - outcome.replicas_used.as_nanos() as f64;
-        self.byte = (self.byte + missing / bytes).max(0.0);
+        self.byte = (self.byte + to_pace * missing / bytes).max(0.0);
         let of_clients = outcome.clients_used.as_nanos() as f64 / transactions;
-        self.client = (self.client + real.clients_us * 1e3 - of_clients).max(0.0);
+        self.client = (self.client + to_pace * (real.clients_us * 1e3 - of_clients)).max(0.0);
         Ok(())
     }
 
-    fn signatures(&mut self, real: &Real, prices: &Prices) -> anyhow::Result<()> {
-        let outcome = real::simulate(&SUBJECTS[1], REPLICAS, real, prices)?;
+    fn signatures(&mut self, real: &Real, prices: &Prices, pace: f64) -> anyhow::Result<()> {
+        let outcome = real::simulate(&SUBJECTS[1], REPLICAS, real, prices, pace)?;
         let needed = real.replicas_us * 1e3 * outcome.transactions as f64;
         let signatures = outcome.signatures_used().as_nanos() as f64;
         let others = outcome.replicas_used.as_nanos() as f64 - signatures;
@@ -122,7 +123,7 @@ impl Fit {
         self.apply(&mut prices);
         prices.scheme = prices.scheme.times(self.signatures);
         prices.client = measurements.client(subject, self.client)?;
-        meter(subject, &mut prices)?;
+        meter(subject, &mut prices, measurements.pace)?;
         Ok(prices)
     }
 

@@ -7,6 +7,7 @@
 mod arguments;
 mod calibration;
 mod fit;
+mod pace;
 mod real;
 mod results;
 mod subject;

@@ -1,6 +1,7 @@
 //! Real replicas on this machine, under the load that is simulated.
 
 use super::calibration::together;
+use super::pace::Pace;
 use super::subject::{Subject, load};
 use super::{REAL_CLIENTS, REAL_IN_FLIGHT};
 use crate::generator::{Loaded, pause};
@@ -35,6 +36,8 @@ pub struct Real {
     pub share: f64,
     /// The part of the machine's time that replicas and clients used.
     pub used: f64,
+    /// The machine's pace meanwhile: nanoseconds of a piece of work that is always the same.
+    pub pace: f64,
 }
 
 /// Cores of this machine.
@@ -56,7 +59,9 @@ pub fn measure(
         let own = || cpu_time(std::process::id()).unwrap_or_default();
         let (first, own_first, machine_first) =
             (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
+        let pace = Pace::start();
         pause(stretch).await;
+        let pace = pace.stop();
         let (last, own_last, machine_last) =
             (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
         let latency = loaded.stop().await?;
@@ -78,6 +83,7 @@ pub fn measure(
             syncs_per_second: delta("log_fsyncs") / replicas as f64 / seconds,
             share: ((whole - others) / whole).clamp(used.clamp(0.05, 1.0), 1.0),
             used,
+            pace,
         })
     })
 }
@@ -98,9 +104,16 @@ impl Machine {
     }
 }
 
-/// The same, simulated: for the share of the machine that the real ones had, and with its disk as it was.
-pub fn simulate(subject: &Subject, replicas: usize, real: &Real, prices: &Prices) -> anyhow::Result<Outcome> {
-    let mut prices = prices.clone();
+/// The same, simulated: for the share of the machine that the real ones had, at its pace then, and with its disk as it was. The prices are at
+/// the pace `pace`.
+pub fn simulate(
+    subject: &Subject,
+    replicas: usize,
+    real: &Real,
+    prices: &Prices,
+    pace: f64,
+) -> anyhow::Result<Outcome> {
+    let mut prices = prices.times(real.pace / pace);
     prices.log.sync.each = real.sync_ms * 1e6;
     let plan = Plan {
         in_flight: REAL_IN_FLIGHT,

@@ -59,7 +59,7 @@ impl Comparison {
     fn print(&self) {
         let (throughput, latency) = self.ratios();
         println!(
-            "{:<34} {:>2} {:>9.0} {:>9.0} {throughput:>5.2}  {:>8.0} {:>8.0} {latency:>5.2}  {:>7.0} {:>7.0}  {:>5.0} {:>5.0}  {:>4.2} {:>4.2} {:>5.2} {:>5.1}  {}",
+            "{:<34} {:>2} {:>9.0} {:>9.0} {throughput:>5.2}  {:>8.0} {:>8.0} {latency:>5.2}  {:>7.0} {:>7.0}  {:>5.0} {:>5.0}  {:>4.2} {:>4.2} {:>5.2} {:>5.1} {:>5.0}  {}",
             self.name,
             self.replicas,
             self.real.per_second,
@@ -74,6 +74,7 @@ impl Comparison {
             self.real.used,
             self.used,
             self.real.sync_ms,
+            self.real.pace / 1e3,
             if self.fitted {
                 "fitted"
             } else if self.is_near() {
@@ -104,7 +105,7 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
     let fit = Fit::take(executable, &measurements)?;
     fit.print();
     println!(
-        "{:<34} {:>2} {:>9} {:>9} {:>5}  {:>8} {:>8} {:>5}  {:>7} {:>7}  {:>5} {:>5}  {:>4} {:>4} {:>5} {:>5}",
+        "{:<34} {:>2} {:>9} {:>9} {:>5}  {:>8} {:>8} {:>5}  {:>7} {:>7}  {:>5} {:>5}  {:>4} {:>4} {:>5} {:>5} {:>5}",
         "",
         "n",
         "real tx/s",
@@ -120,7 +121,8 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
         "left",
         "used",
         "sim.",
-        "sync"
+        "sync",
+        "pace"
     );
     let mut comparisons = Vec::new();
     for replicas in SIZES {
@@ -130,7 +132,7 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
             let fitted = replicas == 4 && fit::SUBJECTS.iter().any(is_it);
             let real = real::measure(&subject, replicas, STRETCH, executable)
                 .with_context(|| format!("{} with {replicas} real replicas", subject.name()))?;
-            let outcome = real::simulate(&subject, replicas, &real, &prices)?;
+            let outcome = real::simulate(&subject, replicas, &real, &prices, measurements.pace)?;
             let comparison = Comparison {
                 name: subject.name(),
                 replicas,

@@ -27,7 +27,13 @@ impl<A: StateMachine + Clone> World<'_, A> {
                 }
             }
             Effect::Seal(job) => self.submit(Task::Seal(me, job)),
-            Effect::Combine(job) => self.submit(Task::Combine(me, job)),
+            Effect::Combine(job) => {
+                let uncombined = &mut self.nodes[me.index()].uncombined;
+                uncombined.push(job);
+                if uncombined.len() == 1 {
+                    self.submit(Task::Combine(me));
+                }
+            }
             Effect::Aggregate(job) => self.submit(Task::Aggregate(me, job)),
             Effect::Send { to, class, frame } => {
                 let frame = self.weights.weigh(me, class, frame);

@@ -19,6 +19,11 @@ impl Line {
     pub fn of(&self, units: f64) -> f64 {
         self.each + self.unit * units
     }
+
+    /// So many times as high.
+    pub fn times(self, factor: f64) -> Line {
+        Line { each: self.each * factor, unit: self.unit * factor }
+    }
 }
 
 /// Prices at some sizes, and on straight lines between them and beyond.
@@ -117,6 +122,30 @@ impl Prices {
         self.work.get(&sort).copied().unwrap_or_default().of(units)
     }
 
+    /// On a machine on which all work takes so many times as long. The disk's time stays.
+    pub fn times(&self, factor: f64) -> Prices {
+        let TransportPrices { write, frame } = self.transport;
+        Prices {
+            work: self.work.iter().map(|(sort, line)| (*sort, line.times(factor))).collect(),
+            sign: self.sign * factor,
+            verify_signature: self.verify_signature * factor,
+            client_verify: self.client_verify.times(factor),
+            scheme: self.scheme.times(factor),
+            log: LogPrices { append: self.log.append.times(factor), sync: self.log.sync },
+            transport: TransportPrices { write: write.times(factor), frame: frame * factor },
+            client: self.client * factor,
+        }
+    }
+
+    /// So many shares' quorums, combined together by a member of a committee of this size: each is interpolated, and what comes of it is verified
+    /// with the others.
+    pub fn combinations(&self, count: u64, replicas: usize) -> f64 {
+        let size = replicas as f64;
+        let apart = (self.scheme.combine.at(size) - self.scheme.verify.at(size)).max(0.0);
+        let together = count as f64 * apart + self.certificates(count, replicas);
+        together.min(count as f64 * self.scheme.combine.at(size))
+    }
+
     /// So many certificates, verified together by a member of a committee of this size.
     pub fn certificates(&self, count: u64, replicas: usize) -> f64 {
         if count == 0 {
@@ -175,7 +204,11 @@ mod tests {
             together: Curve::through(vec![(1.0, 1.0), (2.0, 0.6)]),
             ..SchemePrices::default()
         };
+        let scheme = SchemePrices { combine: Curve::flat(130.0), ..scheme };
         let prices = Prices { scheme, ..Prices::default() };
         assert_eq!([0, 1, 2].map(|count| prices.certificates(count, 4)), [0.0, 100.0, 120.0]);
+        assert_eq!([0, 1, 2].map(|count| prices.combinations(count, 4)), [0.0, 130.0, 180.0]);
+        let slower = prices.times(2.0);
+        assert_eq!([1, 2].map(|count| slower.combinations(count, 4)), [260.0, 360.0]);
     }
 }

@@ -42,7 +42,8 @@ pub(super) enum Task {
     /// What waits in a lane is checked.
     Check(ReplicaId, Option<ReplicaId>),
     Seal(ReplicaId, SealJob),
-    Combine(ReplicaId, CombineJob),
+    /// All shares that wait are combined.
+    Combine(ReplicaId),
     Aggregate(ReplicaId, AggregateJob),
     /// What waits for the log is appended.
     Append(ReplicaId),
@@ -59,7 +60,7 @@ impl Task {
             | Task::Receive(me, _)
             | Task::Check(me, _)
             | Task::Seal(me, _)
-            | Task::Combine(me, _)
+            | Task::Combine(me)
             | Task::Aggregate(me, _)
             | Task::Append(me) => Some(*me),
             Task::Client(..) => None,
@@ -130,10 +131,14 @@ impl<A: StateMachine + Clone> World<'_, A> {
                 self.tell(*me, price, Event::Sealed { ticket: job.ticket, seal });
                 Ok(price)
             }
-            Task::Combine(me, job) => {
-                let result = job.result(&self.nodes[me.index()].config.trust.quorum);
-                let price = self.prices.scheme.combine.at(self.nodes.len() as f64);
-                self.tell(*me, price, Event::Combined { statement: job.statement, result });
+            Task::Combine(me) => {
+                let node = &mut self.nodes[me.index()];
+                let jobs = std::mem::take(&mut node.uncombined);
+                let results = CombineJob::results(&jobs, &node.config.trust.quorum);
+                let price = self.prices.combinations(jobs.len() as u64, self.nodes.len());
+                for (job, result) in jobs.into_iter().zip(results) {
+                    self.tell(*me, price, Event::Combined { statement: job.statement, result });
+                }
                 Ok(price)
             }
             Task::Aggregate(me, job) => {
