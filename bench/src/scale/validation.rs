@@ -18,7 +18,7 @@ const SIZES: [usize; 2] = [4, 7];
 const TOLERANCE: f64 = 0.25;
 
 /// How long real replicas are watched.
-const STRETCH: Duration = Duration::from_secs(4);
+const STRETCH: Duration = Duration::from_secs(8);
 
 /// One configuration.
 #[derive(Clone, Debug, Serialize)]
