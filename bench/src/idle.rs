@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How long it is measured.
 const STRETCH: Duration = Duration::from_secs(8);
 
+/// The same of a quick run.
+const SHORT_STRETCH: Duration = Duration::from_secs(4);
+
 /// Latency of a network that has one transaction to order at a time.
 #[derive(Clone, Debug, Serialize)]
 pub struct Idle {
@@ -64,7 +67,7 @@ pub async fn measure(
     let loaded = Loaded::start(&one, consortium, processes, None, 20).await?;
     let view = async || anyhow::Ok(loaded.watch.status(processes[0].replica()).await?.view);
     let (first, first_view) = (Reading::take(&loaded.watch, processes).await?, view().await?);
-    tokio::time::sleep(STRETCH).await;
+    tokio::time::sleep(if arguments.quick { SHORT_STRETCH } else { STRETCH }).await;
     let (last, last_view) = (Reading::take(&loaded.watch, processes).await?, view().await?);
     let latencies = loaded.stop().await?;
     let (seconds, views) = ((last.at - first.at).as_secs_f64(), last_view - first_view);

@@ -71,10 +71,11 @@ pub fn measure(arguments: &LoadArguments) -> anyhow::Result<()> {
     })?;
     let Step { acknowledged, latency, .. } = &seen.saturation;
     println!(
-        "{} ({}), as many requests as {} keys with {} in flight can",
+        "{} ({}), as many requests as {} {} with {} in flight can",
         seen.network,
         seen.protocol,
         secrets.len(),
+        if secrets.len() == 1 { "key" } else { "keys" },
         arguments.in_flight
     );
     println!("  {acknowledged:.0} a second, p50 {:.1} ms, p99 {:.1} ms", latency.p50_ms, latency.p99_ms);

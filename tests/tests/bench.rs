@@ -83,6 +83,19 @@ fn load_is_measured_in_open_and_closed_loops() {
     assert!(at("p50_ms") > 0.0 && at("p50_ms") <= at("p99_ms") && at("p99_ms") <= at("max_ms"), "{figures}");
 }
 
+#[test]
+fn one_transaction_at_a_time_is_measured_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("load.json");
+    let arguments = ["bench", "load", "--quick", "--only", "idle", "--json", file.to_str().unwrap()];
+    let out = run(PROGRAM, arguments).succeeded();
+    assert!(out.contains("one client with one transaction in flight"), "{out}");
+    let figures = json(file.to_str().unwrap());
+    let idle = &figures["idle"];
+    assert!(idle["transactions"].as_u64() > Some(0), "{figures}");
+    assert!(idle["latency_p50_ms"].as_f64() <= idle["latency_p99_ms"].as_f64(), "{figures}");
+}
+
 /// A network that somebody else runs: what its genesis and some keys open up.
 #[tokio::test]
 async fn a_network_that_runs_already_is_loaded_by_its_genesis() {
@@ -90,12 +103,14 @@ async fn a_network_that_runs_already_is_loaded_by_its_genesis() {
     let network = tests::Network::start(PROGRAM, ProtocolTag::HOTSTUFF, Scheme::Ed25519).await;
     let genesis = network.consortium.genesis_path();
     let keys: Vec<_> = (0..2).map(|client| network.consortium.client_key_path(client)).collect();
-    let mut arguments =
-        vec!["bench", "load", "--quick", "--only", "saturation", "--in-flight", "10", "--genesis"];
-    arguments.push(genesis.to_str().unwrap());
-    for key in &keys {
-        arguments.extend(["--key", key.to_str().unwrap()]);
+    for keys in [&keys[..], &keys[..1]] {
+        let mut arguments =
+            vec!["bench", "load", "--quick", "--only", "saturation", "--in-flight", "10", "--genesis"];
+        arguments.push(genesis.to_str().unwrap());
+        for key in keys {
+            arguments.extend(["--key", key.to_str().unwrap()]);
+        }
+        let out = run(PROGRAM, arguments).succeeded();
+        assert!(out.contains(&format!("as many requests as {} key", keys.len())), "{out}");
     }
-    let out = run(PROGRAM, arguments).succeeded();
-    assert!(out.contains("as many requests as 2 keys"), "{out}");
 }
