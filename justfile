@@ -94,3 +94,7 @@ complexity:
 # Write the Test column of docs/threats.md anew from the names of the tests.
 threats:
     UPDATE_THREATS=1 cargo test -p bft-core --test threat_table
+
+# What clients sign, and lists of replicas' signatures, under each of the curve's implementations: members of one committee may run different ones.
+curves:
+    for backend in serial simd avx512; do RUSTFLAGS="--cfg curve25519_dalek_backend=\"$backend\"" cargo test -p crypto --target-dir "target/curves/$backend" || exit 1; done

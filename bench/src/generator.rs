@@ -163,8 +163,7 @@ impl Loaded {
                 connections[index % connections.len()].with_key(secret.clone()).await?
             };
             let to = match secrets {
-                // A transfer needs two accounts: here the other one is of somebody whom every genesis names.
-                [_] => genesis.organisations[0].operator,
+                [one] => another(genesis, one.public()),
                 _ => secrets[(index + 1) % secrets.len()].public(),
             };
             actors.push(Actor { client, body: workload.body(to), workload: workload.clone() });
@@ -284,6 +283,14 @@ impl Loaded {
 
 pub(crate) async fn pause(span: Duration) {
     tokio::time::sleep(span).await;
+}
+
+/// A transfer needs two accounts: of those whom the genesis names, the first that is not `own`; or one of nobody.
+fn another(genesis: &Genesis, own: ClientKey) -> ClientKey {
+    let organisations = genesis.organisations.iter();
+    let mut named = organisations
+        .flat_map(|organisation| std::iter::once(&organisation.operator).chain(&organisation.clients));
+    named.find(|key| **key != own).copied().unwrap_or(ClientSecret::from_seed([1; 32]).public())
 }
 
 /// Gives every key what it may transfer. The first one is of the issuer.

@@ -56,7 +56,7 @@ pub struct EdgeCounts {
     pub certificates: AtomicU64,
     /// Aggregates of a quorum's words verified.
     pub aggregates: AtomicU64,
-    /// Processor time that certificates took, in nanoseconds, by the edge's clock.
+    /// Processor time that certificates, aggregates and replicas' own signatures took, in nanoseconds, by the edge's clock.
     pub certificate_nanos: AtomicU64,
     /// Frames refused.
     pub rejected: AtomicU64,
@@ -421,10 +421,7 @@ impl Edge {
             return Vec::new();
         }
         let (names, pairs): (Vec<_>, Vec<_>) = certificates.into_iter().unzip();
-        let begun = (self.spent)();
-        let verdicts = self.trust.quorum.verify_batch(&pairs);
-        let took = (self.spent)().saturating_sub(begun);
-        self.counts.certificate_nanos.fetch_add(took.as_nanos() as u64, Relaxed);
+        let verdicts = self.accounted(|| self.trust.quorum.verify_batch(&pairs));
         self.counts.certificates.fetch_add(pairs.len() as u64, Relaxed);
         let mut known = self.known.lock().expect("no thread panics while it holds the cache");
         let mut bad = Vec::new();
@@ -435,6 +432,15 @@ impl Edge {
             }
         }
         bad
+    }
+
+    /// Checks something that replicas signed.
+    fn accounted<T>(&self, check: impl FnOnce() -> T) -> T {
+        let begun = (self.spent)();
+        let verdict = check();
+        let took = (self.spent)().saturating_sub(begun);
+        self.counts.certificate_nanos.fetch_add(took.as_nanos() as u64, Relaxed);
+        verdict
     }
 
     fn check_aggregate(
@@ -448,7 +454,7 @@ impl Edge {
             return Ok(());
         }
         self.counts.aggregates.fetch_add(1, Relaxed);
-        let verdict = self.trust.quorum.verify_aggregate(words, aggregate);
+        let verdict = self.accounted(|| self.trust.quorum.verify_aggregate(words, aggregate));
         verdict.map_err(|why| Rejection::Certificate(why.to_string()))?;
         known().insert(name);
         Ok(())
@@ -463,7 +469,7 @@ impl Edge {
         let identity =
             self.trust.identities.get(usize::from(signer.0)).ok_or(Rejection::Signature(signer))?;
         self.counts.signatures.fetch_add(1, Relaxed);
-        let verdict = self.trust.quorum.verify_signature(identity, statement, signature);
+        let verdict = self.accounted(|| self.trust.quorum.verify_signature(identity, statement, signature));
         verdict.map_err(|_| Rejection::Signature(signer))
     }
 }

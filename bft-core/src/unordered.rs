@@ -7,11 +7,17 @@
 #![allow(clippy::disallowed_types)]
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 
 /// See the module's text.
-#[derive(Debug)]
 pub(crate) struct Unordered<K, V>(HashMap<K, V>);
+
+impl<K, V> fmt::Debug for Unordered<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} entries", self.0.len())
+    }
+}
 
 impl<K, V> Default for Unordered<K, V> {
     fn default() -> Unordered<K, V> {

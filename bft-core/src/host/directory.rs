@@ -108,7 +108,13 @@ impl Directory {
     }
 
     fn enter(&mut self, client: ClientKey, organisation: Organisation) {
-        self.clients.insert(client, Client { organisation, session: Session::new(), touched: false });
+        match self.clients.get_mut(&client) {
+            Some(known) => known.organisation = organisation,
+            None => {
+                let new = Client { organisation, session: Session::new(), touched: false };
+                self.clients.insert(client, new);
+            }
+        }
     }
 
     /// A client's session; a fresh one if it has none yet.

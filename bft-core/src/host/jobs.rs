@@ -2,7 +2,10 @@
 //! passes in the simulator.
 
 use crate::types::View;
-use crypto::{Aggregate, Certificate, CombineError, QuorumVerifier, ReplicaId, Share, Statement};
+use crypto::{Aggregate, Certificate, CombineError, QuorumVerifier, ReplicaId, Scheme, Share, Statement};
+
+/// Beyond this a certificate gains little from company, and has to wait for it.
+const MOST_TOGETHER: usize = 16;
 
 /// Shares to be combined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,11 @@ impl CombineJob {
     /// If there are fewer shares than a quorum, which neither host nor engines combine.
     pub fn result(&self, quorum: &QuorumVerifier) -> Result<Certificate, Vec<ReplicaId>> {
         quorum.combine(&self.statement, &self.shares).map_err(culprits)
+    }
+
+    /// How many are combined together, at most: where each costs as much together as alone, other threads may do some of them.
+    pub fn together(quorum: &QuorumVerifier) -> usize {
+        if quorum.scheme() == Scheme::Threshold { MOST_TOGETHER } else { 1 }
     }
 
     /// The results of all `jobs`, which are checked together.

@@ -4,18 +4,23 @@ use crate::transaction::ItemKey;
 use crate::types::Height;
 use crate::unordered::Unordered;
 use crypto::ClientKey;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 /// A height, and the place in its block.
 pub(super) type Place = (Height, u32);
 
-/// The places of transactions by client and sequence. A client counts up, so that what is entered, looked up and forgotten of it
-/// stands side by side.
+/// The places of transactions by client and sequence. A client counts up, so that what is entered stands at the end of its list and what is
+/// forgotten at the beginning, or as near as its session's window.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    by_client: Unordered<ClientKey, BTreeMap<u64, Place>>,
-    /// Invariant: the sum of the maps' lengths, none of which is empty.
+    /// Invariant: in ascending order of sequences; no list is empty.
+    by_client: Unordered<ClientKey, VecDeque<(u64, Place)>>,
+    /// Invariant: the sum of the lists' lengths.
     count: usize,
+}
+
+fn find(places: &VecDeque<(u64, Place)>, sequence: u64) -> Result<usize, usize> {
+    places.binary_search_by_key(&sequence, |(sequence, _)| *sequence)
 }
 
 impl Places {
@@ -24,19 +29,28 @@ impl Places {
     }
 
     pub fn get(&self, (sequence, client): &ItemKey) -> Option<Place> {
-        self.by_client.get(client)?.get(sequence).copied()
+        let places = self.by_client.get(client)?;
+        let index = find(places, *sequence).ok()?;
+        places.get(index).map(|(_, place)| *place)
     }
 
     pub fn insert(&mut self, (sequence, client): ItemKey, place: Place) {
-        let replaced = self.by_client.or_default(client).insert(sequence, place);
-        self.count += usize::from(replaced.is_none());
+        let places = self.by_client.or_default(client);
+        match find(places, sequence) {
+            Ok(index) => places[index].1 = place,
+            Err(index) => {
+                places.insert(index, (sequence, place));
+                self.count += 1;
+            }
+        }
     }
 
     /// Forgets a transaction, if it stands at that height.
     pub fn forget(&mut self, (sequence, client): &ItemKey, height: Height) {
         let Some(places) = self.by_client.get_mut(client) else { return };
-        if places.get(sequence).is_some_and(|(at, _)| *at == height) {
-            places.remove(sequence);
+        let Ok(index) = find(places, *sequence) else { return };
+        if places[index].1.0 == height {
+            places.remove(index);
             self.count -= 1;
             if places.is_empty() {
                 self.by_client.remove(client);
@@ -53,8 +67,8 @@ mod tests {
     fn a_place_is_forgotten_with_its_height_only() {
         let (one, other) = (ClientKey([1; 32]), ClientKey([2; 32]));
         let mut places = Places::default();
-        places.insert((1, one), (5, 0));
         places.insert((2, one), (5, 1));
+        places.insert((1, one), (5, 0));
         places.insert((1, other), (6, 0));
         // Executed anew above what a fetched state covers.
         places.insert((2, one), (7, 3));

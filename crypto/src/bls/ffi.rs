@@ -165,8 +165,8 @@ impl Lines {
         out
     }
 
-    /// Whether e(signature, generator) = e(hash, key) for the key that these lines are of. The points are of the subgroup, and not the
-    /// identity.
+    /// Whether e(signature, generator) = e(hash, key) for the key that these lines are of. The points are of the subgroup. Weighted sums may be
+    /// the identity, with a probability that nobody meets: its loop gives a constant of the field below, which the final exponentiation takes to one.
     pub(super) fn agree(&self, signature: &min_sig::Signature, hash: &min_sig::Signature) -> bool {
         let (left, right) = (Lines::of_generator().miller_loop(signature), self.miller_loop(hash));
         // SAFETY: see the module.

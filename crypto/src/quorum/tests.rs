@@ -237,6 +237,23 @@ fn threat_51_identity_as_share_or_certificate() {
     assert_eq!(pair.verifier.combine(&statement, &shares), named(&[1]));
 }
 
+/// Small committees interpolate with whole numbers, few points or many, and large ones in the field: whoever signs, it is the same signature.
+#[test]
+fn every_quorum_of_a_committee_of_any_size_combines_to_the_same_certificate() {
+    let good = statement(9);
+    for (replicas, quorum) in [(31, 21), (49, 33), (52, 35), (100, 67)] {
+        let committee = Committee::threshold(replicas, quorum);
+        let first = (0..quorum as u16).collect::<Vec<u16>>();
+        let last = (replicas as u16 - quorum as u16..replicas as u16).collect::<Vec<u16>>();
+        // A stride without a common divisor goes round all of them.
+        let scattered = (0..quorum as u16).map(|i| i * 17 % replicas as u16).collect::<Vec<u16>>();
+        let of = |signers: &[u16]| committee.verifier.combine(&good, &committee.shares(signers, &good));
+        let certificate = of(&first).unwrap();
+        assert_eq!(committee.verifier.verify(&good, &certificate), Ok(()));
+        assert_eq!([of(&last), of(&scattered)], [Ok(certificate.clone()), Ok(certificate)], "{replicas}");
+    }
+}
+
 /// Threat 52: a signer twice, or from outside the committee, is named and never panics; no identifier maps to
 /// index zero.
 #[test]

@@ -55,8 +55,9 @@ struct Inner {
     identity: IdentitySecret,
     inbox: UnboundedSender<Message>,
     lanes: Mutex<BTreeMap<Option<ReplicaId>, Lane>>,
-    /// Shares to be combined: with the first that waits a job is on its way, which takes all that have come by then.
-    uncombined: Mutex<Vec<CombineJob>>,
+    /// Shares to be combined. Invariant: for each [`CombineJob::together`] of them, or a part of as many, one job is on its way, which
+    /// takes as many as have come by then.
+    uncombined: Mutex<VecDeque<CombineJob>>,
     counts: CryptoCounts,
 }
 
@@ -203,14 +204,19 @@ impl CryptoPool {
     }
 
     pub(crate) fn combine(&self, job: CombineJob) {
-        let first = {
+        let together = CombineJob::together(&self.0.quorum);
+        let starts = {
             let mut uncombined = self.0.uncombined.lock();
-            uncombined.push(job);
-            uncombined.len() == 1
+            uncombined.push_back(job);
+            (uncombined.len() - 1).is_multiple_of(together)
         };
-        if first {
-            self.account(|inner| {
-                let jobs = std::mem::take(&mut *inner.uncombined.lock());
+        if starts {
+            self.account(move |inner| {
+                let jobs: Vec<CombineJob> = {
+                    let mut uncombined = inner.uncombined.lock();
+                    let count = uncombined.len().min(together);
+                    uncombined.drain(..count).collect()
+                };
                 let results = CombineJob::results(&jobs, &inner.quorum);
                 inner.counts.combined.fetch_add(jobs.len() as u64, Relaxed);
                 for (job, result) in jobs.into_iter().zip(results) {

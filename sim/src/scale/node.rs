@@ -75,7 +75,7 @@ pub(super) struct Node<A> {
     /// Frames to be checked: a lane for each replica, and one for all clients.
     pub lanes: BTreeMap<Option<ReplicaId>, Queue<(Peer, Frame)>>,
     /// Shares that wait to be combined, together, as in the product.
-    pub uncombined: Vec<CombineJob>,
+    pub uncombined: VecDeque<CombineJob>,
     pub workers: Pool<Task>,
     pub crypto: Pool<Task>,
     pub journal: Journal,
@@ -100,7 +100,7 @@ impl<A> Node<A> {
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
             lanes: BTreeMap::new(),
-            uncombined: Vec::new(),
+            uncombined: VecDeque::new(),
             workers: Pool::new(cores.clamp(WORKERS.0, WORKERS.1)),
             crypto: Pool::new((cores - 1).max(1)),
             journal: Journal::default(),

@@ -42,7 +42,7 @@ pub(super) enum Task {
     /// What waits in a lane is checked.
     Check(ReplicaId, Option<ReplicaId>),
     Seal(ReplicaId, SealJob),
-    /// All shares that wait are combined.
+    /// Shares that wait are combined, as many as go together.
     Combine(ReplicaId),
     Aggregate(ReplicaId, AggregateJob),
     /// What waits for the log is appended.
@@ -133,8 +133,10 @@ impl<A: StateMachine + Clone> World<'_, A> {
             }
             Task::Combine(me) => {
                 let node = &mut self.nodes[me.index()];
-                let jobs = std::mem::take(&mut node.uncombined);
-                let results = CombineJob::results(&jobs, &node.config.trust.quorum);
+                let quorum = &node.config.trust.quorum;
+                let count = node.uncombined.len().min(CombineJob::together(quorum));
+                let jobs: Vec<CombineJob> = node.uncombined.drain(..count).collect();
+                let results = CombineJob::results(&jobs, quorum);
                 let price = self.prices.combinations(jobs.len() as u64, self.nodes.len());
                 for (job, result) in jobs.into_iter().zip(results) {
                     self.tell(*me, price, Event::Combined { statement: job.statement, result });
