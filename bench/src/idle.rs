@@ -1,7 +1,7 @@
 //! What one transaction takes while nothing else is to be done: one client, one transaction in flight.
 
 use crate::consortium::Consortium;
-use crate::generator::Loaded;
+use crate::generator::{Loaded, pause};
 use crate::load::LoadArguments;
 use crate::process::ReplicaProcess;
 use crate::reading::Reading;
@@ -67,7 +67,7 @@ pub async fn measure(
     let loaded = Loaded::start(&one, consortium, processes, None, 20).await?;
     let view = async || anyhow::Ok(loaded.watch.status(processes[0].replica()).await?.view);
     let (first, first_view) = (Reading::take(&loaded.watch, processes).await?, view().await?);
-    tokio::time::sleep(if arguments.quick { SHORT_STRETCH } else { STRETCH }).await;
+    pause(if arguments.quick { SHORT_STRETCH } else { STRETCH }).await;
     let (last, last_view) = (Reading::take(&loaded.watch, processes).await?, view().await?);
     let latencies = loaded.stop().await?;
     let (seconds, views) = ((last.at - first.at).as_secs_f64(), last_view - first_view);

@@ -36,7 +36,8 @@ pub struct Saturation {
     pub client_cpu_us_per_transaction: f64,
     /// Pairings that all replicas together evaluated for a block.
     pub pairings_per_block: f64,
-    /// CPU time of what replicas sign, shares, certificates and their own signatures, made and verified, of all replicas together for a block, in milliseconds.
+    /// CPU time of what replicas sign, made and verified (shares, certificates, their own signatures), of all of them together for a
+    /// block, in milliseconds.
     pub certificate_ms_per_block: f64,
     /// Throughput, processors and memory as time passed.
     pub timeline: Vec<Sample>,

@@ -151,7 +151,7 @@ fn beside_others<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// CPU time of this thread.
-pub(super) fn cpu_clock() -> Duration {
+fn cpu_clock() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -4,10 +4,9 @@
 //! measured a thread does the same small piece of work again and again, a signature to check and memory to hash, and what it takes on the
 //! CPU clock goes with the measurement. What was measured at two paces can be compared as if it had been at one.
 
-use super::calibration::cpu_clock;
+use crate::operations::{Clock, Stopwatch};
 use crypto::{ClientSecret, Digest, Domain};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,50 +17,42 @@ const PAUSE: Duration = Duration::from_millis(20);
 const MEMORY: usize = 8 << 20;
 const PIECE: usize = 32 << 10;
 
-/// Looks at the pace until it is asked.
+/// Looks at the pace until it is asked, or dropped.
 pub(super) struct Pace {
-    running: Arc<AtomicBool>,
-    thread: Option<JoinHandle<f64>>,
+    thread: JoinHandle<f64>,
+    /// Nothing is sent: the thread ends when this is dropped.
+    running: Sender<()>,
 }
 
 impl Pace {
     pub fn start() -> Pace {
-        let running = Arc::new(AtomicBool::new(true));
-        let until = Arc::clone(&running);
-        Pace { running, thread: Some(std::thread::spawn(move || sample(&until))) }
+        let (running, until) = channel();
+        Pace { thread: std::thread::spawn(move || sample(&until)), running }
     }
 
     /// Nanoseconds that the piece of work took since the start, on average: at least one sample.
-    pub fn stop(mut self) -> f64 {
-        self.running.store(false, Relaxed);
-        let thread = self.thread.take().expect("it is stopped once");
-        thread.join().expect("a sample does not panic")
+    pub fn stop(self) -> f64 {
+        drop(self.running);
+        self.thread.join().expect("a sample does not panic")
     }
 }
 
-impl Drop for Pace {
-    fn drop(&mut self) {
-        self.running.store(false, Relaxed);
-    }
-}
-
-fn sample(running: &AtomicBool) -> f64 {
+fn sample(until: &Receiver<()>) -> f64 {
     let secret = ClientSecret::from_seed([7; 32]);
     let (key, signature) = (secret.public(), secret.sign(b"a message"));
     let memory = vec![7; MEMORY];
-    let (mut samples, mut spent) = (0, Duration::ZERO);
+    let (mut samples, mut stopwatch) = (0, Stopwatch::new(Clock::Cpu));
     for piece in memory.chunks(PIECE).cycle() {
-        let begun = cpu_clock();
-        std::hint::black_box(key.verify(b"a message", &signature)).expect("it signed it");
-        std::hint::black_box(Digest::of(Domain::Test, piece));
-        spent += cpu_clock() - begun;
+        stopwatch.time(|| {
+            std::hint::black_box(key.verify(b"a message", &signature)).expect("it signed it");
+            std::hint::black_box(Digest::of(Domain::Test, piece));
+        });
         samples += 1;
-        if !running.load(Relaxed) {
+        if until.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
             break;
         }
-        std::thread::sleep(PAUSE);
     }
-    spent.as_nanos() as f64 / f64::from(samples)
+    stopwatch.elapsed().as_nanos() as f64 / f64::from(samples)
 }
 
 #[cfg(test)]

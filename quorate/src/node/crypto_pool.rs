@@ -10,7 +10,7 @@ use bft_core::codec;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Promised, Rejection, Seal, SealWith};
 use bft_core::evidence::Evidence;
-use bft_core::host::{AggregateJob, CombineJob, Event, SealJob};
+use bft_core::host::{AggregateJob, CombineJob, CombineQueue, Event, SealJob, combine_together};
 use bft_core::request::Request;
 use bft_core::types::ReplicaId;
 use bytes::Bytes;
@@ -55,9 +55,7 @@ struct Inner {
     identity: IdentitySecret,
     inbox: UnboundedSender<Message>,
     lanes: Mutex<BTreeMap<Option<ReplicaId>, Lane>>,
-    /// Shares to be combined. Invariant: for each [`CombineJob::together`] of them, or a part of as many, one job is on its way, which
-    /// takes as many as have come by then.
-    uncombined: Mutex<VecDeque<CombineJob>>,
+    uncombined: Mutex<CombineQueue>,
     counts: CryptoCounts,
 }
 
@@ -97,7 +95,7 @@ impl CryptoPool {
         identity: IdentitySecret,
         inbox: UnboundedSender<Message>,
     ) -> CryptoPool {
-        let (lanes, uncombined) = (Mutex::default(), Mutex::default());
+        let (lanes, uncombined) = (Mutex::default(), Mutex::new(CombineQueue::new(&quorum)));
         let counts = CryptoCounts::default();
         CryptoPool(Arc::new(Inner {
             threads,
@@ -204,20 +202,10 @@ impl CryptoPool {
     }
 
     pub(crate) fn combine(&self, job: CombineJob) {
-        let together = CombineJob::together(&self.0.quorum);
-        let starts = {
-            let mut uncombined = self.0.uncombined.lock();
-            uncombined.push_back(job);
-            (uncombined.len() - 1).is_multiple_of(together)
-        };
-        if starts {
-            self.account(move |inner| {
-                let jobs: Vec<CombineJob> = {
-                    let mut uncombined = inner.uncombined.lock();
-                    let count = uncombined.len().min(together);
-                    uncombined.drain(..count).collect()
-                };
-                let results = CombineJob::results(&jobs, &inner.quorum);
+        if self.0.uncombined.lock().push(job) {
+            self.account(|inner| {
+                let jobs = inner.uncombined.lock().take();
+                let results = combine_together(&jobs, &inner.quorum);
                 inner.counts.combined.fetch_add(jobs.len() as u64, Relaxed);
                 for (job, result) in jobs.into_iter().zip(results) {
                     inner.counts.blame(&result);

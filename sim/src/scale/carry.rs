@@ -5,7 +5,7 @@ use super::work::{Task, tick_after};
 use super::world::{Happening, World};
 use crate::checker::Violation;
 use bft_core::engine::Class;
-use bft_core::host::{CombineJob, Effect, Event};
+use bft_core::host::{Effect, Event};
 use bft_core::machine::StateMachine;
 use bft_core::types::ReplicaId;
 use std::time::Duration;
@@ -28,10 +28,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
             }
             Effect::Seal(job) => self.submit(Task::Seal(me, job)),
             Effect::Combine(job) => {
-                let node = &mut self.nodes[me.index()];
-                node.uncombined.push_back(job);
-                let together = CombineJob::together(&node.config.trust.quorum);
-                if (node.uncombined.len() - 1).is_multiple_of(together) {
+                if self.nodes[me.index()].uncombined.push(job) {
                     self.submit(Task::Combine(me));
                 }
             }

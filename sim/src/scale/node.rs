@@ -7,7 +7,7 @@ use super::machine::Pool;
 use super::work::Task;
 use bft_core::edge::Edge;
 use bft_core::engine::Class;
-use bft_core::host::{CombineJob, Event, Host, HostConfig};
+use bft_core::host::{CombineQueue, Event, Host, HostConfig};
 use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
 use crypto::{IdentitySecret, QuorumSigner, TransactionVerifier};
@@ -74,8 +74,7 @@ pub(super) struct Node<A> {
     pub incoming: BTreeMap<Peer, Queue<Frame>>,
     /// Frames to be checked: a lane for each replica, and one for all clients.
     pub lanes: BTreeMap<Option<ReplicaId>, Queue<(Peer, Frame)>>,
-    /// Shares that wait to be combined, together, as in the product.
-    pub uncombined: VecDeque<CombineJob>,
+    pub uncombined: CombineQueue,
     pub workers: Pool<Task>,
     pub crypto: Pool<Task>,
     pub journal: Journal,
@@ -91,6 +90,7 @@ impl<A> Node<A> {
         Node {
             host: None,
             edge: Edge::new(config.trust.clone(), config.genesis.limits, verifier),
+            uncombined: CombineQueue::new(&config.trust.quorum),
             config,
             signer: members.signers[place].clone(),
             identity: members.identities[place].clone(),
@@ -100,7 +100,6 @@ impl<A> Node<A> {
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
             lanes: BTreeMap::new(),
-            uncombined: VecDeque::new(),
             workers: Pool::new(cores.clamp(WORKERS.0, WORKERS.1)),
             crypto: Pool::new((cores - 1).max(1)),
             journal: Journal::default(),

@@ -8,7 +8,7 @@ use super::world::{Happening, World};
 use crate::checker::Violation;
 use bft_core::edge::Edge;
 use bft_core::envelope::{Body, Rejection, SealWith};
-use bft_core::host::{AggregateJob, CombineJob, Effect, Event, SealJob};
+use bft_core::host::{AggregateJob, Effect, Event, SealJob, combine_together};
 use bft_core::machine::StateMachine;
 use bft_core::request::{Answer, Reply};
 use bft_core::types::{Now, ReplicaId, Time, Timestamp};
@@ -133,10 +133,8 @@ impl<A: StateMachine + Clone> World<'_, A> {
             }
             Task::Combine(me) => {
                 let node = &mut self.nodes[me.index()];
-                let quorum = &node.config.trust.quorum;
-                let count = node.uncombined.len().min(CombineJob::together(quorum));
-                let jobs: Vec<CombineJob> = node.uncombined.drain(..count).collect();
-                let results = CombineJob::results(&jobs, quorum);
+                let jobs = node.uncombined.take();
+                let results = combine_together(&jobs, &node.config.trust.quorum);
                 let price = self.prices.combinations(jobs.len() as u64, self.nodes.len());
                 for (job, result) in jobs.into_iter().zip(results) {
                     self.tell(*me, price, Event::Combined { statement: job.statement, result });

@@ -3,6 +3,8 @@
 //! Stateless but for two caches, so that many threads may share one. Whatever can be checked together is: one batch of
 //! client signatures and one batch of certificates for all frames handed in at once.
 
+mod known;
+
 use crate::block::Block;
 use crate::codec;
 use crate::committee::Trust;
@@ -15,20 +17,16 @@ use crate::ledger::CheckpointCertificate;
 use crate::request::{Call, Request};
 use crate::transaction::{Item, Payload};
 use crate::types::Height;
-use crate::unordered::Unordered;
 use crate::verified::Verified;
 use bytes::Bytes;
 use crypto::{
-    Aggregate, Certificate, Digest, Domain, FaultModel, Hasher, ReplicaId, Signature, Statement,
-    TransactionVerifier,
+    Aggregate, Certificate, Digest, FaultModel, ReplicaId, Signature, Statement, TransactionVerifier,
 };
-use std::collections::{BTreeSet, VecDeque};
+use known::{Known, aggregate_name, certificate_name};
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-
-/// Digests and certificates remembered as verified.
-const REMEMBERED: usize = 1 << 16;
 
 /// Most blocks asked for in one frame.
 pub const MAX_FETCH: usize = 64;
@@ -60,26 +58,6 @@ pub struct EdgeCounts {
     pub certificate_nanos: AtomicU64,
     /// Frames refused.
     pub rejected: AtomicU64,
-}
-
-/// What was verified before. Full: the oldest is forgotten, and verified again should it come again.
-#[derive(Debug, Default)]
-struct Known {
-    set: Unordered<Digest, ()>,
-    order: VecDeque<Digest>,
-}
-
-impl Known {
-    fn insert(&mut self, digest: Digest) {
-        if self.set.insert(digest, ()).is_none() {
-            self.order.push_back(digest);
-            if self.order.len() > REMEMBERED
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.set.remove(&oldest);
-            }
-        }
-    }
 }
 
 /// Crypto work of one frame.
@@ -170,7 +148,7 @@ impl Edge {
     fn check_evidence<M: Message>(&self, evidence: &Evidence) -> Result<(), EvidenceError> {
         let name = evidence.digest();
         let known = || self.known.lock().expect("no thread panics while it holds the cache");
-        if known().set.contains(&name) {
+        if known().contains(&name) {
             return Ok(());
         }
         self.counts.signatures.fetch_add(2, Relaxed);
@@ -384,13 +362,13 @@ impl Edge {
         let mut certificates = Vec::new();
         for work in works {
             for item in &work.items {
-                if !known.set.contains(&item.digest) && seen.insert(item.digest) {
+                if !known.contains(&item.digest) && seen.insert(item.digest) {
                     items.push(item.clone());
                 }
             }
             for (statement, certificate) in &work.certificates {
                 let name = certificate_name(statement, certificate);
-                if !known.set.contains(&name) && seen.insert(name) {
+                if !known.contains(&name) && seen.insert(name) {
                     certificates.push((name, (*statement, certificate.clone())));
                 }
             }
@@ -450,7 +428,7 @@ impl Edge {
     ) -> Result<(), Rejection> {
         let name = aggregate_name(words, aggregate);
         let known = || self.known.lock().expect("no thread panics while it holds the cache");
-        if known().set.contains(&name) {
+        if known().contains(&name) {
             return Ok(());
         }
         self.counts.aggregates.fetch_add(1, Relaxed);
@@ -472,22 +450,6 @@ impl Edge {
         let verdict = self.accounted(|| self.trust.quorum.verify_signature(identity, statement, signature));
         verdict.map_err(|_| Rejection::Signature(signer))
     }
-}
-
-fn certificate_name(statement: &Statement, certificate: &Certificate) -> Digest {
-    Digest::of_parts(Domain::Message, &[&statement.encode(), &codec::encode(certificate)])
-}
-
-/// Begins with the number of words, as no statement does: no certificate has the same name.
-fn aggregate_name(words: &[(ReplicaId, Statement)], aggregate: &Aggregate) -> Digest {
-    let mut hasher = Hasher::new(Domain::Message);
-    hasher.update(&(words.len() as u64).to_be_bytes());
-    for (signer, statement) in words {
-        hasher.update(&signer.0.to_be_bytes());
-        hasher.update(&statement.encode());
-    }
-    hasher.update(&codec::encode(aggregate));
-    hasher.finish()
 }
 
 fn bounded(what: &'static str, found: usize, limit: usize) -> Result<(), Rejection> {
