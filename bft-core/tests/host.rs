@@ -2,7 +2,7 @@
 
 use bft_core::block::{Block, Header};
 use bft_core::codec::{self, DecodeError};
-use bft_core::committee::StatementDomain;
+use bft_core::committee::{Committee, StatementDomain, Trust};
 use bft_core::edge::Edge;
 use bft_core::engine::{
     CheckContext, Class, Draft, Engine, EngineConfig, Input, Lead, Message, Outbox, Output, Record, Start,
@@ -11,9 +11,10 @@ use bft_core::engine::{
 use bft_core::envelope::{Body, Envelope, Obligations, Promised, Rejection, Seal, SealWith, Sealed};
 use bft_core::genesis::{Application, Genesis, Limits, Organisation, ReplicaInfo};
 use bft_core::host::{
-    Effect, Event, Host, HostConfig, LocalLimits, RecoverError, Recovered, genesis_state, no_clock,
+    CombineJob, Effect, Event, Host, HostConfig, LocalLimits, RecoverError, Recovered, genesis_state,
+    no_clock,
 };
-use bft_core::ledger::CheckpointCertificate;
+use bft_core::ledger::{CheckpointCertificate, LedgerEntry};
 use bft_core::log::{LoadedState, LogItem, LogKind};
 use bft_core::machine::{Context, Refusal, StateMachine};
 use bft_core::receipt::{Answered, ProvenReceipt, ReceiptBatch, code};
@@ -23,8 +24,8 @@ use bft_core::transaction::{Item, Kind, Payload, SystemAction, Transaction};
 use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
 use bytes::Bytes;
 use crypto::{
-    Aggregate, ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, Scheme, Share,
-    Statement, StatementKind, TransactionVerifier, merkle,
+    Aggregate, ClientSecret, Digest, FaultModel, IdentitySecret, ProtocolTag, QuorumSigner, QuorumVerifier,
+    Scheme, Share, Statement, StatementKind, TransactionVerifier, merkle,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -664,6 +665,50 @@ fn threat_20_an_aggregate_is_verified_before_use() {
     assert_eq!(verified(), 4, "the second good one is known");
     rig.edge.replica_frames::<Words>(&[good])[0].as_ref().unwrap();
     assert_eq!(verified(), 4);
+}
+
+/// Certificates made here and certificates that came in are verified together. A bad share or certificate among them costs the others nothing.
+#[test]
+fn threat_53_one_bad_share_among_certificates_verified_together() {
+    let rig = Rig::new();
+    let (keys, secrets) = crypto::trusted_dealer([3; 32], 4, 3).unwrap();
+    let signers: Vec<QuorumSigner> = secrets
+        .into_iter()
+        .zip(0..)
+        .map(|(share, number)| QuorumSigner::Threshold(share, IdentitySecret::from_seed([number; 32])))
+        .collect();
+    let quorum = QuorumVerifier::threshold(keys).unwrap();
+    let committee = Committee { replicas: 4, fault_model: FaultModel::Byzantine };
+    let trust = Trust { committee, quorum: quorum.clone(), ..rig.config.trust.clone() };
+    let edge = Edge::new(trust.clone(), rig.config.genesis.limits, TransactionVerifier::Zip215);
+
+    let entry = |height| LedgerEntry { height, epoch: 1, ..trust.genesis_entry };
+    let statement = |height| trust.domain.checkpoint(&entry(height));
+    let shares = |height: Height| -> Vec<(ReplicaId, Share)> {
+        let signed =
+            signers.iter().zip(0..3).map(|(signer, id)| (ReplicaId(id), signer.sign(&statement(height))));
+        signed.collect()
+    };
+    let job = |height, shares| CombineJob { statement: statement(height), shares };
+    let mut spoiled = shares(2);
+    spoiled[1].1 = signers[1].sign(&statement(9));
+    let jobs = [job(1, shares(1)), job(2, spoiled)];
+    let frame = |height, signed: Height| {
+        let proof = quorum.combine(&statement(signed), &shares(signed)).unwrap();
+        let certificate = CheckpointCertificate { entry: entry(height), proof: Some(proof) };
+        let body = Body::<Words>::Certificate(certificate);
+        (ReplicaId(0), Bytes::from(codec::encode(&Envelope { epoch: 1, votes: Vec::new(), body })))
+    };
+    let read = edge.read_frames::<Words>(&[frame(3, 3), frame(4, 5)]);
+    for frame in read.iter().flatten() {
+        assert!(frame.is_certificate() && edge.has_new_certificate(frame));
+    }
+    let (verdicts, made) = edge.verify_frames(read, &jobs);
+    assert!(verdicts[0].is_ok() && matches!(verdicts[1], Err(Rejection::Certificate(_))));
+    assert_eq!(made, [jobs[0].result(&quorum), Err(vec![ReplicaId(1)])]);
+    assert_eq!(edge.counts().certificates.load(Relaxed), 2, "of those that came in");
+    let again = edge.read_frames::<Words>(&[frame(3, 3)]).remove(0).unwrap();
+    assert!(!edge.has_new_certificate(&again));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::engine::{CheckContext, Message};
 use crate::envelope::{Body, ChainPart, Envelope, Obligations, Promised, Rejection, StatePart};
 use crate::evidence::{self, Evidence, EvidenceError};
 use crate::genesis::Limits;
-use crate::host::no_clock;
+use crate::host::{CombineJob, no_clock};
 use crate::ledger::CheckpointCertificate;
 use crate::request::{Call, Request};
 use crate::transaction::{Item, Payload};
@@ -60,8 +60,22 @@ pub struct EdgeCounts {
     pub rejected: AtomicU64,
 }
 
+/// A frame of a replica whose form is right. What is signed in it is not verified.
+#[derive(Debug)]
+pub struct ReadFrame<M> {
+    envelope: Envelope<M>,
+    work: Work,
+}
+
+impl<M> ReadFrame<M> {
+    /// Whether it brings a checkpoint's certificate and nothing else.
+    pub fn is_certificate(&self) -> bool {
+        matches!(self.envelope.body, Body::Certificate(_)) && self.envelope.votes.is_empty()
+    }
+}
+
 /// Crypto work of one frame.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Work {
     items: Vec<Item>,
     certificates: Vec<(Statement, Certificate)>,
@@ -119,14 +133,50 @@ impl Edge {
         &self,
         frames: &[(ReplicaId, Bytes)],
     ) -> Vec<Result<Verified<Envelope<M>>, Rejection>> {
-        let read: Vec<_> = frames.iter().map(|(from, bytes)| self.read_envelope::<M>(*from, bytes)).collect();
-        self.discharge(read)
+        self.verify_frames(self.read_frames(frames), &[]).0
+    }
+
+    /// Reads frames of replicas, in order, for [`Edge::verify_frames`].
+    pub fn read_frames<M: Message>(
+        &self,
+        frames: &[(ReplicaId, Bytes)],
+    ) -> Vec<Result<ReadFrame<M>, Rejection>> {
+        frames.iter().map(|(from, bytes)| self.read_envelope(*from, bytes)).collect()
+    }
+
+    /// Whether a certificate in the frame was not verified before.
+    pub fn has_new_certificate<M>(&self, frame: &ReadFrame<M>) -> bool {
+        let known = self.known.lock().expect("no thread panics while it holds the cache");
+        let mut certificates = frame.work.certificates.iter();
+        certificates
+            .any(|(statement, certificate)| !known.contains(&certificate_name(statement, certificate)))
+    }
+
+    /// Checks frames that were read, and combines shares: what certificates there are is verified together. Gives the verdicts, and the
+    /// certificates or whose shares are bad, in order.
+    #[allow(clippy::type_complexity)]
+    pub fn verify_frames<M>(
+        &self,
+        frames: Vec<Result<ReadFrame<M>, Rejection>>,
+        jobs: &[CombineJob],
+    ) -> (Vec<Result<Verified<Envelope<M>>, Rejection>>, Vec<Result<Certificate, Vec<ReplicaId>>>) {
+        let quorum = &self.trust.quorum;
+        let made: Vec<Option<(Statement, Certificate)>> = self.accounted(|| {
+            jobs.iter().map(|job| Some((job.statement, quorum.interpolate(&job.shares)?))).collect()
+        });
+        let read = frames.into_iter().map(|frame| frame.map(|ReadFrame { envelope, work }| (envelope, work)));
+        let (verdicts, bad) = self.discharge(read.collect(), made.iter().flatten());
+        let certificates = jobs.iter().zip(made).map(|(job, made)| match made {
+            Some(pair) if !bad.contains(&pair) => Ok(pair.1),
+            _ => self.accounted(|| job.result(quorum)),
+        });
+        (verdicts, certificates.collect())
     }
 
     /// Checks frames of clients, in order.
     pub fn client_frames(&self, frames: &[Bytes]) -> Vec<Result<Verified<Request>, Rejection>> {
         let read = frames.iter().map(|bytes| self.read_request(bytes)).collect();
-        self.discharge(read)
+        self.discharge(read, [].iter()).0
     }
 
     /// Checks what an engine or the host suspects.
@@ -179,11 +229,7 @@ impl Edge {
         Ok((request, work))
     }
 
-    fn read_envelope<M: Message>(
-        &self,
-        from: ReplicaId,
-        bytes: &[u8],
-    ) -> Result<(Envelope<M>, Work), Rejection> {
+    fn read_envelope<M: Message>(&self, from: ReplicaId, bytes: &[u8]) -> Result<ReadFrame<M>, Rejection> {
         let envelope: Envelope<M> = codec::decode(bytes, self.context.limits.frame_bytes())?;
         let ours = self.context.domain.epoch;
         if envelope.epoch != ours {
@@ -257,7 +303,7 @@ impl Edge {
             }
             Body::Evidence(evidence) => self.check_evidence::<M>(evidence)?,
         }
-        Ok((envelope, work))
+        Ok(ReadFrame { envelope, work })
     }
 
     /// Of transactions that a replica sends: those whose signatures are verified here too. Where replicas only crash, the one that a
@@ -317,12 +363,18 @@ impl Edge {
         checkpoint_obligation(&self.context, certificate)
     }
 
-    /// Verifies what was read, all frames together.
-    fn discharge<T>(&self, read: Vec<Result<(T, Work), Rejection>>) -> Vec<Result<Verified<T>, Rejection>> {
+    /// Verifies what was read, all frames together, and certificates `made` here with them. Gives the verdicts, and which certificates are bad.
+    #[allow(clippy::type_complexity)]
+    fn discharge<'a, T>(
+        &self,
+        read: Vec<Result<(T, Work), Rejection>>,
+        made: impl Iterator<Item = &'a (Statement, Certificate)>,
+    ) -> (Vec<Result<Verified<T>, Rejection>>, Vec<(Statement, Certificate)>) {
         let (items, certificates) = self.unknown(&read);
         let bad_items = self.bad_items(&items);
-        let bad_certificates = self.bad_certificates(certificates);
-        read.into_iter()
+        let bad_certificates = self.bad_certificates(certificates, made);
+        let verdicts = read
+            .into_iter()
             .map(|frame| {
                 let (value, work) = frame?;
                 if let Some(item) = work.items.iter().find(|item| bad_items.contains(&item.digest)) {
@@ -346,7 +398,8 @@ impl Edge {
                     self.counts.rejected.fetch_add(1, Relaxed);
                 }
             })
-            .collect()
+            .collect();
+        (verdicts, bad_certificates.into_iter().map(|(pair, _)| pair).collect())
     }
 
     /// What of all frames is not known to be good.
@@ -391,22 +444,27 @@ impl Edge {
         bad
     }
 
-    fn bad_certificates(
+    /// Which of certificates that came in, with their names, and of those `made` here are bad.
+    fn bad_certificates<'a>(
         &self,
         certificates: Vec<(Digest, (Statement, Certificate))>,
+        made: impl Iterator<Item = &'a (Statement, Certificate)>,
     ) -> Vec<((Statement, Certificate), String)> {
-        if certificates.is_empty() {
+        let (names, mut pairs): (Vec<_>, Vec<_>) = certificates.into_iter().unzip();
+        self.counts.certificates.fetch_add(pairs.len() as u64, Relaxed);
+        pairs.extend(made.cloned());
+        if pairs.is_empty() {
             return Vec::new();
         }
-        let (names, pairs): (Vec<_>, Vec<_>) = certificates.into_iter().unzip();
         let verdicts = self.accounted(|| self.trust.quorum.verify_batch(&pairs));
-        self.counts.certificates.fetch_add(pairs.len() as u64, Relaxed);
         let mut known = self.known.lock().expect("no thread panics while it holds the cache");
+        let mut names = names.into_iter();
         let mut bad = Vec::new();
-        for ((name, pair), verdict) in names.into_iter().zip(pairs).zip(verdicts) {
-            match verdict {
-                Ok(()) => known.insert(name),
-                Err(why) => bad.push((pair, why.to_string())),
+        for (pair, verdict) in pairs.into_iter().zip(verdicts) {
+            match (names.next(), verdict) {
+                (Some(name), Ok(())) => known.insert(name),
+                (None, Ok(())) => {}
+                (_, Err(why)) => bad.push((pair, why.to_string())),
             }
         }
         bad

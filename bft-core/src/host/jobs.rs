@@ -2,11 +2,21 @@
 //! passes in the simulator.
 
 use crate::types::View;
-use crypto::{Aggregate, Certificate, CombineError, QuorumVerifier, ReplicaId, Scheme, Share, Statement};
+use crypto::{
+    Aggregate, Certificate, CombineError, QuorumVerifier, ReplicaId, Scheme, Share, Statement, StatementKind,
+};
 use std::collections::VecDeque;
+use std::time::Duration;
 
-/// Beyond this a certificate gains little from company, and has to wait for it.
+/// Beyond this a certificate gains little from company.
 const MOST_TOGETHER: usize = 16;
+
+/// Work that waits longer than this for a thread is late. On two cores that four replicas share, one transaction at a time makes it wait for
+/// half a millisecond, and as many as they can for 2 to 30.
+const LATE: Duration = Duration::from_millis(2);
+
+/// How long a checkpoint's certificate waits for others, at most.
+pub const COMPANY_WAIT: Duration = Duration::from_millis(100);
 
 /// Shares to be combined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,45 +37,82 @@ impl CombineJob {
     }
 }
 
-/// Shares that wait to be combined. Where those of several statements cost less together than apart, they are; where not, other threads may do
-/// some of them.
+/// What is to be done about something that was put into a [`CertificateQueue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// [`CertificateQueue::take`], as soon as a thread is free.
+    Now,
+    /// The same after [`COMPANY_WAIT`].
+    Later,
+    /// Nothing: it is taken with what came before it.
+    Nothing,
+}
+
+/// Shares that wait to be combined, and frames `F` with certificates to be verified. Certificates of threshold signatures cost less together
+/// than apart (two of them two thirds), so that on a machine that is late anyway those of checkpoints wait for others: only receipts
+/// and the release of the log wait for them. Others bring them along when they are taken.
 #[derive(Debug)]
-pub struct CombineQueue {
-    /// Invariant: for each `together` of them, or a part of as many, whoever works on the queue was told to take once.
-    waiting: VecDeque<CombineJob>,
+pub struct CertificateQueue<F> {
+    jobs: VecDeque<CombineJob>,
+    frames: VecDeque<F>,
+    /// How many are taken together, at most.
     together: usize,
+    /// How long work lately waited for a thread, smoothed.
+    late: Duration,
 }
 
-impl CombineQueue {
+impl<F> CertificateQueue<F> {
     /// For the certificates of `quorum`.
-    pub fn new(quorum: &QuorumVerifier) -> CombineQueue {
+    pub fn new(quorum: &QuorumVerifier) -> CertificateQueue<F> {
         let together = if quorum.scheme() == Scheme::Threshold { MOST_TOGETHER } else { 1 };
-        CombineQueue { waiting: VecDeque::new(), together }
+        CertificateQueue { jobs: VecDeque::new(), frames: VecDeque::new(), together, late: Duration::ZERO }
     }
 
-    /// Puts a job in, and says whether [`CombineQueue::take`] is to be called once more.
-    pub fn push(&mut self, job: CombineJob) -> bool {
-        self.waiting.push_back(job);
-        (self.waiting.len() - 1).is_multiple_of(self.together)
+    /// A piece of work of the threads that verify began so long after it was ready.
+    pub fn began(&mut self, after: Duration) {
+        self.late = (self.late * 7 + after) / 8;
     }
 
-    /// What is to be combined together: at least one job, if it is called as often as it was asked for.
-    pub fn take(&mut self) -> Vec<CombineJob> {
-        let count = self.waiting.len().min(self.together);
-        self.waiting.drain(..count).collect()
+    /// Whether checkpoints' certificates are to wait for others.
+    pub fn waits(&self) -> bool {
+        self.together > 1 && self.late > LATE
     }
-}
 
-/// The results of `jobs`, which are checked together.
-///
-/// # Panics
-/// As [`CombineJob::result`] does.
-pub fn combine_together(
-    jobs: &[CombineJob],
-    quorum: &QuorumVerifier,
-) -> Vec<Result<Certificate, Vec<ReplicaId>>> {
-    let votes: Vec<_> = jobs.iter().map(|job| (job.statement, job.shares.as_slice())).collect();
-    quorum.combine_batch(&votes).into_iter().map(|outcome| outcome.map_err(culprits)).collect()
+    /// Puts shares in.
+    pub fn combine(&mut self, job: CombineJob) -> Next {
+        let waits = job.statement.kind == StatementKind::CHECKPOINT && self.waits();
+        let next = if waits { self.next() } else { Next::Now };
+        self.jobs.push_back(job);
+        next
+    }
+
+    /// Puts in a frame that can wait.
+    pub fn wait(&mut self, frame: F) -> Next {
+        let next = self.next();
+        self.frames.push_back(frame);
+        next
+    }
+
+    fn next(&self) -> Next {
+        match self.jobs.len() + self.frames.len() {
+            0 => Next::Later,
+            // One more makes as many as are taken together.
+            held if held + 1 >= self.together => Next::Now,
+            _ => Next::Nothing,
+        }
+    }
+
+    /// What is to be verified together.
+    pub fn take(&mut self) -> (Vec<CombineJob>, Vec<F>) {
+        let jobs: Vec<CombineJob> = self.jobs.drain(..self.jobs.len().min(self.together)).collect();
+        let frames = self.frames.drain(..self.frames.len().min(self.together - jobs.len())).collect();
+        (jobs, frames)
+    }
+
+    /// What goes along with certificates that are verified now.
+    pub fn company(&mut self) -> (Vec<CombineJob>, Vec<F>) {
+        if self.together > 1 { self.take() } else { (Vec::new(), Vec::new()) }
+    }
 }
 
 /// Words to be aggregated.
@@ -102,9 +149,9 @@ mod tests {
     use crate::random::SplitMix64;
     use crypto::{Digest, FaultModel, ProtocolTag, StatementKind};
 
-    fn job(height: u64) -> CombineJob {
+    fn job(kind: StatementKind, height: u64) -> CombineJob {
         let statement = Statement {
-            kind: StatementKind::CHECKPOINT,
+            kind,
             chain: Digest::ZERO,
             epoch: 1,
             protocol: ProtocolTag::PBFT,
@@ -116,27 +163,69 @@ mod tests {
         CombineJob { statement, shares: Vec::new() }
     }
 
-    /// Whenever takes happen, each finds something, and together they find everything, in order.
+    fn queue(together: usize, late: Duration) -> CertificateQueue<u64> {
+        CertificateQueue { jobs: VecDeque::new(), frames: VecDeque::new(), together, late }
+    }
+
     #[test]
-    fn no_job_is_left_and_no_take_is_in_vain() {
+    fn only_checkpoints_wait_and_only_where_the_machine_is_late() {
+        let (checkpoint, other) = (StatementKind::CHECKPOINT, StatementKind::FIRST_OF_PROTOCOL);
+        let mut idle = queue(MOST_TOGETHER, Duration::ZERO);
+        assert_eq!(idle.combine(job(checkpoint, 1)), Next::Now);
+        let mut late = queue(MOST_TOGETHER, 2 * LATE);
+        assert_eq!(late.combine(job(checkpoint, 1)), Next::Later);
+        assert_eq!((late.wait(2), late.combine(job(checkpoint, 3))), (Next::Nothing, Next::Nothing));
+        assert_eq!(late.combine(job(other, 4)), Next::Now);
+        let (jobs, frames) = late.take();
+        assert_eq!((jobs.len(), frames), (3, vec![2]));
+        let mut lists = queue(1, 2 * LATE);
+        assert_eq!((lists.combine(job(checkpoint, 1)), lists.company().0.len()), (Next::Now, 0));
+    }
+
+    #[test]
+    fn it_is_late_while_work_has_to_wait() {
+        let mut queue = queue(MOST_TOGETHER, Duration::ZERO);
+        queue.began(4 * LATE);
+        assert!(!queue.waits(), "once is no rule");
+        (0..8).for_each(|_| queue.began(4 * LATE));
+        assert!(queue.waits());
+        (0..16).for_each(|_| queue.began(Duration::ZERO));
+        assert!(!queue.waits());
+    }
+
+    /// However work is put in and others take it along, it is all taken, in order, when everybody who was told to take has.
+    #[test]
+    fn nothing_is_left() {
         for together in [1, 3, MOST_TOGETHER] {
-            let mut queue = CombineQueue { waiting: VecDeque::new(), together };
-            let (mut random, mut asked, mut taken) = (SplitMix64(together as u64), 0, Vec::new());
-            for height in 0..1000 {
-                asked += u32::from(queue.push(job(height)));
+            let mut random = SplitMix64(together as u64);
+            let mut queue = queue(together, Duration::ZERO);
+            let (mut asked, mut taken, mut waited) = (0, Vec::new(), Vec::new());
+            let mut keep = |(jobs, frames): (Vec<CombineJob>, Vec<u64>)| {
+                assert!(jobs.len() + frames.len() <= together);
+                taken.extend(jobs.into_iter().map(|job| job.statement.height));
+                waited.extend(frames);
+            };
+            for number in 0..1000 {
+                let late = random.draw().is_multiple_of(2);
+                queue.late = if late { 2 * LATE } else { Duration::ZERO };
+                let kind = StatementKind(1 + 15 * u8::from(random.draw().is_multiple_of(2)));
+                let next = match queue.waits() && random.draw().is_multiple_of(2) {
+                    true => queue.wait(number),
+                    false => queue.combine(job(kind, number)),
+                };
+                asked += u32::from(next != Next::Nothing);
                 while asked > 0 && random.draw().is_multiple_of(4) {
-                    let jobs = queue.take();
-                    assert!((1..=together).contains(&jobs.len()));
-                    taken.extend(jobs.into_iter().map(|job| job.statement.height));
+                    keep(queue.take());
                     asked -= 1;
                 }
+                if random.draw().is_multiple_of(8) {
+                    keep(queue.company());
+                }
             }
-            for _ in 0..asked {
-                let jobs = queue.take();
-                assert!(!jobs.is_empty());
-                taken.extend(jobs.into_iter().map(|job| job.statement.height));
-            }
-            assert_eq!(taken, (0..1000).collect::<Vec<u64>>());
+            (0..asked).for_each(|_| keep(queue.take()));
+            assert!(queue.jobs.is_empty() && queue.frames.is_empty());
+            assert!(taken.is_sorted() && waited.is_sorted());
+            assert_eq!(taken.len() + waited.len(), 1000);
         }
     }
 }

@@ -37,7 +37,7 @@ mod transfer;
 
 pub use config::{HostConfig, LocalLimits, no_clock};
 pub use execution::{BadState, genesis_state};
-pub use jobs::{AggregateJob, CombineJob, CombineQueue, combine_together};
+pub use jobs::{AggregateJob, COMPANY_WAIT, CertificateQueue, CombineJob, Next};
 pub use promises::SealJob;
 pub use recovery::{RecoverError, Recovered};
 

@@ -76,10 +76,8 @@ pub(crate) fn culprits(
 /// Since the key is the same for all, e(Σ rᵢ·sᵢ, g) = e(Σ rᵢ·H(mᵢ), k): two pairings for any number of
 /// signatures.
 pub(crate) fn verify_batch(items: &[(Statement, SignaturePoint)], group: &PreparedKey) -> Vec<usize> {
-    let hashed: Vec<(SignaturePoint, SignaturePoint)> = items
-        .iter()
-        .map(|(statement, point)| (SignaturePoint::hash(&statement.encode(), SIGNATURE_SUITE), *point))
-        .collect();
+    let hashed: Vec<(SignaturePoint, SignaturePoint)> =
+        items.iter().map(|(statement, point)| (SignaturePoint::of(statement), *point)).collect();
     let single = |(hash, point): &(SignaturePoint, SignaturePoint)| point.signs(hash, group);
     let together = |range: &[(SignaturePoint, SignaturePoint)], weights: &[u8]| -> bool {
         let (hashes, points): (Vec<SignaturePoint>, Vec<SignaturePoint>) = range.iter().copied().unzip();
@@ -96,14 +94,16 @@ struct Check<'a, T> {
 }
 
 impl<T> Check<'_, T> {
-    /// Whether all `items` are good. `false` is certain; `true` is, but for a probability of 2⁻¹²⁸.
+    /// Whether all `items` are good. `false` is certain; `true` is, but for a probability of 2⁻¹²⁸. The first one's weight is 1: errors cancel
+    /// only where the random weight of another one makes them.
     fn all_good(&self, items: &[T]) -> bool {
         match (items, Weights::new(&[])) {
             ([], _) => true,
             ([item], _) => (self.single)(item),
             (_, None) => items.iter().all(self.single),
-            (_, Some(mut source)) => {
-                let weights: Vec<u8> = items.iter().flat_map(|_| source.weight()).collect();
+            ([_, others @ ..], Some(mut source)) => {
+                let mut weights = 1_u128.to_le_bytes().to_vec();
+                weights.extend(others.iter().flat_map(|_| source.weight()));
                 (self.together)(items, &weights)
             }
         }

@@ -1,5 +1,5 @@
-//! The one module with unsafe code: scalar arithmetic, hash-to-curve and Miller loops over prepared points, which
-//! blst's Rust crate offers only as raw C functions.
+//! The one module with unsafe code: scalar arithmetic, hash-to-curve, signatures of what was hashed before and Miller loops over prepared
+//! points, which blst's Rust crate offers only as raw C functions.
 //!
 //! # Safety argument
 //! Every function called here reads and writes through pointers to `blst_fr`, `blst_scalar`, `blst_fp`, `blst_fp12`,
@@ -121,6 +121,20 @@ pub(super) fn hash_to_signature_group(message: &[u8], suite: &[u8]) -> min_sig::
             no_prefix.len(),
         );
         blst::blst_p1_to_affine(&mut affine, &point);
+    }
+    min_sig::Signature::from(affine)
+}
+
+/// The secret's multiple of a hash: a signature. Constant time.
+pub(super) fn sign(secret: &min_sig::SecretKey, hash: &min_sig::Signature) -> min_sig::Signature {
+    let (hash, secret): (&blst_p1_affine, &blst_scalar) = (hash.into(), secret.into());
+    let (mut point, mut out) = (blst_p1::default(), blst_p1::default());
+    let mut affine = blst_p1_affine::default();
+    // SAFETY: see the module.
+    unsafe {
+        blst::blst_p1_from_affine(&mut point, hash);
+        blst::blst_sign_pk_in_g2(&mut out, &point, secret);
+        blst::blst_p1_to_affine(&mut affine, &out);
     }
     min_sig::Signature::from(affine)
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::point::SignaturePoint;
-use super::{KeyError, POSSESSION_SUITE, SIGNATURE_SUITE};
+use super::{KeyError, POSSESSION_SUITE};
 use crate::wire::fixed_bytes;
 use crate::{HexError, ReplicaId, Statement, work};
 
@@ -44,7 +44,7 @@ impl SecretShare {
     /// The replica's share of the group's signature of `statement`: 48 bytes. Constant time.
     pub fn sign(&self, statement: &Statement) -> [u8; 48] {
         work::signed();
-        self.sign_under(&statement.encode(), SIGNATURE_SUITE)
+        SignaturePoint::of(statement).signed(&self.secret).encode()
     }
 
     /// A proof that whoever shows the public key knows this secret (threat 49).
@@ -54,7 +54,7 @@ impl SecretShare {
 
     /// Signs any bytes under any tag.
     pub(super) fn sign_under(&self, message: &[u8], suite: &[u8]) -> [u8; 48] {
-        self.secret.sign(message, suite, &[]).compress()
+        SignaturePoint::hash(message, suite).signed(&self.secret).encode()
     }
 }
 

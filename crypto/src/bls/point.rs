@@ -1,13 +1,18 @@
 //! Checked points of the signature group, and sums over them.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
-use blst::min_sig::{AggregateSignature, PublicKey, Signature};
+use blst::min_sig::{AggregateSignature, PublicKey, SecretKey, Signature};
 use blst::{BLST_ERROR, MultiPoint, Pairing, blst_fp12, blst_p1_affine};
 
 use super::SIGNATURE_SUITE;
-use super::ffi::{Lines, Scalar, hash_to_signature_group, negated};
+use super::ffi::{Lines, Scalar, hash_to_signature_group, negated, sign};
 use crate::{Statement, work};
+
+/// Hashes of statements remembered: of a few heights, all kinds.
+const REMEMBERED: usize = 32;
 
 /// A point of G1 from a canonical encoding: on the curve, maybe outside the subgroup, maybe the identity.
 #[derive(Clone, Copy)]
@@ -54,6 +59,27 @@ impl SignaturePoint {
     /// The point that a signature of `message` is a multiple of.
     pub(super) fn hash(message: &[u8], suite: &[u8]) -> SignaturePoint {
         SignaturePoint(hash_to_signature_group(message, suite))
+    }
+
+    /// The same for a statement. The last few are remembered: a replica signs what it finds in a certificate a moment later.
+    pub(super) fn of(statement: &Statement) -> SignaturePoint {
+        static LATELY: Mutex<VecDeque<(Statement, SignaturePoint)>> = Mutex::new(VecDeque::new());
+        let lately = || LATELY.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, point)) = lately().iter().rev().find(|(other, _)| other == statement) {
+            return *point;
+        }
+        let point = SignaturePoint::hash(&statement.encode(), SIGNATURE_SUITE);
+        let mut lately = lately();
+        if lately.len() == REMEMBERED {
+            lately.pop_front();
+        }
+        lately.push_back((*statement, point));
+        point
+    }
+
+    /// The signature of what hashes to this point.
+    pub(super) fn signed(&self, secret: &SecretKey) -> SignaturePoint {
+        SignaturePoint(sign(secret, &self.0))
     }
 
     pub(crate) fn encode(&self) -> [u8; 48] {

@@ -396,15 +396,15 @@ impl QuorumVerifier {
         each!(self, verifier => verifier.combine(statement, shares))
     }
 
-    /// The outcome for each statement, equal to [`QuorumVerifier::combine`] on it alone (except with probability
-    /// 2⁻¹²⁸). Threshold signatures are checked as in [`QuorumVerifier::verify_batch`].
-    pub fn combine_batch(
-        &self,
-        votes: &[(Statement, &[(ReplicaId, Share)])],
-    ) -> Vec<Result<Certificate, CombineError>> {
+    /// What the first quorum of `shares` comes to, not verified: the certificate, if they are good. For those who verify it with others, where that
+    /// costs less than each alone ([`QuorumVerifier::verify_batch`]); `None` where it does not, or where nothing can come of these shares. Whoever
+    /// finds it bad asks [`QuorumVerifier::combine`] why.
+    pub fn interpolate(&self, shares: &[(ReplicaId, Share)]) -> Option<Certificate> {
         match self {
-            QuorumVerifier::Threshold(verifier) => verifier.combine_batch(votes),
-            _ => votes.iter().map(|(statement, shares)| self.combine(statement, shares)).collect(),
+            QuorumVerifier::Threshold(verifier) => {
+                Some(Certificate::Threshold(verifier.interpolate(shares)?.encode()))
+            }
+            _ => None,
         }
     }
 }

@@ -86,35 +86,26 @@ impl ThresholdVerifier {
         statement: &Statement,
         shares: &[(ReplicaId, Share)],
     ) -> Result<Certificate, CombineError> {
-        self.combine_batch(&[(*statement, shares)]).pop().expect("an outcome for each statement")
+        let roll = Roll::call(shares, self.replicas());
+        let (have, need) = (roll.distinct.len(), self.quorum());
+        if roll.culprits.is_empty() && have < need {
+            return Err(CombineError::TooFew { have, need });
+        }
+        let sum = self.interpolate(shares).filter(|sum| {
+            work::verified(1);
+            bls::verify_batch(&[(*statement, *sum)], &self.group).is_empty()
+        });
+        sum.map(|sum| Certificate::Threshold(sum.encode()))
+            .ok_or_else(|| self.name_culprits(statement, shares, roll))
     }
 
-    pub(super) fn combine_batch(
-        &self,
-        votes: &[(Statement, &[(ReplicaId, Share)])],
-    ) -> Vec<Result<Certificate, CombineError>> {
-        let need = self.quorum();
-        let (mut sums, mut outcomes) = (Vec::new(), Vec::with_capacity(votes.len()));
-        for (at, (statement, shares)) in votes.iter().enumerate() {
-            let roll = Roll::call(shares, self.replicas());
-            if roll.culprits.is_empty() && roll.distinct.len() < need {
-                outcomes.push(Err(CombineError::TooFew { have: roll.distinct.len(), need }));
-            } else if let Some(sum) = roll.culprits.is_empty().then(|| interpolate(&shares[..need])).flatten()
-            {
-                sums.push((at, (*statement, sum)));
-                outcomes.push(Ok(Certificate::Threshold(sum.encode())));
-            } else {
-                outcomes.push(Err(self.name_culprits(statement, shares, roll)));
-            }
+    /// What the first quorum of shares sums up to, if they are of distinct members and the sum is a point of the group.
+    pub(super) fn interpolate(&self, shares: &[(ReplicaId, Share)]) -> Option<SignaturePoint> {
+        let first = shares.get(..self.quorum())?;
+        if !Roll::call(shares, self.replicas()).culprits.is_empty() {
+            return None;
         }
-        let (positions, sums): (Vec<usize>, Vec<_>) = sums.into_iter().unzip();
-        work::verified(sums.len());
-        for bad in bls::verify_batch(&sums, &self.group) {
-            let (statement, shares) = &votes[positions[bad]];
-            let roll = Roll::call(shares, self.replicas());
-            outcomes[positions[bad]] = Err(self.name_culprits(statement, shares, roll));
-        }
-        outcomes
+        interpolate(first)
     }
 
     /// The aggregate, if it verifies.

@@ -7,10 +7,10 @@
 use super::Message;
 use super::driver::thread_time;
 use bft_core::codec;
-use bft_core::edge::Edge;
+use bft_core::edge::{Edge, ReadFrame};
 use bft_core::envelope::{Promised, Rejection, Seal, SealWith};
 use bft_core::evidence::Evidence;
-use bft_core::host::{AggregateJob, CombineJob, CombineQueue, Event, SealJob, combine_together};
+use bft_core::host::{AggregateJob, COMPANY_WAIT, CertificateQueue, CombineJob, Event, Next, SealJob};
 use bft_core::request::Request;
 use bft_core::types::ReplicaId;
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -41,6 +42,20 @@ struct Lane {
     busy: bool,
 }
 
+/// A replica's frame, read.
+struct Received {
+    from: ReplicaId,
+    bytes: usize,
+    permit: Permit,
+    frame: Result<ReadFrame<AnyMessage>, Rejection>,
+}
+
+/// Certificates to be made and verified, and when those that wait have waited long enough.
+struct Certificates {
+    queue: CertificateQueue<Received>,
+    due: Option<Instant>,
+}
+
 /// See the module's text. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct CryptoPool(Arc<Inner>);
@@ -55,7 +70,7 @@ struct Inner {
     identity: IdentitySecret,
     inbox: UnboundedSender<Message>,
     lanes: Mutex<BTreeMap<Option<ReplicaId>, Lane>>,
-    uncombined: Mutex<CombineQueue>,
+    certificates: Mutex<Certificates>,
     counts: CryptoCounts,
 }
 
@@ -95,7 +110,8 @@ impl CryptoPool {
         identity: IdentitySecret,
         inbox: UnboundedSender<Message>,
     ) -> CryptoPool {
-        let (lanes, uncombined) = (Mutex::default(), Mutex::new(CombineQueue::new(&quorum)));
+        let (lanes, queue) = (Mutex::default(), CertificateQueue::new(&quorum));
+        let certificates = Mutex::new(Certificates { queue, due: None });
         let counts = CryptoCounts::default();
         CryptoPool(Arc::new(Inner {
             threads,
@@ -106,7 +122,7 @@ impl CryptoPool {
             identity,
             inbox,
             lanes,
-            uncombined,
+            certificates,
             counts,
         }))
     }
@@ -170,9 +186,10 @@ impl CryptoPool {
     }
 
     fn spawn(&self, job: impl FnOnce(&Arc<Inner>) + Send + 'static) {
-        let inner = Arc::clone(&self.0);
+        let (inner, ready) = (Arc::clone(&self.0), Instant::now());
         self.0.threads.spawn_blocking(move || {
             let _alarm = Alarm(&inner.inbox);
+            inner.certificates.lock().queue.began(ready.elapsed());
             let before = Work::of_this_thread();
             job(&inner);
             *inner.counts.work.lock() += Work::of_this_thread() - before;
@@ -202,17 +219,35 @@ impl CryptoPool {
     }
 
     pub(crate) fn combine(&self, job: CombineJob) {
-        if self.0.uncombined.lock().push(job) {
-            self.account(|inner| {
-                let jobs = inner.uncombined.lock().take();
-                let results = combine_together(&jobs, &inner.quorum);
-                inner.counts.combined.fetch_add(jobs.len() as u64, Relaxed);
-                for (job, result) in jobs.into_iter().zip(results) {
-                    inner.counts.blame(&result);
-                    inner.send(Event::Combined { statement: job.statement, result }, None);
-                }
-            });
+        let next = self.0.certificates.lock().queue.combine(job);
+        self.follow(next);
+    }
+
+    fn follow(&self, next: Next) {
+        match next {
+            Next::Now => self.certify(),
+            Next::Later => {
+                self.0.certificates.lock().due = Some(Instant::now() + COMPANY_WAIT);
+                // Whoever looks after the time has to know of it.
+                let _ = self.0.inbox.send(Message::Waiting);
+            }
+            Next::Nothing => {}
         }
+    }
+
+    /// How long until [`CryptoPool::certify`] is to be called, if it is.
+    pub(crate) fn due_in(&self) -> Option<Duration> {
+        let due = self.0.certificates.lock().due?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Makes and verifies the certificates that wait.
+    pub(crate) fn certify(&self) {
+        self.0.certificates.lock().due = None;
+        self.spawn(|inner| {
+            let (jobs, frames) = inner.certificates.lock().queue.take();
+            inner.verify(frames, jobs);
+        });
     }
 
     pub(crate) fn aggregate(&self, job: AggregateJob) {
@@ -274,21 +309,58 @@ impl Inner {
         let _ = self.inbox.send(Message::Event(Box::new(event), permit));
     }
 
-    fn check_replica(&self, batch: Vec<(Source, Bytes, Permit)>) {
-        let frames: Vec<(ReplicaId, Bytes)> = batch
-            .iter()
-            .filter_map(|(source, bytes, _)| match source {
-                Source::Replica(from) => Some((*from, bytes.clone())),
+    fn check_replica(self: &Arc<Inner>, batch: Vec<(Source, Bytes, Permit)>) {
+        let (frames, permits): (Vec<(ReplicaId, Bytes)>, Vec<Permit>) = batch
+            .into_iter()
+            .filter_map(|(source, bytes, permit)| match source {
+                Source::Replica(from) => Some(((from, bytes), permit)),
                 Source::Client(_) => None,
             })
-            .collect();
-        let verdicts = self.edge.replica_frames::<AnyMessage>(&frames);
-        for (((from, bytes), verdict), (_, _, permit)) in frames.into_iter().zip(verdicts).zip(batch) {
+            .unzip();
+        let read = self.edge.read_frames::<AnyMessage>(&frames);
+        let received = read.into_iter().zip(frames).zip(permits);
+        let received = received.map(|((frame, (from, bytes)), permit)| Received {
+            from,
+            bytes: bytes.len(),
+            permit,
+            frame,
+        });
+        let waits = self.certificates.lock().queue.waits();
+        let can_wait = |received: &Received| received.frame.as_ref().is_ok_and(ReadFrame::is_certificate);
+        let (waiting, mut received): (Vec<Received>, Vec<Received>) =
+            received.partition(|received| waits && can_wait(received));
+        for certificate in waiting {
+            let next = self.certificates.lock().queue.wait(certificate);
+            CryptoPool(Arc::clone(self)).follow(next);
+        }
+        let mut frames = received.iter().filter_map(|received| received.frame.as_ref().ok());
+        let (jobs, company) = if frames.any(|frame| self.edge.has_new_certificate(frame)) {
+            self.certificates.lock().queue.company()
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        received.extend(company);
+        self.verify(received, jobs);
+    }
+
+    /// Verifies frames that were read, and makes certificates.
+    fn verify(&self, received: Vec<Received>, jobs: Vec<CombineJob>) {
+        let (sources, frames): (Vec<_>, Vec<_>) = received
+            .into_iter()
+            .map(|Received { from, bytes, permit, frame }| ((from, bytes, permit), frame))
+            .unzip();
+        let (verdicts, certificates) = self.edge.verify_frames(frames, &jobs);
+        for ((from, bytes, permit), verdict) in sources.into_iter().zip(verdicts) {
             match verdict {
-                Ok(envelope) => self.send(Event::Frame { from, bytes: bytes.len(), envelope }, Some(permit)),
+                Ok(envelope) => self.send(Event::Frame { from, bytes, envelope }, Some(permit)),
                 Err(Rejection::Stale { .. } | Rejection::Far { .. }) => {}
                 Err(rejection) => tracing::warn!(%from, %rejection, "frame refused"),
             }
+        }
+        self.counts.combined.fetch_add(jobs.len() as u64, Relaxed);
+        for (job, result) in jobs.into_iter().zip(certificates) {
+            self.counts.blame(&result);
+            self.send(Event::Combined { statement: job.statement, result }, None);
         }
     }
 

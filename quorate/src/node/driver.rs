@@ -108,12 +108,16 @@ impl<A: StateMachine> Driver<A> {
                 break Some(reason);
             }
             self.spent += thread_time().saturating_sub(before);
+            let mut due = self.pool.due_in();
+            if due.take_if(|due| due.is_zero()).is_some() {
+                self.pool.certify();
+            }
             let now = self.clock.now();
             if leaving.is_some_and(|until| until <= now.time || !self.host.has_to_hand_over()) {
                 break None;
             }
-            let wait =
-                self.host.deadline().into_iter().chain(leaving).min().map_or(IDLE, |at| at.since(now.time));
+            let timers = self.host.deadline().into_iter().chain(leaving).map(|at| at.since(now.time));
+            let wait = timers.chain(due).min().unwrap_or(IDLE);
             let message = if wait.is_zero() || !messages.is_empty() {
                 // What is to be sent leaves, and more comes in, before the next burst. The timer's tick is a millisecond, too long
                 // for what is due now.
@@ -169,6 +173,7 @@ impl<A: StateMachine> Driver<A> {
                 Message::Refused { client, id, rejection } => {
                     self.reply(client, id, Answer::Refused { advice: Advice::Abandon, sentence: rejection });
                 }
+                Message::Waiting => {}
                 Message::Failed(reason) => return Some(Some(reason)),
                 Message::Stop => return Some(None),
             }

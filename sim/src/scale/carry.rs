@@ -5,6 +5,7 @@ use super::work::{Task, tick_after};
 use super::world::{Happening, World};
 use crate::checker::Violation;
 use bft_core::engine::Class;
+use bft_core::host::{COMPANY_WAIT, Next};
 use bft_core::host::{Effect, Event};
 use bft_core::machine::StateMachine;
 use bft_core::types::ReplicaId;
@@ -28,9 +29,8 @@ impl<A: StateMachine + Clone> World<'_, A> {
             }
             Effect::Seal(job) => self.submit(Task::Seal(me, job)),
             Effect::Combine(job) => {
-                if self.nodes[me.index()].uncombined.push(job) {
-                    self.submit(Task::Combine(me));
-                }
+                let next = self.nodes[me.index()].certificates.combine(job);
+                self.certify(me, next);
             }
             Effect::Aggregate(job) => self.submit(Task::Aggregate(me, job)),
             Effect::Send { to, class, frame } => {
@@ -120,6 +120,15 @@ impl<A: StateMachine + Clone> World<'_, A> {
         }
     }
 
+    /// Certificates are verified now or later, with what has come together by then.
+    pub(super) fn certify(&mut self, me: ReplicaId, next: Next) {
+        match next {
+            Next::Now => self.submit(Task::Certify(me)),
+            Next::Later => self.after(COMPANY_WAIT, Happening::Certify(me, Next::Now)),
+            Next::Nothing => {}
+        }
+    }
+
     /// What a finished piece of work leaves to be done.
     pub(super) fn follow(&mut self, task: &Task) {
         match task {
@@ -159,7 +168,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
                     self.submit(Task::Check(*me, *lane));
                 }
             }
-            Task::Seal(..) | Task::Combine(..) | Task::Aggregate(..) | Task::Append(_) | Task::Client(..) => {
+            Task::Seal(..) | Task::Certify(..) | Task::Aggregate(..) | Task::Append(_) | Task::Client(..) => {
             }
         }
     }

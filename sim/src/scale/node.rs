@@ -5,13 +5,14 @@ use super::egress::Egress;
 use super::journal::Journal;
 use super::machine::Pool;
 use super::work::Task;
-use bft_core::edge::Edge;
+use bft_core::edge::{Edge, ReadFrame};
 use bft_core::engine::Class;
-use bft_core::host::{CombineQueue, Event, Host, HostConfig};
+use bft_core::envelope::Rejection;
+use bft_core::host::{CertificateQueue, Event, Host, HostConfig};
 use bft_core::types::{Height, ReplicaId, Time};
 use bytes::Bytes;
 use crypto::{IdentitySecret, QuorumSigner, TransactionVerifier};
-use engines::AnyEngine;
+use engines::{AnyEngine, AnyMessage};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -33,6 +34,17 @@ pub(super) struct Frame {
     /// Bytes that it would have under the real scheme.
     pub weight: u64,
 }
+
+/// A replica's frame that was read, and how long it was.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub from: ReplicaId,
+    pub bytes: usize,
+    pub frame: Result<ReadFrame<AnyMessage>, Rejection>,
+}
+
+/// A task, and since when it is ready.
+pub(super) type Ready = (Task, Time);
 
 /// Frames that wait for one task after the other.
 #[derive(Debug)]
@@ -74,9 +86,9 @@ pub(super) struct Node<A> {
     pub incoming: BTreeMap<Peer, Queue<Frame>>,
     /// Frames to be checked: a lane for each replica, and one for all clients.
     pub lanes: BTreeMap<Option<ReplicaId>, Queue<(Peer, Frame)>>,
-    pub uncombined: CombineQueue,
-    pub workers: Pool<Task>,
-    pub crypto: Pool<Task>,
+    pub certificates: CertificateQueue<Received>,
+    pub workers: Pool<Ready>,
+    pub crypto: Pool<Ready>,
     pub journal: Journal,
     pub egress: Option<Egress<(Peer, Vec<Frame>)>>,
     /// Heights that were compared with the others'.
@@ -90,7 +102,7 @@ impl<A> Node<A> {
         Node {
             host: None,
             edge: Edge::new(config.trust.clone(), config.genesis.limits, verifier),
-            uncombined: CombineQueue::new(&config.trust.quorum),
+            certificates: CertificateQueue::new(&config.trust.quorum),
             config,
             signer: members.signers[place].clone(),
             identity: members.identities[place].clone(),

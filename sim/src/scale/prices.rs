@@ -137,13 +137,13 @@ impl Prices {
         }
     }
 
-    /// So many shares' quorums, combined together by a member of a committee of this size: each is interpolated, and what comes of it is verified
-    /// with the others.
-    pub fn combinations(&self, count: u64, replicas: usize) -> f64 {
-        let size = replicas as f64;
-        let apart = (self.scheme.combine.at(size) - self.scheme.verify.at(size)).max(0.0);
-        let together = count as f64 * apart + self.certificates(count, replicas);
-        together.min(count as f64 * self.scheme.combine.at(size))
+    /// So many certificates made of shares and so many that came in, together, by a member of a committee of this size: shares are interpolated, and what
+    /// comes of it is verified with the others. Where that gains nothing each is combined by itself.
+    pub fn certification(&self, made: u64, came: u64, replicas: usize) -> f64 {
+        let combine = self.scheme.combine.at(replicas as f64);
+        let interpolate = (combine - self.scheme.verify.at(replicas as f64)).max(0.0);
+        let together = made as f64 * interpolate + self.certificates(made + came, replicas);
+        together.min(made as f64 * combine + self.certificates(came, replicas))
     }
 
     /// So many certificates, verified together by a member of a committee of this size.
@@ -207,8 +207,10 @@ mod tests {
         let scheme = SchemePrices { combine: Curve::flat(130.0), ..scheme };
         let prices = Prices { scheme, ..Prices::default() };
         assert_eq!([0, 1, 2].map(|count| prices.certificates(count, 4)), [0.0, 100.0, 120.0]);
-        assert_eq!([0, 1, 2].map(|count| prices.combinations(count, 4)), [0.0, 130.0, 180.0]);
+        let certification = [(0, 0), (1, 0), (2, 0), (1, 1), (0, 2)];
+        let price = |(made, came)| prices.certification(made, came, 4);
+        assert_eq!(certification.map(price), [0.0, 130.0, 180.0, 150.0, 120.0]);
         let slower = prices.times(2.0);
-        assert_eq!([1, 2].map(|count| slower.combinations(count, 4)), [260.0, 360.0]);
+        assert_eq!([1, 2].map(|made| slower.certification(made, 0, 4)), [260.0, 360.0]);
     }
 }

@@ -31,7 +31,7 @@ fn prices() -> Prices {
             seal: 200.0 * US,
             combine: Curve::flat(1500.0 * US),
             verify: Curve::flat(1200.0 * US),
-            together: Curve::flat(1.0),
+            together: Curve::through(vec![(1.0, 1.0), (2.0, 0.65), (16.0, 0.3)]),
             aggregate: Curve::flat(2000.0 * US),
             verify_aggregate: Curve::flat(2000.0 * US),
         },
@@ -100,6 +100,19 @@ fn on_one_machine_clients_are_charged_and_others_slow_it_down() {
     let (whole, half) = (together(1.0), together(0.5));
     assert!(!whole.clients_used.is_zero());
     assert!(half.per_second() < 0.7 * whole.per_second(), "{} {}", half.per_second(), whole.per_second());
+}
+
+/// On a machine that is late certificates of checkpoints wait for the protocol's own, and on others they do not.
+#[test]
+fn certificates_come_together_where_the_machine_is_late() {
+    let spent_a_height = |cores| {
+        let placement = Placement::Together { cores, share: 1.0 };
+        let (latencies, plan) = (Latencies::none(), plan(ProtocolTag::PBFT));
+        let outcome = simulated(&Plan { placement, latencies, bandwidth_mbit: None, in_flight: 64, ..plan });
+        outcome.signatures_used().as_secs_f64() / outcome.heights as f64
+    };
+    let (late, in_time) = (spent_a_height(2), spent_a_height(32));
+    assert!(late < 0.9 * in_time, "{late} {in_time}");
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use super::generator::Next;
 use super::meter::Sort;
-use super::node::{Frame, Peer};
+use super::node::{Frame, Peer, Received};
 use super::prices::time;
 use super::world::{Happening, World};
 use crate::checker::Violation;
-use bft_core::edge::Edge;
+use bft_core::edge::{Edge, ReadFrame};
 use bft_core::envelope::{Body, Rejection, SealWith};
-use bft_core::host::{AggregateJob, Effect, Event, SealJob, combine_together};
+use bft_core::host::{AggregateJob, CombineJob, Effect, Event, SealJob};
 use bft_core::machine::StateMachine;
 use bft_core::request::{Answer, Reply};
 use bft_core::types::{Now, ReplicaId, Time, Timestamp};
@@ -42,8 +42,8 @@ pub(super) enum Task {
     /// What waits in a lane is checked.
     Check(ReplicaId, Option<ReplicaId>),
     Seal(ReplicaId, SealJob),
-    /// Shares that wait are combined, as many as go together.
-    Combine(ReplicaId),
+    /// Certificates are made and verified, as many as go together.
+    Certify(ReplicaId),
     Aggregate(ReplicaId, AggregateJob),
     /// What waits for the log is appended.
     Append(ReplicaId),
@@ -60,7 +60,7 @@ impl Task {
             | Task::Receive(me, _)
             | Task::Check(me, _)
             | Task::Seal(me, _)
-            | Task::Combine(me)
+            | Task::Certify(me)
             | Task::Aggregate(me, _)
             | Task::Append(me) => Some(*me),
             Task::Client(..) => None,
@@ -75,7 +75,7 @@ impl Task {
             Task::Receive(..) => "receive",
             Task::Check(..) => "check",
             Task::Seal(..) => "seal",
-            Task::Combine(..) | Task::Aggregate(..) => "combine",
+            Task::Certify(..) | Task::Aggregate(..) => "combine",
             Task::Append(_) => "append",
             Task::Client(..) => "clients",
         }
@@ -85,7 +85,7 @@ impl Task {
     pub fn is_crypto(&self) -> Option<bool> {
         match self {
             Task::Host(_) | Task::Send(..) | Task::Receive(..) => Some(false),
-            Task::Check(..) | Task::Seal(..) | Task::Combine(..) | Task::Aggregate(..) => Some(true),
+            Task::Check(..) | Task::Seal(..) | Task::Certify(..) | Task::Aggregate(..) => Some(true),
             Task::Append(_) | Task::Client(..) => None,
         }
     }
@@ -131,14 +131,14 @@ impl<A: StateMachine + Clone> World<'_, A> {
                 self.tell(*me, price, Event::Sealed { ticket: job.ticket, seal });
                 Ok(price)
             }
-            Task::Combine(me) => {
-                let node = &mut self.nodes[me.index()];
-                let jobs = node.uncombined.take();
-                let results = combine_together(&jobs, &node.config.trust.quorum);
-                let price = self.prices.combinations(jobs.len() as u64, self.nodes.len());
-                for (job, result) in jobs.into_iter().zip(results) {
-                    self.tell(*me, price, Event::Combined { statement: job.statement, result });
-                }
+            Task::Certify(me) => {
+                let (jobs, frames) = self.nodes[me.index()].certificates.take();
+                let before = Verified::by(&self.nodes[me.index()].edge);
+                let made = jobs.len() as u64;
+                let events = self.verify(*me, frames, jobs)?;
+                let came = Verified::by(&self.nodes[me.index()].edge).certificates - before.certificates;
+                let price = self.prices.certification(made, came, self.nodes.len());
+                events.into_iter().for_each(|event| self.tell(*me, price, event));
                 Ok(price)
             }
             Task::Aggregate(me, job) => {
@@ -268,25 +268,46 @@ impl<A: StateMachine + Clone> World<'_, A> {
                 Peer::Client(_) => (Sort::CheckRequest, frame.bytes.clone()),
                 Peer::Replica(_) => (Sort::CheckFrame, frame.bytes.clone()),
             };
-            let units = bytes.len() as f64;
+            let (frame_bytes, units) = (bytes.len(), bytes.len() as f64);
             // A replica does not share memory with another one.
             let bytes = if self.meter.is_some() { Bytes::copy_from_slice(&bytes) } else { bytes };
             let begun = self.meter.as_ref().map(|meter| meter.read());
-            let event = checked(&self.nodes[me.index()].edge, *peer, bytes);
+            match peer {
+                Peer::Client(client) => {
+                    let verdict = self.nodes[me.index()].edge.client_frames(&[bytes]).remove(0);
+                    let request = verdict.map_err(|why| refused(me, *peer, &why))?;
+                    events.push(Event::Request { client: *client as u64, request });
+                }
+                Peer::Replica(from) => {
+                    let node = &mut self.nodes[me.index()];
+                    let frame = node.edge.read_frames::<AnyMessage>(&[(*from, bytes)]).remove(0);
+                    let can_wait =
+                        node.certificates.waits() && frame.as_ref().is_ok_and(ReadFrame::is_certificate);
+                    let received = Received { from: *from, bytes: frame_bytes, frame };
+                    if can_wait {
+                        let next = node.certificates.wait(received);
+                        self.emit(passed + price, Happening::Certify(me, next));
+                    } else {
+                        events.extend(self.verify(me, vec![received], Vec::new())?);
+                    }
+                }
+            }
             if let (Some(meter), Some(begun)) = (&mut self.meter, begun) {
                 let took = meter.read().saturating_sub(begun);
                 meter.add(sort, units, took);
             }
             price += self.prices.work(sort, units);
-            events.extend(event.map_err(|why| Violation {
-                rule: "frames of honest replicas and clients pass the edge",
-                what: format!("{me} refuses one of {peer:?}: {why}"),
-            })?);
+        }
+        let mut made = 0;
+        if Verified::by(&self.nodes[me.index()].edge).certificates > before.certificates {
+            let (jobs, frames) = self.nodes[me.index()].certificates.company();
+            made = jobs.len() as u64;
+            events.extend(self.verify(me, frames, jobs)?);
         }
         let after = Verified::by(&self.nodes[me.index()].edge);
         price += self.prices.client_signatures(after.client_signatures - before.client_signatures);
-        let certificates =
-            self.prices.certificates(after.certificates - before.certificates, self.nodes.len());
+        let came = after.certificates - before.certificates;
+        let certificates = self.prices.certification(made, came, self.nodes.len());
         *self.counts.by_kind.entry("certificates").or_default() += time(certificates);
         price += certificates;
         price += self.prices.verify_signature * (after.signatures - before.signatures) as f64;
@@ -296,6 +317,29 @@ impl<A: StateMachine + Clone> World<'_, A> {
             self.emit(passed + price, Happening::Event(me, Box::new(event)));
         }
         Ok(price)
+    }
+
+    /// Frames of replicas pass the edge, unless they are of no more use, and certificates are made.
+    fn verify(
+        &self,
+        me: ReplicaId,
+        received: Vec<Received>,
+        jobs: Vec<CombineJob>,
+    ) -> Result<Vec<Event<AnyEngine>>, Violation> {
+        let (sources, frames): (Vec<_>, Vec<_>) =
+            received.into_iter().map(|Received { from, bytes, frame }| ((from, bytes), frame)).unzip();
+        let (verdicts, certificates) = self.nodes[me.index()].edge.verify_frames(frames, &jobs);
+        let mut events = Vec::new();
+        for ((from, bytes), verdict) in sources.into_iter().zip(verdicts) {
+            match verdict {
+                Ok(envelope) => events.push(Event::Frame { from, bytes, envelope }),
+                Err(Rejection::Stale { .. } | Rejection::Far { .. }) => {}
+                Err(why) => return Err(refused(me, Peer::Replica(from), &why)),
+            }
+        }
+        let combined = jobs.into_iter().zip(certificates);
+        events.extend(combined.map(|(job, result)| Event::Combined { statement: job.statement, result }));
+        Ok(events)
     }
 
     /// The log's writer takes a group, appends it, and syncs it in a time that is not a core's.
@@ -396,23 +440,10 @@ fn bytes_of(effects: &[Effect]) -> usize {
     sum
 }
 
-/// A frame that passes the edge, unless it is of no more use.
-fn checked(edge: &Edge, peer: Peer, bytes: Bytes) -> Result<Option<Event<AnyEngine>>, Rejection> {
-    let length = bytes.len();
-    match peer {
-        Peer::Replica(from) => {
-            let verdict =
-                edge.replica_frames::<AnyMessage>(&[(from, bytes)]).pop().expect("one verdict a frame");
-            match verdict {
-                Ok(envelope) => Ok(Some(Event::Frame { from, bytes: length, envelope })),
-                Err(Rejection::Stale { .. } | Rejection::Far { .. }) => Ok(None),
-                Err(why) => Err(why),
-            }
-        }
-        Peer::Client(client) => {
-            let request = edge.client_frames(&[bytes]).pop().expect("one verdict a frame")?;
-            Ok(Some(Event::Request { client: client as u64, request }))
-        }
+fn refused(me: ReplicaId, peer: Peer, why: &Rejection) -> Violation {
+    Violation {
+        rule: "frames of honest replicas and clients pass the edge",
+        what: format!("{me} refuses one of {peer:?}: {why}"),
     }
 }
 

@@ -6,14 +6,14 @@ use super::generator::Generator;
 use super::latency::Latencies;
 use super::machine::{Machine, Pool, QUANTUM};
 use super::meter::Meter;
-use super::node::{Frame, Node, Peer};
+use super::node::{Frame, Node, Peer, Ready};
 use super::outcome::Counts;
 use super::prices::{Prices, time};
 use super::work::Task;
 use super::{Placement, Plan};
 use crate::checker::Violation;
 use bft_core::engine::Class;
-use bft_core::host::{Effect, Event, Host, Recovered};
+use bft_core::host::{Effect, Event, Host, Next, Recovered};
 use bft_core::ledger::LedgerEntry;
 use bft_core::machine::StateMachine;
 use bft_core::types::{Height, Now, ReplicaId, Time, Timestamp};
@@ -48,6 +48,8 @@ pub(super) enum Happening {
     /// Frames have left.
     Left(ReplicaId, Peer, Vec<Frame>),
     Arrive(ReplicaId, Peer, Vec<Frame>),
+    /// What the queue of certificates says.
+    Certify(ReplicaId, Next),
     ToCheck(ReplicaId, Option<ReplicaId>, Vec<(Peer, Frame)>),
     Synced(ReplicaId, u64),
     Wake(ReplicaId),
@@ -71,7 +73,7 @@ pub(super) struct Running {
 /// Work on a machine.
 #[derive(Debug)]
 enum Job {
-    Fresh(Task),
+    Fresh(Ready),
     Interrupted(Running),
 }
 
@@ -91,7 +93,7 @@ pub(super) struct World<'a, A> {
     pace: f64,
     pub charges_clients: bool,
     /// The load generator's threads.
-    clients: Pool<Task>,
+    clients: Pool<Ready>,
     pub latencies: Latencies,
     pub weights: Weights,
     pub prices: &'a Prices,
@@ -208,13 +210,14 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
     /// Work is ready, as soon as a thread takes it.
     pub fn submit(&mut self, task: Task) {
         let machine = self.machine_of(task.of());
-        let ready = match (task.of(), task.is_crypto()) {
-            (Some(me), Some(true)) => self.nodes[me.index()].crypto.submit(task),
-            (Some(me), Some(false)) => self.nodes[me.index()].workers.submit(task),
-            (None, _) => self.clients.submit(task),
-            (Some(_), None) => Some(task),
+        let (of, is_crypto, ready) = (task.of(), task.is_crypto(), (task, self.now));
+        let taken = match (of, is_crypto) {
+            (Some(me), Some(true)) => self.nodes[me.index()].crypto.submit(ready),
+            (Some(me), Some(false)) => self.nodes[me.index()].workers.submit(ready),
+            (None, _) => self.clients.submit(ready),
+            (Some(_), None) => Some(ready),
         };
-        ready.into_iter().for_each(|task| self.machines[machine].submit(Job::Fresh(task)));
+        taken.into_iter().for_each(|ready| self.machines[machine].submit(Job::Fresh(ready)));
         self.touched.push(machine);
     }
 
@@ -233,7 +236,10 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
         while let Some(job) = self.machines[machine].begin() {
             let mut running = match job {
                 Job::Interrupted(running) => running,
-                Job::Fresh(task) => {
+                Job::Fresh((task, since)) => {
+                    if let (Some(me), Some(true)) = (task.of(), task.is_crypto()) {
+                        self.nodes[me.index()].certificates.began(self.now.since(since));
+                    }
                     let price = time(self.perform(&task)?);
                     let follows = std::mem::take(&mut self.follows);
                     Running { task, price, done: Duration::ZERO, follows }
@@ -311,6 +317,7 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
                     self.submit(Task::Check(me, lane));
                 }
             }
+            Happening::Certify(me, next) => self.certify(me, next),
             Happening::Synced(me, sequence) => {
                 let node = &mut self.nodes[me.index()];
                 node.journal.writing = node.journal.waits();
