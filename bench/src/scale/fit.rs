@@ -32,6 +32,9 @@ const REPLICAS: usize = 4;
 /// How long they are watched.
 const STRETCH: Duration = Duration::from_secs(8);
 
+/// How often.
+const RUNS: usize = 3;
+
 /// A frame in a write, at either end: half of the 0.4 µs that small frames in writes of 16 KiB cost both on two shared cores, in November 2026.
 const FRAME: f64 = 200.0;
 
@@ -58,6 +61,15 @@ pub struct Fit {
     pub sync: f64,
 }
 
+/// Of several real runs the middle one, by processor time at the same pace: everything else hangs on it, and a single one may fall into a moment in
+/// which the machine does nothing as it does it otherwise.
+fn middle(subject: &Subject, executable: &Path) -> anyhow::Result<Real> {
+    let run = |_| real::measure(subject, REPLICAS, STRETCH, executable);
+    let mut runs = (0..RUNS).map(run).collect::<anyhow::Result<Vec<Real>>>()?;
+    runs.sort_by(|a, b| (a.replicas_us / a.pace).total_cmp(&(b.replicas_us / b.pace)));
+    Ok(runs.swap_remove(RUNS / 2))
+}
+
 impl Fit {
     /// As it was on the machine where it was measured last (November 2026, two shared cores); with a sync of the log on a good disk.
     pub fn recorded() -> Fit {
@@ -71,10 +83,10 @@ impl Fit {
     pub(super) fn take(executable: &Path, measurements: &Measurements) -> anyhow::Result<Fit> {
         let mut fit = Fit::recorded();
         let [plain, certified] = SUBJECTS;
-        let real = real::measure(&plain, REPLICAS, STRETCH, executable)?;
+        let real = middle(&plain, executable)?;
         fit.sync = real.sync_ms * 1e6;
         fit.find(&plain, measurements, |fit, prices| fit.transport(&real, prices, measurements.pace))?;
-        let real = real::measure(&certified, REPLICAS, STRETCH, executable)?;
+        let real = middle(&certified, executable)?;
         fit.find(&certified, measurements, |fit, prices| fit.signatures(&real, prices, measurements.pace))?;
         Ok(fit)
     }

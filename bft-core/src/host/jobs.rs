@@ -5,7 +5,7 @@ use crate::types::View;
 use crypto::{
     Aggregate, Certificate, CombineError, QuorumVerifier, ReplicaId, Scheme, Share, Statement, StatementKind,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Beyond this a certificate gains little from company.
@@ -59,13 +59,16 @@ pub struct CertificateQueue<F> {
     together: usize,
     /// How long work lately waited for a thread, smoothed.
     late: Duration,
+    /// Who sent a certificate that is none: what they send next has no company to spoil.
+    liars: BTreeSet<ReplicaId>,
 }
 
 impl<F> CertificateQueue<F> {
     /// For the certificates of `quorum`.
     pub fn new(quorum: &QuorumVerifier) -> CertificateQueue<F> {
         let together = if quorum.scheme() == Scheme::Threshold { MOST_TOGETHER } else { 1 };
-        CertificateQueue { jobs: VecDeque::new(), frames: VecDeque::new(), together, late: Duration::ZERO }
+        let (jobs, frames, liars) = (VecDeque::new(), VecDeque::new(), BTreeSet::new());
+        CertificateQueue { jobs, frames, together, late: Duration::ZERO, liars }
     }
 
     /// A piece of work of the threads that verify began so long after it was ready.
@@ -73,8 +76,18 @@ impl<F> CertificateQueue<F> {
         self.late = (self.late * 7 + after) / 8;
     }
 
+    /// A certificate of `from` does not hold.
+    pub fn lied(&mut self, from: ReplicaId) {
+        self.liars.insert(from);
+    }
+
+    /// Whether a checkpoint's certificate that comes from there is to wait for others.
+    pub fn waits_with(&self, from: ReplicaId) -> bool {
+        self.waits() && !self.liars.contains(&from)
+    }
+
     /// Whether checkpoints' certificates are to wait for others.
-    pub fn waits(&self) -> bool {
+    fn waits(&self) -> bool {
         self.together > 1 && self.late > LATE
     }
 
@@ -164,7 +177,8 @@ mod tests {
     }
 
     fn queue(together: usize, late: Duration) -> CertificateQueue<u64> {
-        CertificateQueue { jobs: VecDeque::new(), frames: VecDeque::new(), together, late }
+        let (jobs, frames) = (VecDeque::new(), VecDeque::new());
+        CertificateQueue { jobs, frames, together, late, liars: BTreeSet::new() }
     }
 
     #[test]
@@ -180,6 +194,15 @@ mod tests {
         assert_eq!((jobs.len(), frames), (3, vec![2]));
         let mut lists = queue(1, 2 * LATE);
         assert_eq!((lists.combine(job(checkpoint, 1)), lists.company().0.len()), (Next::Now, 0));
+    }
+
+    /// Whoever is caught with a bad certificate does not spoil those of others again.
+    #[test]
+    fn threat_53_certificates_of_liars_have_no_company() {
+        let mut queue = queue(MOST_TOGETHER, 2 * LATE);
+        assert!(queue.waits_with(ReplicaId(1)));
+        queue.lied(ReplicaId(1));
+        assert!(!queue.waits_with(ReplicaId(1)) && queue.waits_with(ReplicaId(2)));
     }
 
     #[test]

@@ -325,10 +325,11 @@ impl Inner {
             permit,
             frame,
         });
-        let waits = self.certificates.lock().queue.waits();
-        let can_wait = |received: &Received| received.frame.as_ref().is_ok_and(ReadFrame::is_certificate);
-        let (waiting, mut received): (Vec<Received>, Vec<Received>) =
-            received.partition(|received| waits && can_wait(received));
+        let can_wait = |received: &Received| {
+            received.frame.as_ref().is_ok_and(ReadFrame::is_certificate)
+                && self.certificates.lock().queue.waits_with(received.from)
+        };
+        let (waiting, mut received): (Vec<Received>, Vec<Received>) = received.partition(can_wait);
         for certificate in waiting {
             let next = self.certificates.lock().queue.wait(certificate);
             CryptoPool(Arc::clone(self)).follow(next);
@@ -354,7 +355,12 @@ impl Inner {
             match verdict {
                 Ok(envelope) => self.send(Event::Frame { from, bytes, envelope }, Some(permit)),
                 Err(Rejection::Stale { .. } | Rejection::Far { .. }) => {}
-                Err(rejection) => tracing::warn!(%from, %rejection, "frame refused"),
+                Err(rejection) => {
+                    if matches!(rejection, Rejection::Certificate(_)) {
+                        self.certificates.lock().queue.lied(from);
+                    }
+                    tracing::warn!(%from, %rejection, "frame refused");
+                }
             }
         }
         self.counts.combined.fetch_add(jobs.len() as u64, Relaxed);

@@ -281,8 +281,8 @@ impl<A: StateMachine + Clone> World<'_, A> {
                 Peer::Replica(from) => {
                     let node = &mut self.nodes[me.index()];
                     let frame = node.edge.read_frames::<AnyMessage>(&[(*from, bytes)]).remove(0);
-                    let can_wait =
-                        node.certificates.waits() && frame.as_ref().is_ok_and(ReadFrame::is_certificate);
+                    let can_wait = node.certificates.waits_with(*from)
+                        && frame.as_ref().is_ok_and(ReadFrame::is_certificate);
                     let received = Received { from: *from, bytes: frame_bytes, frame };
                     if can_wait {
                         let next = node.certificates.wait(received);
