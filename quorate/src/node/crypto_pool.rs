@@ -235,15 +235,23 @@ impl CryptoPool {
         }
     }
 
-    /// How long until [`CryptoPool::certify`] is to be called, if it is.
-    pub(crate) fn due_in(&self) -> Option<Duration> {
-        let due = self.0.certificates.lock().due?;
-        Some(due.saturating_duration_since(Instant::now()))
+    /// Takes up certificates that have waited long enough. Gives how long it is until others have, if some wait.
+    pub(crate) fn pursue(&self) -> Option<Duration> {
+        let wait = {
+            let due = &mut self.0.certificates.lock().due;
+            let wait = due.as_ref()?.saturating_duration_since(Instant::now());
+            due.take_if(|_| wait.is_zero());
+            wait
+        };
+        if wait.is_zero() {
+            self.certify();
+            return None;
+        }
+        Some(wait)
     }
 
     /// Makes and verifies the certificates that wait.
-    pub(crate) fn certify(&self) {
-        self.0.certificates.lock().due = None;
+    fn certify(&self) {
         self.spawn(|inner| {
             let (jobs, frames) = inner.certificates.lock().queue.take();
             inner.verify(frames, jobs);

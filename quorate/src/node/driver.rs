@@ -108,10 +108,7 @@ impl<A: StateMachine> Driver<A> {
                 break Some(reason);
             }
             self.spent += thread_time().saturating_sub(before);
-            let mut due = self.pool.due_in();
-            if due.take_if(|due| due.is_zero()).is_some() {
-                self.pool.certify();
-            }
+            let due = self.pool.pursue();
             let now = self.clock.now();
             if leaving.is_some_and(|until| until <= now.time || !self.host.has_to_hand_over()) {
                 break None;

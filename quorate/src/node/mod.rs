@@ -43,7 +43,7 @@ pub(crate) enum Message {
     Event(Box<Event<AnyEngine>>, Option<net::Permit>),
     /// A client's frame did not pass the edge.
     Refused { client: net::ConnectionId, id: u64, rejection: String },
-    /// Certificates wait for others: see [`CryptoPool::due_in`].
+    /// Certificates wait for others: see [`CryptoPool::pursue`].
     Waiting,
     /// Something under the replica failed: it has to stop.
     Failed(String),
