@@ -2,10 +2,10 @@
 //! points, which blst's Rust crate offers only as raw C functions.
 //!
 //! # Safety argument
-//! Every function called here reads and writes through pointers to `blst_fr`, `blst_scalar`, `blst_fp`, `blst_fp12`,
+//! Every function called here reads and writes through pointers to `blst_fr`, `blst_scalar`, `blst_fp`, `blst_fp6`, `blst_fp12`,
 //! `blst_p1`, `blst_p1_affine` or `blst_p2_affine` (plain `repr(C)` integers without padding or invariants that memory
 //! safety rests on) or to 68 `blst_fp6` (the number in blst's C signatures), or reads `length` bytes from a pointer. Each
-//! pointer comes from a reference or a slice that outlives the call, or is that of the generator, a constant of blst's; each
+//! pointer comes from a reference or a slice that outlives the call, or is that of the generator or of the field's one, constants of blst's; each
 //! output is initialised before the call and exclusively borrowed, each length is that of the slice beside it. blst allows an
 //! output to alias an input, which no call here makes use of. None of the functions keeps a pointer, takes a lock or
 //! calls back. `blst_fr_inverse` of zero is defined (zero). Nothing unsafe, and no blst type of a field, leaves the
@@ -171,26 +171,86 @@ impl Lines {
         Lines(lines)
     }
 
-    fn miller_loop(&self, point: &min_sig::Signature) -> blst_fp12 {
-        let point: &blst_p1_affine = point.into();
-        let mut out = blst_fp12::default();
+    /// Whether e(signature, generator) = e(hash, key) for the key that these lines are of. The points are of the subgroup. Weighted sums may be
+    /// the identity, with a probability that nobody meets: its lines give constants of the field below, which the final exponentiation takes to one.
+    ///
+    /// The loops of e(signature, generator) and of e(−hash, key), whose product is to be one, share their squarings (Granger and Smart,
+    /// "On computing products of pairings", 2006).
+    pub(super) fn agree(&self, signature: &min_sig::Signature, hash: &min_sig::Signature) -> bool {
+        let (signature, hash) = (Evaluation::at(signature), Evaluation::at(&negated(hash)));
+        let pairs = Lines::of_generator().0.iter().zip(self.0.iter());
+        let mut lines = pairs.map(|(left, right)| [signature.of(left), hash.of(right)]);
+        // SAFETY: see the module; blst gives the address of a constant.
+        let one = unsafe { *blst::blst_fp12_one() };
+        let mut product = one;
+        for digit in (0..Z.ilog2()).rev() {
+            product = squared(&product);
+            let steps = 1 + (Z >> digit) % 2;
+            for line in lines.by_ref().take(steps as usize).flatten() {
+                product = multiplied(&product, &line);
+            }
+        }
         // SAFETY: see the module.
-        unsafe { blst::blst_miller_loop_lines(&mut out, self.0.as_ptr(), point) };
-        out
+        unsafe {
+            // For z is negative.
+            blst::blst_fp12_conjugate(&mut product);
+            blst::blst_fp12_finalverify(&one, &product)
+        }
+    }
+}
+
+/// The parameter of the curve, without its sign. A Miller loop doubles for each binary digit after the first, and adds where it is one.
+const Z: u64 = 0xd201_0000_0001_0000;
+
+/// A point at which lines are evaluated: −2x and 2y, the factors that `blst` leaves out of lines computed beforehand.
+struct Evaluation {
+    x: blst_fp,
+    y: blst_fp,
+}
+
+impl Evaluation {
+    fn at(point: &min_sig::Signature) -> Evaluation {
+        let point: &blst_p1_affine = point.into();
+        let (mut doubled, mut x, mut y) = (blst_fp::default(), blst_fp::default(), blst_fp::default());
+        // SAFETY: see the module.
+        unsafe {
+            blst::blst_fp_add(&mut doubled, &point.x, &point.x);
+            blst::blst_fp_cneg(&mut x, &doubled, true);
+            blst::blst_fp_add(&mut y, &point.y, &point.y);
+        }
+        Evaluation { x, y }
     }
 
-    /// Whether e(signature, generator) = e(hash, key) for the key that these lines are of. The points are of the subgroup. Weighted sums may be
-    /// the identity, with a probability that nobody meets: its loop gives a constant of the field below, which the final exponentiation takes to one.
-    pub(super) fn agree(&self, signature: &min_sig::Signature, hash: &min_sig::Signature) -> bool {
-        let (left, right) = (Lines::of_generator().miller_loop(signature), self.miller_loop(hash));
-        // SAFETY: see the module.
-        unsafe { blst::blst_fp12_finalverify(&left, &right) }
+    fn of(&self, line: &blst_fp6) -> blst_fp6 {
+        let mut out = *line;
+        for (place, factor) in [(1, &self.x), (2, &self.y)] {
+            for part in 0..2 {
+                // SAFETY: see the module.
+                unsafe { blst::blst_fp_mul(&mut out.fp2[place].fp[part], &line.fp2[place].fp[part], factor) };
+            }
+        }
+        out
     }
+}
+
+fn squared(value: &blst_fp12) -> blst_fp12 {
+    let mut out = blst_fp12::default();
+    // SAFETY: see the module.
+    unsafe { blst::blst_fp12_sqr(&mut out, value) };
+    out
+}
+
+fn multiplied(value: &blst_fp12, line: &blst_fp6) -> blst_fp12 {
+    let mut out = blst_fp12::default();
+    // SAFETY: see the module.
+    unsafe { blst::blst_fp12_mul_by_xy00z0(&mut out, value, line) };
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use blst::BLST_ERROR::BLST_SUCCESS;
 
     #[test]
     fn field_laws_on_small_numbers() {
@@ -204,5 +264,33 @@ mod tests {
         let mut expected = [0; 32];
         expected[..2].copy_from_slice(&[0x34, 0x12]);
         assert_eq!(Scalar::from_u64(0x1234).to_little_endian(), expected);
+    }
+    #[test]
+    fn pairings_agree_exactly_where_blst_finds_a_signature() {
+        let secrets = [7, 8].map(|seed| min_sig::SecretKey::key_gen(&[seed; 32], &[]).unwrap());
+        let keys = secrets.each_ref().map(min_sig::SecretKey::sk_to_pk);
+        let (suite, messages): (&[u8], _) = (b"a suite", [b"one", b"two"]);
+        let hashes = messages.map(|message| hash_to_signature_group(message, suite));
+        for (secret, hash) in secrets.iter().flat_map(|secret| hashes.iter().map(move |hash| (secret, hash)))
+        {
+            let signed = sign(secret, hash);
+            for signature in [signed, negated(&signed), *hash] {
+                for (key, (message, hash)) in
+                    keys.iter().flat_map(|key| messages.iter().zip(&hashes).map(move |said| (key, said)))
+                {
+                    let holds = signature.verify(false, *message, suite, &[], key, false) == BLST_SUCCESS;
+                    assert_eq!(Lines::of(key).agree(&signature, hash), holds);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_identity_pairs_to_one() {
+        let key = min_sig::SecretKey::key_gen(&[7; 32], &[]).unwrap().sk_to_pk();
+        let identity = min_sig::Signature::from(blst_p1_affine::default());
+        let hash = hash_to_signature_group(b"one", b"a suite");
+        assert!(Lines::of(&key).agree(&identity, &identity));
+        assert!(!Lines::of(&key).agree(&identity, &hash) && !Lines::of(&key).agree(&hash, &identity));
     }
 }
