@@ -12,8 +12,8 @@ use std::time::Duration;
 const MOST_TOGETHER: usize = 16;
 
 /// Work that waits longer than this for a thread is late. On two cores that four replicas share, one transaction at a time makes it wait for
-/// half a millisecond, and as many as they can for 2 to 30.
-const LATE: Duration = Duration::from_millis(2);
+/// half a millisecond, and as many as they can for 1 to 30.
+const LATE: Duration = Duration::from_millis(1);
 
 /// How long a checkpoint's certificate waits for others, at most.
 pub const COMPANY_WAIT: Duration = Duration::from_millis(100);
