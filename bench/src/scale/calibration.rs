@@ -67,18 +67,12 @@ impl Measurements {
             by_name.retain(|_, price| price.is_finite());
             by_name
         });
-        Measurements { by_name, append_cpu, pace: pace.stop() }
+        Measurements { by_name, append_cpu, pace: pace.stop().median() }
     }
 
     /// One of them.
     pub fn of(&self, name: &str) -> anyhow::Result<f64> {
         self.by_name.get(name).copied().ok_or_else(|| anyhow!("there is no operation {name}"))
-    }
-
-    /// A client's part of a transaction, where it is `plain` for one that is not signed.
-    pub fn client(&self, subject: &Subject, plain: f64) -> anyhow::Result<f64> {
-        let sign = if subject.unsigned { 0.0 } else { self.of("client-sign")? };
-        Ok(plain + sign)
     }
 
     fn curve(&self, prefix: &str, sizes: &[usize]) -> anyhow::Result<Curve> {
@@ -175,7 +169,7 @@ pub(super) fn meter(subject: &Subject, prices: &mut Prices, pace: f64) -> anyhow
         let measured =
             beside_others(|| std::thread::scope(|scope| scope.spawn(move || metered(&subject, &at)).join()));
         let work = measured.map_err(|_| anyhow!("the simulation panicked"))??.prices(reading_cost());
-        let factor = pace / here.stop();
+        let factor = pace / here.stop().mean();
         prices.work = work.into_iter().map(|(sort, line)| (sort, line.times(factor))).collect();
     }
     Ok(())

@@ -19,7 +19,7 @@ const PIECE: usize = 32 << 10;
 
 /// Looks at the pace until it is asked, or dropped.
 pub(super) struct Pace {
-    thread: JoinHandle<f64>,
+    thread: JoinHandle<Samples>,
     /// Nothing is sent: the thread ends when this is dropped.
     running: Sender<()>,
 }
@@ -30,29 +30,47 @@ impl Pace {
         Pace { thread: std::thread::spawn(move || sample(&until)), running }
     }
 
-    /// Nanoseconds that the piece of work took since the start, on average: at least one sample.
-    pub fn stop(self) -> f64 {
+    /// What the piece of work took since the start: at least one sample.
+    pub fn stop(self) -> Samples {
         drop(self.running);
         self.thread.join().expect("a sample does not panic")
     }
 }
 
-fn sample(until: &Receiver<()>) -> f64 {
+/// Nanoseconds that the piece of work took, each time, in ascending order.
+#[derive(Debug)]
+pub(super) struct Samples(Vec<f64>);
+
+impl Samples {
+    /// For what is a sum over the same time.
+    pub fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len() as f64
+    }
+
+    /// For what is a median itself: moments in which the machine stands still count in neither.
+    pub fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+}
+
+fn sample(until: &Receiver<()>) -> Samples {
     let secret = ClientSecret::from_seed([7; 32]);
     let (key, signature) = (secret.public(), secret.sign(b"a message"));
     let memory = vec![7; MEMORY];
-    let (mut samples, mut stopwatch) = (0, Stopwatch::new(Clock::Cpu));
+    let mut samples = Vec::new();
     for piece in memory.chunks(PIECE).cycle() {
+        let mut stopwatch = Stopwatch::new(Clock::Cpu);
         stopwatch.time(|| {
             std::hint::black_box(key.verify(b"a message", &signature)).expect("it signed it");
             std::hint::black_box(Digest::of(Domain::Test, piece));
         });
-        samples += 1;
+        samples.push(stopwatch.elapsed().as_nanos() as f64);
         if until.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
             break;
         }
     }
-    stopwatch.elapsed().as_nanos() as f64 / f64::from(samples)
+    samples.sort_unstable_by(f64::total_cmp);
+    Samples(samples)
 }
 
 #[cfg(test)]
@@ -61,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_pace_is_known_as_soon_as_it_is_asked_for() {
-        let pace = Pace::start().stop();
-        assert!(pace.is_finite() && pace > 0.0, "{pace}");
+        let samples = Pace::start().stop();
+        assert!(samples.mean() > 0.0 && samples.median() > 0.0, "{samples:?}");
     }
 }

@@ -15,6 +15,12 @@ use sim::scale::{Outcome, Plan, Prices};
 use std::path::Path;
 use std::time::Duration;
 
+/// How long replicas are watched.
+const STRETCH: Duration = Duration::from_secs(8);
+
+/// How often.
+const ROUNDS: usize = 3;
+
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Real {
@@ -45,13 +51,30 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Runs replicas for so long, with so many transactions in flight as the subject's real run has, or only one.
-pub fn measure(
-    subject: &Subject,
-    replicas: usize,
-    stretch: Duration,
-    executable: &Path,
-) -> anyhow::Result<Real> {
+/// Runs each of so many replicas several times, all in turns, and gives the middle run of each: everything else hangs on it, and a single one may fall
+/// into a moment in which the machine does nothing as it does it otherwise.
+///
+/// # Errors
+/// If they do not serve.
+pub fn measure(subjects: &[(Subject, usize)], executable: &Path) -> anyhow::Result<Vec<Real>> {
+    let mut runs = vec![Vec::new(); subjects.len()];
+    for round in 1..=ROUNDS {
+        println!("running real replicas, {} configurations, round {round} of {ROUNDS}", subjects.len());
+        for ((subject, replicas), runs) in subjects.iter().zip(&mut runs) {
+            let real = run(subject, *replicas, executable);
+            runs.push(real.with_context(|| format!("{} with {replicas} real replicas", subject.name()))?);
+        }
+    }
+    Ok(runs.into_iter().map(middle).collect())
+}
+
+/// By throughput at the same pace.
+fn middle(mut runs: Vec<Real>) -> Real {
+    runs.sort_by(|a, b| (a.per_second * a.pace).total_cmp(&(b.per_second * b.pace)));
+    runs.swap_remove(runs.len() / 2)
+}
+
+fn run(subject: &Subject, replicas: usize, executable: &Path) -> anyhow::Result<Real> {
     let arguments = subject.real(replicas);
     let consortium = create(&arguments, executable.to_owned(), large_blocks())?;
     on_network(consortium, async |consortium, processes| {
@@ -60,8 +83,8 @@ pub fn measure(
         let (first, own_first, machine_first) =
             (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
         let pace = Pace::start();
-        pause(stretch).await;
-        let pace = pace.stop();
+        pause(STRETCH).await;
+        let pace = pace.stop().mean();
         let (last, own_last, machine_last) =
             (Reading::take(&loaded.watch, processes).await?, own(), Machine::read()?);
         let latency = loaded.stop().await?;

@@ -5,20 +5,16 @@ use super::fit::{self, Fit};
 use super::real::{self, Real};
 use super::subject::Subject;
 use crate::variant::Variant;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use crypto::Scheme;
 use serde::Serialize;
 use std::path::Path;
-use std::time::Duration;
 
 /// Sizes of committees that this machine can run.
 const SIZES: [usize; 2] = [4, 7];
 
 /// How far a simulation may be from what is real, as a ratio.
 const TOLERANCE: f64 = 0.25;
-
-/// How long real replicas are watched.
-const STRETCH: Duration = Duration::from_secs(8);
 
 /// One configuration.
 #[derive(Clone, Debug, Serialize)]
@@ -101,8 +97,21 @@ fn subjects() -> Vec<Subject> {
 /// # Errors
 /// If replicas do not serve, or a simulation breaks a rule.
 pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
+    let configurations: Vec<(Subject, usize)> = SIZES
+        .into_iter()
+        .flat_map(|replicas| subjects().into_iter().map(move |subject| (subject, replicas)))
+        .collect();
+    let reals = real::measure(&configurations, executable)?;
+    println!("measuring what work costs");
     let measurements = Measurements::take();
-    let fit = Fit::take(executable, &measurements)?;
+    let place = |fitted: &(Subject, usize)| {
+        let is_it = |(subject, replicas): &(Subject, usize)| {
+            (subject.name(), *replicas) == (fitted.0.name(), fitted.1)
+        };
+        configurations.iter().position(is_it).expect("what is fitted to is compared")
+    };
+    let fitted = fit::CONFIGURATIONS.map(|configuration| place(&configuration));
+    let fit = Fit::to(fitted.map(|place| &reals[place]), &measurements)?;
     fit.print();
     println!(
         "{:<34} {:>2} {:>9} {:>9} {:>5}  {:>8} {:>8} {:>5}  {:>7} {:>7}  {:>5} {:>5}  {:>4} {:>4} {:>5} {:>5} {:>5}",
@@ -125,28 +134,22 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
         "pace"
     );
     let mut comparisons = Vec::new();
-    for replicas in SIZES {
-        for subject in subjects() {
-            let prices = fit.prices(&subject, &measurements)?;
-            let is_it = |other: &Subject| other.name() == subject.name();
-            let fitted = replicas == 4 && fit::SUBJECTS.iter().any(is_it);
-            let real = real::measure(&subject, replicas, STRETCH, executable)
-                .with_context(|| format!("{} with {replicas} real replicas", subject.name()))?;
-            let outcome = real::simulate(&subject, replicas, &real, &prices, measurements.pace)?;
-            let comparison = Comparison {
-                name: subject.name(),
-                replicas,
-                fitted,
-                per_second: outcome.per_second(),
-                latency_p50_ms: outcome.latency_ms(50),
-                replicas_us: outcome.cpu_us(),
-                per_block: outcome.transactions as f64 / outcome.heights as f64,
-                used: outcome.of_leader.cores,
-                real,
-            };
-            comparison.print();
-            comparisons.push(comparison);
-        }
+    for (place, ((subject, replicas), real)) in configurations.into_iter().zip(reals).enumerate() {
+        let prices = fit.prices(&subject, &measurements)?;
+        let outcome = real::simulate(&subject, replicas, &real, &prices, measurements.pace)?;
+        let comparison = Comparison {
+            name: subject.name(),
+            replicas,
+            fitted: fitted.contains(&place),
+            per_second: outcome.per_second(),
+            latency_p50_ms: outcome.latency_ms(50),
+            replicas_us: outcome.cpu_us(),
+            per_block: outcome.transactions as f64 / outcome.heights as f64,
+            used: outcome.of_leader.cores,
+            real,
+        };
+        comparison.print();
+        comparisons.push(comparison);
     }
     Ok(comparisons)
 }

@@ -18,6 +18,8 @@ pub(super) struct Counts {
     pub writes: u64,
     pub frames: u64,
     pub bytes: u64,
+    /// Pieces of work handed to the threads that verify.
+    pub handed_over: u64,
 }
 
 impl Counts {
@@ -84,6 +86,8 @@ pub struct Outcome {
     pub frames: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Pieces of work that were handed to the threads that verify.
+    pub handed_over: u64,
     /// Syncs of logs.
     pub syncs: u64,
     /// The replica that leads at the end.
@@ -200,6 +204,7 @@ impl<A: StateMachine + Clone> World<'_, A> {
             writes: now.counts.writes - before.counts.writes,
             frames: now.counts.frames - before.counts.frames,
             bytes: now.counts.bytes - before.counts.bytes,
+            handed_over: now.counts.handed_over - before.counts.handed_over,
             syncs: now.syncs - before.syncs,
             leader,
             of_leader: if now.view == before.view { shares(leader.index()) } else { of_whoever_leads(&all) },

@@ -112,6 +112,8 @@ pub struct Prices {
     pub log: LogPrices,
     /// The transport.
     pub transport: TransportPrices,
+    /// A piece of work handed to the threads that verify, and what comes of it handed back: threads that wake.
+    pub hand_over: f64,
     /// A transaction of a client: made, sent, its reply received; reading that is the other part.
     pub client: f64,
 }
@@ -133,6 +135,7 @@ impl Prices {
             scheme: self.scheme.times(factor),
             log: LogPrices { append: self.log.append.times(factor), sync: self.log.sync },
             transport: TransportPrices { write: write.times(factor), frame: frame * factor },
+            hand_over: self.hand_over * factor,
             client: self.client * factor,
         }
     }

@@ -40,6 +40,7 @@ fn prices() -> Prices {
             sync: Line { each: 300.0 * US, unit: 0.0 },
         },
         transport: TransportPrices { write: Line { each: 5.0 * US, unit: 2.0 }, frame: 200.0 },
+        hand_over: 5.0 * US,
         client: 100.0 * US,
     }
 }
