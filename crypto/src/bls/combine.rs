@@ -7,7 +7,7 @@ use super::ffi::Scalar;
 use super::keys::SharePublicKey;
 use super::point::{
     PreparedKey, SignaturePoint, UncheckedPoint, concatenated, lagrange_at_zero, small_lagrange_at_zero,
-    weighted_key_sum,
+    sum_of_keys, weighted_key_sum,
 };
 use crate::weights::Weights;
 use crate::{ReplicaId, Statement};
@@ -65,8 +65,9 @@ pub(crate) fn culprits(
     let together = |range: &[(SignaturePoint, SharePublicKey)], weights: &[u8]| -> bool {
         let (points, keys): (Vec<SignaturePoint>, Vec<PublicKey>) =
             range.iter().map(|(share, key)| (*share, *key.point())).unzip();
-        let sum = SignaturePoint::weighted_sum(&points, weights, WEIGHT_BITS);
-        sum.verify(&message, SIGNATURE_SUITE, &weighted_key_sum(&keys, weights, WEIGHT_BITS))
+        let sum = points[0].plus_weighted(&points[1..], weights, WEIGHT_BITS);
+        let keys = sum_of_keys(&keys[0], &weighted_key_sum(&keys[1..], weights, WEIGHT_BITS));
+        sum.verify(&message, SIGNATURE_SUITE, &keys)
     };
     bad_positions(shares, known_bad, &Check { single: &single, together: &together })
 }
@@ -81,13 +82,13 @@ pub(crate) fn verify_batch(items: &[(Statement, SignaturePoint)], group: &Prepar
     let single = |(hash, point): &(SignaturePoint, SignaturePoint)| point.signs(hash, group);
     let together = |range: &[(SignaturePoint, SignaturePoint)], weights: &[u8]| -> bool {
         let (hashes, points): (Vec<SignaturePoint>, Vec<SignaturePoint>) = range.iter().copied().unzip();
-        let sum = SignaturePoint::weighted_sum(&points, weights, WEIGHT_BITS);
-        sum.signs(&SignaturePoint::weighted_sum(&hashes, weights, WEIGHT_BITS), group)
+        let sum = |points: &[SignaturePoint]| points[0].plus_weighted(&points[1..], weights, WEIGHT_BITS);
+        sum(&points).signs(&sum(&hashes), group)
     };
     bad_positions(&hashed, false, &Check { single: &single, together: &together })
 }
 
-/// How items are checked, one alone or many with weights.
+/// How items are checked, one alone or several with weights of all but the first.
 struct Check<'a, T> {
     single: &'a dyn Fn(&T) -> bool,
     together: &'a dyn Fn(&[T], &[u8]) -> bool,
@@ -102,8 +103,7 @@ impl<T> Check<'_, T> {
             ([item], _) => (self.single)(item),
             (_, None) => items.iter().all(self.single),
             ([_, others @ ..], Some(mut source)) => {
-                let mut weights = 1_u128.to_le_bytes().to_vec();
-                weights.extend(others.iter().flat_map(|_| source.weight()));
+                let weights: Vec<u8> = others.iter().flat_map(|_| source.weight()).collect();
                 (self.together)(items, &weights)
             }
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use blst::min_sig::{AggregateSignature, PublicKey, SecretKey, Signature};
+use blst::min_sig::{AggregatePublicKey, AggregateSignature, PublicKey, SecretKey, Signature};
 use blst::{BLST_ERROR, MultiPoint, Pairing, blst_fp12, blst_p1_affine};
 
 use super::SIGNATURE_SUITE;
@@ -125,6 +125,19 @@ impl SignaturePoint {
         let points: Vec<Signature> = points.iter().map(|point| point.0).collect();
         SignaturePoint(sum(&points, scalars, bits))
     }
+
+    /// This point and Σ scalar · other, as above.
+    pub(super) fn plus_weighted(
+        &self,
+        others: &[SignaturePoint],
+        scalars: &[u8],
+        bits: usize,
+    ) -> SignaturePoint {
+        let mut total = AggregateSignature::from_signature(&self.0);
+        let others = SignaturePoint::weighted_sum(others, scalars, bits);
+        total.add_signature(&others.0, false).expect("neither is checked again");
+        SignaturePoint(total.to_signature())
+    }
 }
 
 /// A group's key, prepared for many checks.
@@ -153,6 +166,13 @@ fn sum(points: &[Signature], scalars: &[u8], bits: usize) -> Signature {
 pub(super) fn weighted_key_sum(keys: &[PublicKey], scalars: &[u8], bits: usize) -> PublicKey {
     assert_eq!(scalars.len(), keys.len() * bits.div_ceil(8));
     keys.mult(scalars, bits).to_public_key()
+}
+
+/// Both keys' sum. It may be the identity.
+pub(super) fn sum_of_keys(one: &PublicKey, other: &PublicKey) -> PublicKey {
+    let mut sum = AggregatePublicKey::from_public_key(one);
+    sum.add_public_key(other, false).expect("neither is checked again");
+    sum.to_public_key()
 }
 
 /// Whether the sum of keys is the identity.
