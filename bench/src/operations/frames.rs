@@ -53,7 +53,7 @@ fn vote(members: &Members) -> (ReplicaId, Frame) {
 /// A leader's proposal of a full block.
 fn proposal(members: &Members) -> (ReplicaId, Frame) {
     let chain = members.trust.domain.chain;
-    let payload = Payload::of(signed(BLOCK, &chain));
+    let payload = Payload::of(signed(BLOCK, BLOCK, &chain));
     let block = Block::new(&chain, FIRST_EPOCH, 1, payload, Timestamp(1), true).expect("it is a payload");
     let proposal = pbft::Message::PrePrepare(pbft::PrePrepare { view: 0, block });
     let from = ReplicaId(0);

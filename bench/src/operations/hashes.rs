@@ -25,7 +25,7 @@ fn sha256(bytes: usize, count: usize) -> Operation {
 /// What a block's header binds of its payload, the digests of the transactions being at hand.
 fn root() -> Operation {
     Operation::new(Group::Crypto, format!("payload-root/{BLOCK}"), "transaction", || {
-        let items = signed(BLOCK, &CHAIN);
+        let items = signed(BLOCK, BLOCK, &CHAIN);
         Prepared::in_parts(BLOCK, move |stopwatch| {
             // A payload computes its root once.
             let payload = Payload::of(items.clone());

@@ -35,9 +35,13 @@ pub fn body(number: u64) -> Bytes {
     body.into()
 }
 
-/// Signed transactions, each of a client of its own.
-pub fn signed(count: usize, chain: &Digest) -> Vec<Item> {
-    let sign = |number| Transaction::sign(&client(number), chain, Kind::Application, 1, body(number));
+/// Signed transactions of some clients in turn.
+pub fn signed(count: usize, clients: usize, chain: &Digest) -> Vec<Item> {
+    let clients = clients as u64;
+    let sign = |number| {
+        let sequence = 1 + number / clients;
+        Transaction::sign(&client(number % clients), chain, Kind::Application, sequence, body(number))
+    };
     (0..count as u64).map(|number| Item::new(chain, sign(number))).collect()
 }
 

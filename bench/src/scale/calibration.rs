@@ -80,13 +80,22 @@ impl Measurements {
         Ok(Curve::through(sizes.iter().map(point).collect::<anyhow::Result<_>>()?))
     }
 
-    /// Prices of signatures and of the log. Those of the host, the edge, the transport and the clients are missing.
-    pub fn prices(&self, subject: &Subject) -> anyhow::Result<Prices> {
+    /// A signature of one of so many clients.
+    fn client_verify(&self, clients: usize) -> anyhow::Result<Curve> {
+        let point = |together: usize| {
+            let of = if together > clients { format!("-of-{clients}") } else { String::new() };
+            Ok((together as f64, self.of(&format!("client-verify{of}/{together}"))?))
+        };
+        Ok(Curve::through([1, 16, 64, 256].into_iter().map(point).collect::<anyhow::Result<_>>()?))
+    }
+
+    /// Prices of signatures, of so many clients, and of the log. Those of the host, the edge, the transport and the clients are missing.
+    pub fn prices(&self, subject: &Subject, clients: usize) -> anyhow::Result<Prices> {
         let log = LogPrices { append: through(&self.append_cpu), sync: Line::default() };
         Ok(Prices {
             sign: self.of("seal/ed25519")?,
             verify_signature: self.of("client-verify/1")?,
-            client_verify: self.curve("client-verify", &[1, 16, 64, 256])?,
+            client_verify: self.client_verify(clients)?,
             scheme: self.scheme(if subject.is_proven() { subject.scheme } else { Scheme::None })?,
             log,
             ..Prices::default()

@@ -4,9 +4,8 @@
 //!   one. Four replicas that run Raft for clients that do not sign do little else: what is left of their CPU is divided by the bytes that
 //!   they send and receive. Timers and state flushes are in it too. The same run says what a client costs that does not sign, but for what
 //!   it does with its reply, which is measured.
-//! - **A piece of work handed to the threads that verify**, and what comes of it handed back: threads that wake. Four replicas that run Raft for clients
-//!   that sign do so once for what clients send, which otherwise is checked where it is read. The same run says what signing costs a client
-//!   more than in a loop.
+//! - **A frame handed to the threads that verify**, and what comes of it handed back. Four replicas that run Raft for clients that sign do so
+//!   with each transaction once, which otherwise is checked where it is read. The same run says what signing costs a client more than in a loop.
 //! - **How much more what quorums sign costs in a replica than in a loop**, where caches and predictors know nothing else. Four replicas that run
 //!   PBFT with threshold certificates for clients that do not sign say so.
 //!
@@ -45,9 +44,6 @@ pub(super) const GOOD_SYNC: f64 = 300_000.0;
 /// The pace at which the recorded prices were fitted.
 const RECORDED_PACE: f64 = 49_200.0;
 
-/// How much a hand-over may cost, in nanoseconds: beyond, something else is missing.
-const HAND_OVER: f64 = 200_000.0;
-
 /// How much more signatures may cost than in a loop: beyond, something else is missing.
 const SIGNATURES: (f64, f64) = (1.0, 2.5);
 
@@ -58,7 +54,7 @@ pub struct Fit {
     pub byte: f64,
     /// A client's part of a transaction that is not signed, but for reading the reply, in nanoseconds.
     pub client: f64,
-    /// A piece of work handed to the threads that verify, in nanoseconds.
+    /// A frame handed to the threads that verify, in nanoseconds.
     pub hand_over: f64,
     /// What a client that signs takes more, but for the signature in a loop, in nanoseconds.
     pub signing: f64,
@@ -82,11 +78,11 @@ impl Fit {
     pub(super) fn recorded(pace: f64) -> Fit {
         let at = |price: f64| price * pace / RECORDED_PACE;
         Fit {
-            byte: at(3.2),
-            client: at(9_800.0),
-            hand_over: at(40_000.0),
-            signing: at(2_700.0),
-            signatures: 1.1,
+            byte: at(3.0),
+            client: at(9_500.0),
+            hand_over: at(5_900.0),
+            signing: at(2_500.0),
+            signatures: 1.2,
             sync: GOOD_SYNC,
         }
     }
@@ -117,7 +113,7 @@ impl Fit {
         improve: impl Fn(&mut Fit, &Outcome),
     ) -> anyhow::Result<()> {
         let (subject, replicas) = &CONFIGURATIONS[place];
-        let mut prices = self.prices(subject, measurements)?;
+        let mut prices = self.prices(subject, super::REAL_CLIENTS, measurements)?;
         let (scheme, signatures) = (prices.scheme.clone(), self.signatures);
         for _ in 0..ROUNDS {
             improve(self, &real::simulate(subject, *replicas, real, &prices, measurements.pace)?);
@@ -136,7 +132,7 @@ impl Fit {
 
     fn hand_over(&mut self, real: &Real, pace: f64, outcome: &Outcome) {
         let (of_replicas, of_clients) = missing(real, pace, outcome);
-        self.hand_over = (self.hand_over + of_replicas / outcome.handed_over as f64).clamp(0.0, HAND_OVER);
+        self.hand_over = (self.hand_over + of_replicas / outcome.handed_over as f64).max(0.0);
         self.signing = (self.signing + of_clients / outcome.transactions as f64).max(0.0);
     }
 
@@ -148,9 +144,14 @@ impl Fit {
         self.signatures = (self.signatures * (needed - others) / signatures).clamp(least, most);
     }
 
-    /// All prices of a subject.
-    pub(super) fn prices(&self, subject: &Subject, measurements: &Measurements) -> anyhow::Result<Prices> {
-        let mut prices = measurements.prices(subject)?;
+    /// All prices of a subject with so many clients.
+    pub(super) fn prices(
+        &self,
+        subject: &Subject,
+        clients: usize,
+        measurements: &Measurements,
+    ) -> anyhow::Result<Prices> {
+        let mut prices = measurements.prices(subject, clients)?;
         self.apply(&mut prices);
         prices.scheme = prices.scheme.times(self.signatures);
         prices.client = self.of_client(subject, measurements)?;
@@ -174,8 +175,8 @@ impl Fit {
     pub(super) fn print(&self) {
         let Fit { byte, client, hand_over, signing, signatures, sync } = self;
         println!(
-            "fitted to real replicas: {byte:.2} ns for a byte at each end, {:.1} us for a piece of work handed to a thread, {:.1} us for a client \
-             and {:.1} more if it signs, beside the signature, {signatures:.2} times as much for what quorums sign as in a loop; a sync takes {:.2} ms",
+            "fitted to real replicas: {byte:.2} ns for a byte at each end, {:.1} us for a frame handed to the threads that verify, {:.1} us for a \
+             client and {:.1} more if it signs, beside the signature, {signatures:.2} times as much for what quorums sign as in a loop; a sync takes {:.2} ms",
             hand_over / 1e3,
             client / 1e3,
             signing / 1e3,

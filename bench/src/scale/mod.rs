@@ -34,6 +34,9 @@ use subject::{BODY_BYTES, Subject};
 const REAL_CLIENTS: usize = 16;
 const REAL_IN_FLIGHT: usize = 100;
 
+/// Clients of simulated networks, at least.
+const CLIENTS: usize = 64;
+
 /// Sizes, if none are given.
 const SIZES: [usize; 7] = [4, 7, 16, 31, 64, 100, 128];
 
@@ -100,7 +103,7 @@ pub fn simulate(arguments: &ScaleArguments, executable: &Path) -> anyhow::Result
     );
     Row::print_head();
     for subject in arguments.subjects() {
-        let prices = fit.prices(&subject, &measurements)?;
+        let prices = fit.prices(&subject, CLIENTS, &measurements)?;
         let mut own: Vec<usize> = sizes.iter().map(|size| odd(subject.variant, *size)).collect();
         own.dedup();
         for replicas in &own {
@@ -135,7 +138,7 @@ fn in_flight(arguments: &ScaleArguments) -> usize {
 
 /// The simulation of a subject, and how many clients it has: at least one at each replica.
 fn plan(arguments: &ScaleArguments, subject: &Subject, replicas: usize) -> (Plan, usize) {
-    let clients = replicas.max(64);
+    let clients = replicas.max(CLIENTS);
     let mut plan = subject.plan(replicas);
     // Raft's first leader is elected after a timeout or two.
     if subject.variant != Variant::Raft {

@@ -135,7 +135,7 @@ pub fn take(executable: &Path) -> anyhow::Result<Vec<Comparison>> {
     );
     let mut comparisons = Vec::new();
     for (place, ((subject, replicas), real)) in configurations.into_iter().zip(reals).enumerate() {
-        let prices = fit.prices(&subject, &measurements)?;
+        let prices = fit.prices(&subject, super::REAL_CLIENTS, &measurements)?;
         let outcome = real::simulate(&subject, replicas, &real, &prices, measurements.pace)?;
         let comparison = Comparison {
             name: subject.name(),

@@ -18,7 +18,7 @@ pub(super) struct Counts {
     pub writes: u64,
     pub frames: u64,
     pub bytes: u64,
-    /// Pieces of work handed to the threads that verify.
+    /// Frames handed to the threads that verify.
     pub handed_over: u64,
 }
 
@@ -86,7 +86,7 @@ pub struct Outcome {
     pub frames: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Pieces of work that were handed to the threads that verify.
+    /// Frames that were handed to the threads that verify.
     pub handed_over: u64,
     /// Syncs of logs.
     pub syncs: u64,

@@ -112,7 +112,7 @@ pub struct Prices {
     pub log: LogPrices,
     /// The transport.
     pub transport: TransportPrices,
-    /// A piece of work handed to the threads that verify, and what comes of it handed back: threads that wake.
+    /// A frame handed to the threads that verify, and what comes of it handed back.
     pub hand_over: f64,
     /// A transaction of a client: made, sent, its reply received; reading that is the other part.
     pub client: f64,

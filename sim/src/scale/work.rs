@@ -256,7 +256,8 @@ impl<A: StateMachine + Clone> World<'_, A> {
         });
         let count = fitting.count().max(1).min(waiting.len());
         let batch: Vec<(Peer, Frame)> = waiting.drain(..count).collect();
-        self.check(me, 0.0, &batch)
+        self.counts.handed_over += count as u64;
+        Ok(self.check(me, 0.0, &batch)? + self.prices.hand_over * count as f64)
     }
 
     /// Checks frames together and hands them to the host, when that and what passed before has passed.

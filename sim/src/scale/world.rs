@@ -237,13 +237,10 @@ impl<'a, A: StateMachine + Clone> World<'a, A> {
             let mut running = match job {
                 Job::Interrupted(running) => running,
                 Job::Fresh((task, since)) => {
-                    let mut hand_over = 0.0;
                     if let (Some(me), Some(true)) = (task.of(), task.is_crypto()) {
                         self.nodes[me.index()].certificates.began(self.now.since(since));
-                        self.counts.handed_over += 1;
-                        hand_over = self.prices.hand_over;
                     }
-                    let price = time(hand_over + self.perform(&task)?);
+                    let price = time(self.perform(&task)?);
                     let follows = std::mem::take(&mut self.follows);
                     Running { task, price, done: Duration::ZERO, follows }
                 }
