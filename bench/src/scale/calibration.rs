@@ -210,3 +210,24 @@ pub(super) fn together(subject: &Subject, replicas: usize, share: f64) -> Plan {
         ..subject.plan(replicas)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scale::{CLIENTS, REAL_CLIENTS};
+    use crate::variant::Variant;
+
+    #[test]
+    fn every_price_is_an_operation_s() {
+        let by_name = operations::all().into_iter().map(|operation| (operation.name, 1.0)).collect();
+        let measurements = Measurements { by_name, append_cpu: Vec::new(), pace: 1.0 };
+        for (clients, scheme) in [REAL_CLIENTS, CLIENTS]
+            .into_iter()
+            .flat_map(|clients| [Scheme::Threshold, Scheme::Ed25519].map(|scheme| (clients, scheme)))
+        {
+            let subject = Subject { variant: Variant::Pbft, scheme, unsigned: false };
+            let prices = measurements.prices(&subject, clients).expect("all are there");
+            assert_eq!(prices.client_signatures(256), 256.0);
+        }
+    }
+}

@@ -82,4 +82,10 @@ mod tests {
         let samples = Pace::start().stop();
         assert!(samples.mean() > 0.0 && samples.median() > 0.0, "{samples:?}");
     }
+    #[test]
+    fn a_moment_that_stands_still_is_in_the_mean_only() {
+        let samples = Samples(vec![50.0, 51.0, 52.0, 5_000.0, 9_000.0]);
+        assert_eq!(samples.median(), 52.0);
+        assert!(samples.mean() > 2_000.0);
+    }
 }

@@ -265,6 +265,7 @@ mod tests {
         expected[..2].copy_from_slice(&[0x34, 0x12]);
         assert_eq!(Scalar::from_u64(0x1234).to_little_endian(), expected);
     }
+
     #[test]
     fn pairings_agree_exactly_where_blst_finds_a_signature() {
         let secrets = [7, 8].map(|seed| min_sig::SecretKey::key_gen(&[seed; 32], &[]).unwrap());

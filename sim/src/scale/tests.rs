@@ -61,13 +61,17 @@ fn plan(protocol: ProtocolTag) -> Plan {
 }
 
 fn simulated(plan: &Plan) -> Outcome {
+    simulated_at(plan, &prices())
+}
+
+fn simulated_at(plan: &Plan, prices: &Prices) -> Outcome {
     let body = |client: u8| {
         let mut body = vec![client];
         body.resize(512, 0x5a);
         Bytes::from(body)
     };
     let load = Load { config: String::new(), first: vec![body(9)], bodies: (0..8).map(body).collect() };
-    run(plan, &Registers::default(), &load, &prices(), None).expect("nothing goes wrong")
+    run(plan, &Registers::default(), &load, prices, None).expect("nothing goes wrong")
 }
 
 #[test]
@@ -114,6 +118,19 @@ fn certificates_come_together_where_the_machine_is_late() {
     };
     let (late, in_time) = (spent_a_height(2), spent_a_height(32));
     assert!(late < 0.9 * in_time, "{late} {in_time}");
+}
+
+#[test]
+fn frames_handed_to_other_threads_are_paid_for() {
+    let spent = |hand_over| {
+        let outcome = simulated_at(&plan(ProtocolTag::RAFT), &Prices { hand_over, ..prices() });
+        let each = |count: u64| count as f64 / outcome.transactions as f64;
+        (outcome.cpu_us(), each(outcome.handed_over))
+    };
+    let ((free, frames), (paid, _)) = (spent(0.0), spent(20.0 * US));
+    // Clients' transactions and nothing else, each where it comes in.
+    assert!((0.9..1.1).contains(&frames), "{frames}");
+    assert!((15.0..25.0).contains(&(paid - free)), "{free} {paid}");
 }
 
 #[test]
